@@ -1,0 +1,1220 @@
+"""Make the picture behind ``undark demo``: a reading table at night, in linear light.
+
+Everything in it is modelled, painted and written here, so it is free to use and can be made again.
+Two steps, because Blender's own Python has no imagecodecs:
+
+    blender -b -t 2 -P scripts/scene.py -- scene.exr             # 25 minutes on two CPU cores
+    python scripts/scene.py scene.exr src/undark/scene/scene.jxl  # half a minute
+
+``--preview`` after the first output renders a quarter of the width in about a minute.
+``scripts/README.md`` names the packages and describes the file.
+
+Lengths are metres: x to the right, y away from the camera, z up, and the table top is z = 0.
+Light is linear Rec.709, in which 1.0 is diffuse white.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import math
+import random
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+try:
+    import bpy
+except ModuleNotFoundError:  # the encoding step runs in an ordinary Python
+    bpy = None
+
+WIDTH, HEIGHT = 2400, 1600
+SAMPLES = 160
+BRIGHTEST = 16.0  # linear light that code value 65535 stands for
+FONTS = Path("/usr/share/fonts/opentype/ebgaramond")
+
+Point = tuple[float, float, float]
+Colour = tuple[float, float, float]
+
+BOOK_LEFT = """\
+Light is never still and never smooth. It comes in grains so small that a candle \
+across the street sends many thousands of them into the eye every second, and we \
+call it a glimmer. Close the shutters, and the grains come one by one. Each is \
+whole: nobody has ever seen half a photon.
+    When the lamp is bright we do not notice. A page under the noon sun gives back \
+so many that one more or one less is lost in the crowd, like a single voice in the \
+cheering of a stadium. But let the evening come, and the crowd goes home. Then \
+every voice is heard, and the page begins to murmur.
+    Count them in the hollow of a pixel. Where nine should fall, six come, or \
+eleven, or eight; never by fault, for nothing is broken. Chance is the oldest law \
+of light. Its measure is the square root: for a hundred grains, ten go astray; for \
+ten thousand, a hundred. The darker the room, the louder the doubt.
+"""
+BOOK_RIGHT = """\
+To see in the dark, then, is to listen well. The owl does it with wide eyes, the \
+moth by waiting, and the astronomer by leaving the shutter open until the stars \
+have said the same thing a thousand times.
+    Whoever has only one short glance must do it by knowing the world: that cloth is \
+woven, that wood has grown in rings, that a leaf has veins and a letter has an edge. \
+What we have seen by day is the lantern that we carry into the night.
+    Yet be honest in it. Do not paint a face where there was only a shadow, nor \
+put words on a page that the light has not read to you. Take away the murmur and \
+leave the song. What remains uncertain, leave soft, as the dusk leaves the hills.
+    And if you are asked how dark is too dark, answer: when nothing came. As long as \
+a few grains have crossed the room, something has been said.
+"""
+
+
+class Field:
+    """A number, colour or vector running through a material; its operators add math nodes."""
+
+    def __init__(self, paint: Paint, socket: Any) -> None:
+        self.paint, self.socket = paint, socket
+
+    def math(self, operation: str, *others: float | Field) -> Field:
+        settings = {"operation": operation.upper()}
+        return self.paint.node("Math", settings=settings, positional=(self, *others))
+
+    def __add__(self, other: float | Field) -> Field:
+        return self.math("add", other)
+
+    def __sub__(self, other: float | Field) -> Field:
+        return self.math("subtract", other)
+
+    def __mul__(self, other: float | Field) -> Field:
+        return self.math("multiply", other)
+
+    def __lt__(self, other: float | Field) -> Field:
+        return self.math("less_than", other)
+
+    def sin(self) -> Field:
+        return self.math("sine")
+
+    def floor(self) -> Field:
+        return self.math("floor")
+
+    def fract(self) -> Field:
+        return self.math("fract")
+
+    def abs(self) -> Field:
+        return self.math("absolute")
+
+
+class Paint:
+    """A material under construction; every method adds a node and returns what comes out."""
+
+    def __init__(self, name: str) -> None:
+        self.material = bpy.data.materials.new(name)
+        self.material.use_nodes = True
+        self.tree = self.material.node_tree
+        self.tree.nodes.clear()
+
+    def node(
+        self,
+        kind: str,
+        output: int = 0,
+        settings: dict[str, Any] | None = None,
+        positional: Sequence[Any] = (),
+        **inputs: Any,
+    ) -> Field:
+        """Add a node; keyword inputs find sockets by name, positional ones by order."""
+        node = self.tree.nodes.new(f"ShaderNode{kind}")
+        for key, value in (settings or {}).items():
+            setattr(node, key, value)
+        for socket, value in zip(node.inputs, positional, strict=False):
+            self._feed(socket, value)
+        by_name = {socket.name.lower(): socket for socket in reversed(node.inputs)}
+        for key, value in inputs.items():
+            self._feed(by_name[key.replace("_", " ")], value)
+        return Field(self, node.outputs[output])
+
+    def _feed(self, socket: Any, value: Any) -> None:
+        if isinstance(value, Field):
+            self.tree.links.new(value.socket, socket)
+        elif isinstance(value, tuple) and socket.type == "RGBA":
+            socket.default_value = (*value, 1.0)
+        else:
+            socket.default_value = value
+
+    def place(self, space: str = "Object", scale: Point = (1, 1, 1)) -> Field:
+        """Where on the surface we are, in metres ("Object") or in 0..1 ("UV")."""
+        output = ["Generated", "Normal", "UV", "Object"].index(space)
+        return self.node("Mapping", vector=self.node("TexCoord", output), scale=scale)
+
+    def split(self, vector: Field) -> list[Field]:
+        source = self.node("SeparateXYZ", vector=vector).socket.node
+        return [Field(self, socket) for socket in source.outputs]
+
+    def noise(self, at: Field, scale: float, detail: float = 4, distortion: float = 0) -> Field:
+        return self.node("TexNoise", vector=at, scale=scale, detail=detail, distortion=distortion)
+
+    def ramp(self, at: Field, *stops: tuple[float, Colour]) -> Field:
+        """Colours by position; the stops are (position, linear colour)."""
+        field = self.node("ValToRGB", fac=at)
+        elements = field.socket.node.color_ramp.elements
+        while len(elements) < len(stops):
+            elements.new(1.0)
+        for element, (position, colour) in zip(elements, stops, strict=True):
+            element.position, element.color = position, (*colour, 1.0)
+        return field
+
+    def mix(self, share: float | Field, first: Any, second: Any, how: str = "MIX") -> Field:
+        return self.node(
+            "MixRGB", settings={"blend_type": how}, fac=share, color1=first, color2=second
+        )
+
+    def bump(self, height: Field, depth: float, after: Field | None = None) -> Field:
+        """Surface relief; ``depth`` in metres is what a height of 1 stands for."""
+        normal = {"normal": after} if after else {}
+        return self.node("Bump", height=height, distance=depth, strength=1.0, **normal)
+
+    def random(self) -> Field:
+        """A number in 0..1 that differs between objects sharing the material."""
+        return self.node("ObjectInfo", output=5)
+
+    def surface(self, **inputs: Any) -> Field:
+        return self.node("BsdfPrincipled", **inputs)
+
+    def blend(self, share: float | Field, first: Field, second: Field) -> Field:
+        return self.node("MixShader", positional=(share, first, second))
+
+    def done(self, surface: Field) -> Any:
+        output = self.tree.nodes.new("ShaderNodeOutputMaterial")
+        self.tree.links.new(surface.socket, output.inputs["Surface"])
+        return self.material
+
+
+# --- materials ---------------------------------------------------------------------------------
+
+
+def plain(name: str, colour: Colour, roughness: float = 0.5, **inputs: Any) -> Any:
+    """One colour, with a little grain in its gloss: nothing real is perfectly even."""
+    paint = Paint(name)
+    grain = paint.noise(paint.place(), 60, 6)
+    gloss = grain * 0.3 + (roughness - 0.15)
+    return paint.done(paint.surface(base_color=colour, roughness=gloss, **inputs))
+
+
+def wood(name: str, dark: Colour, light: Colour, gloss: float = 0.4) -> Any:
+    """Boards along x: growth rings, long fibres and open pores."""
+    paint = Paint(name)
+    shift = paint.random() * 37.0
+    x, y, z = paint.split(paint.place())
+    along = paint.node("CombineXYZ", x=x * 0.9 + shift, y=y * 9.0 + shift, z=z * 9.0)
+    fine = paint.node("CombineXYZ", x=x * 14.0 + shift, y=y * 420.0, z=z * 420.0)
+    rings = (paint.noise(along, 1.6, 3, 0.6) * 11.0).fract()
+    fibres = paint.noise(fine, 1.0, 4)
+    pores = paint.node("MapRange", value=fibres, from_min=0.3, from_max=0.44)
+    tone = rings * 0.45 + fibres * 0.55
+    colour = paint.ramp(tone, (0.1, dark), (0.8, light))
+    colour = paint.mix(paint.random() * 0.45, colour, dark)
+    colour = paint.mix(0.75, colour, pores, "MULTIPLY")
+    worn = paint.noise(paint.place(), 9, 5) * 0.25 + (gloss - 0.12)
+    relief = paint.bump(pores + rings * 0.1, 0.0006)
+    return paint.done(paint.surface(base_color=colour, roughness=worn, normal=relief))
+
+
+def weave(
+    paint: Paint, threads: tuple[float, float], space: str = "UV"
+) -> tuple[Field, Field, Field]:
+    """Height of a plain weave, which thread is on top (0 warp, 1 weft), and each thread's own tone.
+
+    ``threads`` counts the threads along u and v.
+    """
+    u, v, _ = paint.split(paint.place(space, (*threads, 1)))
+    wander = paint.noise(paint.place(space, (*threads, 1)), 0.35, 2) * 0.5
+    u, v = u + wander, v + wander
+    round_u = (u * math.pi).sin().abs()
+    round_v = (v * math.pi).sin().abs()
+    on_top = ((u.floor() + v.floor()) * 0.5).fract() * 2.0
+    warp = round_u * (round_v * 0.5 + 0.5)
+    weft = round_v * (round_u * 0.5 + 0.5)
+    height = warp + (weft - warp) * on_top
+    index = u.floor() + (v.floor() - u.floor()) * on_top + on_top * 311.0
+    tone = paint.node("TexWhiteNoise", settings={"noise_dimensions": "1D"}, w=index)
+    return height, on_top, tone
+
+
+def cloth(name: str, colours: Callable[[Paint, Field], Any], threads: tuple[float, float]) -> Any:
+    """Woven cloth: threads with gaps between them, uneven yarn, fine hair and a soft sheen."""
+    paint = Paint(name)
+    height, on_top, tone = weave(paint, threads)
+    fuzz = paint.noise(paint.place(), 2500, 3)
+    colour = colours(paint, on_top)
+    shade = paint.ramp(height * 0.8 + tone * 0.25, (0.15, (0.2,) * 3), (0.85, (1.0,) * 3))
+    colour = paint.mix(1.0, colour, shade, "MULTIPLY")
+    relief = paint.bump(height + fuzz * 0.25, 0.0009)
+    look = paint.surface(
+        base_color=colour, roughness=0.9, specular=0.15, sheen=0.4, normal=relief
+    )
+    through = paint.node("BsdfTranslucent", color=colour, normal=relief)
+    return paint.done(paint.blend(0.15, look, through))
+
+
+def striped(ground: Colour, stripe: Colour, weft: Colour) -> Callable[[Paint, Field], Field]:
+    """Colours of a tea towel: stripes in the warp near both edges, plain weft."""
+
+    def colours(paint: Paint, on_top: Field) -> Field:
+        u, v, _ = paint.split(paint.place("UV"))
+        edge = (u - 0.5).abs()
+        bands = ((edge * 28.0).fract() < 0.45) * (edge.math("greater_than", 0.28))
+        ends = (((v - 0.5).abs() * 32.0).fract() < 0.4) * (v - 0.5).abs().math("greater_than", 0.38)
+        warp = paint.mix(bands, ground, stripe)
+        across = paint.mix(ends, weft, stripe)
+        return paint.mix(on_top, warp, across)
+
+    return colours
+
+
+def one_colour(colour: Colour) -> Callable[[Paint, Field], Field]:
+    def colours(paint: Paint, on_top: Field) -> Field:
+        return paint.mix(on_top * 0.25, colour, (0.02, 0.02, 0.02))
+
+    return colours
+
+
+def metal(name: str, colour: Colour, roughness: float, brushed: float = 0.0) -> Any:
+    """Polished, or brushed around its axis: ``brushed`` is the depth of the scratches, 0..1."""
+    paint = Paint(name)
+    at = paint.place("UV", (3.0, 900.0, 1.0))
+    scratches = paint.noise(at, 1.0, 5)
+    stains = paint.noise(paint.place(), 22, 6)
+    gloss = stains * 0.22 + scratches * (0.35 * brushed) + (roughness - 0.1)
+    tarnish = paint.mix(stains * 0.35, colour, tuple(c * 0.55 for c in colour))
+    relief = paint.bump(scratches, 0.00012 * brushed + 0.000001)
+    return paint.done(
+        paint.surface(
+            base_color=tarnish,
+            metallic=1.0,
+            roughness=gloss,
+            anisotropic=0.7 * brushed,
+            normal=relief,
+        )
+    )
+
+
+def hammered(name: str, colour: Colour) -> Any:
+    """Copper beaten with a round hammer, polished on the crests and dull in the dips."""
+    paint = Paint(name)
+    dents = paint.node("TexVoronoi", vector=paint.place(), scale=62.0)
+    stains = paint.noise(paint.place(), 14, 6)
+    tone = paint.mix(stains * 0.7, colour, tuple(c * c for c in colour))
+    gloss = stains * 0.25 + 0.1
+    relief = paint.bump(dents * dents, 0.006)
+    return paint.done(
+        paint.surface(base_color=tone, metallic=1.0, roughness=gloss, normal=relief)
+    )
+
+
+def glass(name: str, tint: Colour, ior: float = 1.46) -> Any:
+    """Clear glass that lets lamp light pass straight, so that no caustics need to be traced."""
+    paint = Paint(name)
+    clear = paint.node("BsdfGlass", color=tint, roughness=0.0, ior=ior)
+    ghost = paint.node("BsdfTransparent", color=tuple(0.93 * c for c in tint))
+    is_shadow = paint.node("LightPath", output=1)
+    return paint.done(paint.blend(is_shadow, clear, ghost))
+
+
+def paper(name: str, colour: Colour = (0.74, 0.69, 0.58)) -> Any:
+    """Uncoated paper: fibres, foxing, a trace of light from behind."""
+    paint = Paint(name)
+    fibres = paint.noise(paint.place("Object", (900, 900, 900)), 1.0, 4)
+    foxing = paint.noise(paint.place(), 18, 8)
+    tone = paint.ramp(foxing, (0.3, tuple(c * 0.86 for c in colour)), (0.6, colour))
+    tone = paint.mix(0.16, tone, fibres, "OVERLAY")
+    relief = paint.bump(fibres, 0.00012)
+    look = paint.surface(base_color=tone, roughness=0.85, specular=0.2, normal=relief)
+    return paint.done(paint.blend(0.12, look, paint.node("BsdfTranslucent", color=tone)))
+
+
+def page_edges(name: str) -> Any:
+    """The cut side of a book: hundreds of sheets."""
+    paint = Paint(name)
+    _, _, z = paint.split(paint.place())
+    x = paint.noise(paint.place("Object", (4, 4, 2600)), 1.0, 3)
+    tone = paint.ramp(x, (0.3, (0.24, 0.19, 0.12)), (0.62, (0.66, 0.58, 0.44)))
+    return paint.done(paint.surface(base_color=tone, roughness=0.9, normal=paint.bump(x, 0.0006)))
+
+
+def book_cloth(name: str, colour: Colour) -> Any:
+    """Bookbinder's cloth: a fine weave, rubbed pale in places."""
+    paint = Paint(name)
+    x, y, z = paint.split(paint.place("Object", (1100, 1100, 1100)))
+    threads = (x + y * 0.3).sin() * 0.5 + z.sin() * 0.5
+    rubbed = paint.noise(paint.place(), 30, 8)
+    pale = tuple(0.5 * c + 0.12 for c in colour)
+    tone = paint.ramp(rubbed, (0.35, tuple(c * 0.8 for c in colour)), (0.56, colour), (0.78, pale))
+    relief = paint.bump(threads + rubbed, 0.0004)
+    return paint.done(
+        paint.surface(base_color=tone, roughness=0.75, specular=0.25, sheen=0.2, normal=relief)
+    )
+
+
+def skin(name: str, tone: Colour) -> Any:
+    """Wax in a skin tone: red light wanders further under the surface than blue."""
+    paint = Paint(name)
+    mottle = paint.noise(paint.place(), 120, 5)
+    flush = tuple(min(1.0, c * k) for c, k in zip(tone, (1.05, 0.8, 0.75), strict=True))
+    colour = paint.mix(mottle, tone, flush)
+    return paint.done(
+        paint.surface(
+            base_color=colour,
+            subsurface=0.35,
+            subsurface_radius=(0.006, 0.0025, 0.0015),
+            subsurface_color=tuple(min(1.0, c * k) for c, k in zip(tone, (1.1, 0.6, 0.45), strict=True)),
+            roughness=0.42,
+            specular=0.4,
+            normal=paint.bump(paint.noise(paint.place(), 900, 3), 0.0003),
+        )
+    )
+
+
+def glaze(name: str, colour: Colour, speckle: Colour) -> Any:
+    """Stoneware glaze: speckles of iron, pooled colour, a wet gloss."""
+    paint = Paint(name)
+    spots = paint.noise(paint.place(), 380, 2)
+    pool = paint.noise(paint.place(), 12, 4)
+    tone = paint.mix(pool * 0.5, colour, tuple(c * 0.7 for c in colour))
+    tone = paint.mix(spots.math("greater_than", 0.66), tone, speckle)
+    relief = paint.bump(pool, 0.001)
+    return paint.done(
+        paint.surface(base_color=tone, roughness=0.16, clearcoat=0.6, normal=relief)
+    )
+
+
+def leaf(name: str, dark: Colour, light: Colour) -> Any:
+    """A leaf, veined along its u (across) and v (base to tip), with light shining through."""
+    paint = Paint(name)
+    u, v, _ = paint.split(paint.place("UV"))
+    across = (u - 0.5).abs()
+    midrib = across < 0.022
+    side = ((v - across * 0.55) * 9.0).fract() < 0.07
+    veins = midrib.math("maximum", side)
+    cells = paint.node("TexVoronoi", vector=paint.place("UV", (26, 60, 1)), scale=1.0)
+    age = paint.random()
+    tone = paint.mix(age, dark, light)
+    tone = paint.mix(cells * 0.3, tone, tuple(c * 0.4 for c in dark))
+    tone = paint.mix(veins * 0.6, tone, tuple(min(1.0, 1.9 * c + 0.03) for c in light))
+    relief = paint.bump(veins * -0.8 + cells * 0.4, 0.0008)
+    look = paint.surface(base_color=tone, roughness=0.36, specular=0.45, normal=relief)
+    lit = paint.node("BsdfTranslucent", color=paint.mix(0.5, tone, (0.25, 0.42, 0.04)))
+    return paint.done(paint.blend(0.3, look, lit))
+
+
+def wallpaper(name: str, ground: Colour, figure: Colour) -> Any:
+    """Printed paper: rows of six-petalled flowers with dots between them, on textured stock."""
+    paint = Paint(name)
+    x, _, z = paint.split(paint.place("Object", (22, 1, 22)))
+    row = z.floor()
+    cx = (x + (row * 0.5).fract()).fract() - 0.5
+    cz = z.fract() - 0.5
+    radius = (cx * cx + cz * cz).math("sqrt")
+    petals = (cz.math("arctan2", cx) * 3.0).sin().abs() * 0.2 + 0.1
+    flower = (radius < petals) * radius.math("greater_than", 0.055)
+    dot = ((cx.abs() - 0.5) * (cx.abs() - 0.5) + cz * cz) < 0.003
+    wear = paint.noise(paint.place(), 5, 8)
+    print_ = flower.math("maximum", dot) * (wear * 0.7 + 0.25)
+    grain = paint.noise(paint.place(), 700, 4)
+    tone = paint.mix(wear * 0.5, ground, tuple(c * 0.7 for c in ground))
+    tone = paint.mix(print_, tone, figure)
+    relief = paint.bump(grain + wear, 0.0008)
+    return paint.done(paint.surface(base_color=tone, roughness=0.7, specular=0.3, normal=relief))
+
+
+def clay(name: str, colour: Colour) -> Any:
+    """Unglazed terracotta with lime bloom and turning marks."""
+    paint = Paint(name)
+    bloom = paint.noise(paint.place(), 26, 9)
+    turning = paint.noise(paint.place("Object", (6, 6, 500)), 1.0, 3)
+    tone = paint.ramp(bloom, (0.42, colour), (0.7, (0.52, 0.42, 0.35)))
+    relief = paint.bump(turning + bloom * 0.5, 0.0009)
+    return paint.done(paint.surface(base_color=tone, roughness=0.92, specular=0.2, normal=relief))
+
+
+def soil(name: str) -> Any:
+    paint = Paint(name)
+    lumps = paint.noise(paint.place(), 160, 8)
+    tone = paint.ramp(lumps, (0.35, (0.01, 0.006, 0.004)), (0.7, (0.09, 0.055, 0.035)))
+    return paint.done(paint.surface(base_color=tone, roughness=1.0, normal=paint.bump(lumps, 0.01)))
+
+
+def shining(name: str, colour: Colour, strength: float) -> Any:
+    paint = Paint(name)
+    return paint.done(paint.node("Emission", color=colour, strength=strength))
+
+
+def lampshade(name: str) -> Any:
+    """Linen lit from within: brightest level with the bulb, every thread drawn by the light."""
+    paint = Paint(name)
+    height, _, tone = weave(paint, (420, 130))
+    _, v, _ = paint.split(paint.place("UV"))
+    glow = ((v - 0.42) * (v - 0.42) * -9.0).math("exponent") * 2.9 + 1.7
+    seam = (paint.split(paint.place("UV"))[0] - 0.78).abs() < 0.004
+    thread = (height * 0.35 + tone * 0.3 + 0.45) * (seam * -0.3 + 1.0)
+    lit = paint.node("Emission", color=(1.0, 0.74, 0.44), strength=glow * thread)
+    cloth_ = paint.node("BsdfDiffuse", color=(0.7, 0.66, 0.58))
+    return paint.done(paint.node("AddShader", positional=(lit, cloth_)))
+
+
+# --- shapes ------------------------------------------------------------------------------------
+
+
+def keep(mesh: Any, name: str, material: Any, smooth: bool = True) -> Any:
+    """Put a mesh into the scene."""
+    mesh.materials.clear()
+    mesh.materials.append(material)
+    for polygon in mesh.polygons:
+        polygon.use_smooth = smooth
+    thing = bpy.data.objects.new(name, mesh)
+    bpy.context.collection.objects.link(thing)
+    return thing
+
+
+def sheet(
+    name: str,
+    material: Any,
+    shape: Callable[[float, float], Point],
+    steps: tuple[int, int],
+    closed: bool = False,
+) -> Any:
+    """A surface over u, v in 0..1; ``closed`` joins u = 1 to u = 0."""
+    across, along = steps
+    columns = across if closed else across + 1
+    points = [
+        shape(i / across, j / along) for j in range(along + 1) for i in range(columns)
+    ]
+    corners = [(i, j) for j in range(along) for i in range(across)]
+    square = ((0, 0), (1, 0), (1, 1), (0, 1))
+    faces = [
+        [(i + di) % columns + (j + dj) * columns for di, dj in square] for i, j in corners
+    ]
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata(points, [], faces)
+    places = [((i + di) / across, (j + dj) / along) for i, j in corners for di, dj in square]
+    layer = mesh.uv_layers.new()
+    layer.data.foreach_set("uv", [value for place in places for value in place])
+    return keep(mesh, name, material)
+
+
+def smooth_line(points: Sequence[Sequence[float]], steps: int = 8) -> list[tuple[float, ...]]:
+    """A Catmull-Rom curve through the points; write a point twice for a corner."""
+    padded = [points[0], *points, points[-1]]
+    line = []
+    for p0, p1, p2, p3 in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
+        for step in range(steps):
+            t = step / steps
+            line.append(
+                tuple(
+                    0.5
+                    * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2
+                       + (3 * b - a - 3 * c + d) * t**3)
+                    for a, b, c, d in zip(p0, p1, p2, p3, strict=True)
+                )
+            )
+    return [*line, tuple(points[-1])]
+
+
+def turned(
+    name: str, material: Any, profile: Sequence[tuple[float, float]], sides: int = 96
+) -> Any:
+    """A turned body: the profile is (radius, height), from the bottom up along the outside."""
+    line = smooth_line(profile)
+
+    def shape(u: float, v: float) -> Point:
+        radius, z = line[round(v * (len(line) - 1))]
+        radius = max(radius, 1e-5)
+        return radius * math.cos(math.tau * u), radius * math.sin(math.tau * u), z
+
+    return sheet(name, material, shape, (sides, len(line) - 1), closed=True)
+
+
+def tube(
+    name: str, material: Any, points: Sequence[Point], radii: Sequence[float] | float
+) -> Any:
+    """A round bar along a smooth line, as thick as ``radii`` says at each point."""
+    if isinstance(radii, float):
+        radii = [radii] * len(points)
+    line = smooth_line([(*p, r) for p, r in zip(points, radii, strict=True)], 10)
+    curve = bpy.data.curves.new(name, "CURVE")
+    curve.dimensions, curve.bevel_depth, curve.bevel_resolution = "3D", 1.0, 5
+    curve.use_fill_caps = True
+    spline = curve.splines.new("POLY")
+    spline.points.add(len(line) - 1)
+    for knot, (x, y, z, radius) in zip(spline.points, line, strict=True):
+        knot.co, knot.radius = (x, y, z, 1.0), radius
+    mesh = bpy.data.meshes.new_from_object(bpy.data.objects.new(name, curve))
+    return keep(mesh, name, material)
+
+
+def box(name: str, material: Any, size: Point, at: Point, bevel: float = 0.002) -> Any:
+    """A block with softened edges, ``at`` its centre."""
+    x, y, z = (s / 2 for s in size)
+    points = [(i * x, j * y, k * z) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)]
+    faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata(points, [], faces)
+    thing = keep(mesh, name, material, smooth=False)
+    thing.location = at
+    edge = thing.modifiers.new("edge", "BEVEL")
+    edge.width, edge.segments = bevel, 3
+    return thing
+
+
+def turn(things: Sequence[Any], at: Point, angles: Point = (0, 0, 0)) -> None:
+    """Move things as one: they were modelled around the origin. Angles in degrees."""
+    handle = bpy.data.objects.new("handle", None)
+    bpy.context.collection.objects.link(handle)
+    for thing in things:
+        thing.parent = handle
+    handle.location = at
+    handle.rotation_euler = [math.radians(angle) for angle in angles]
+
+
+def letters(
+    name: str,
+    text: str,
+    ink: Any,
+    size: float,
+    font: str = "EBGaramond12-Regular",
+    align: str = "LEFT",
+    block: tuple[float, float] = (0.0, 0.0),
+    leading: float = 1.0,
+    onto: Callable[[float, float], Point] = lambda x, y: (x, y, 0.0),
+) -> Any:
+    """Set type in the x, y plane; ``onto`` then lays each point on a surface.
+
+    ``block`` is the width and height of the type area; text beyond it is cut off.
+    """
+    curve = bpy.data.curves.new(name, "FONT")
+    curve.body, curve.size, curve.align_x = text, size, align
+    curve.font = bpy.data.fonts.load(str(FONTS / f"{font}.otf"), check_existing=True)
+    curve.space_line, curve.resolution_u = leading, 2
+    curve.text_boxes[0].width, curve.text_boxes[0].height = block
+    if block[1]:
+        curve.overflow = "TRUNCATE"
+    mesh = bpy.data.meshes.new_from_object(bpy.data.objects.new(name, curve))
+    for vertex in mesh.vertices:
+        vertex.co = onto(vertex.co.x, vertex.co.y)
+    return keep(mesh, name, ink, smooth=False)
+
+
+# --- the things on the table ---------------------------------------------------------------------
+
+
+def build_room() -> None:
+    paper_ = wallpaper("wallpaper", (0.055, 0.1, 0.098), (0.2, 0.22, 0.15))
+    white = plain("window paint", (0.62, 0.6, 0.56), 0.4)
+    # Four pieces of wall around the window.
+    box("wall right", paper_, (2.4, 0.1, 3.0), (0.98, 0.67, 0.5))
+    box("wall left", paper_, (1.0, 0.1, 3.0), (-1.28, 0.67, 0.5))
+    box("wall below", paper_, (0.56, 0.1, 1.06), (-0.5, 0.67, -0.47))
+    box("sill", white, (0.64, 0.16, 0.025), (-0.5, 0.63, 0.07), 0.005)
+    for x in (-0.77, -0.5, -0.23):
+        box("stile", white, (0.032, 0.04, 1.2), (x, 0.66, 0.66), 0.006)
+    for z in (0.1, 0.40, 0.72):
+        box("rail", white, (0.56, 0.036, 0.028), (-0.5, 0.66, z), 0.006)
+    boards = wood("oak", (0.055, 0.024, 0.011), (0.26, 0.135, 0.062))
+    for number in range(7):
+        y = -0.62 + 0.17 * number
+        box("board", boards, (2.6, 0.168, 0.04), (0.03 * (number % 3), y, -0.02), 0.0025)
+
+
+def build_night() -> None:
+    """Outside: a dusk sky and the lights of a town, far out of focus."""
+    paint = Paint("dusk")
+    _, _, z = paint.split(paint.place())
+    sky = paint.ramp(z * 0.25 + 0.3, (0.2, (0.10, 0.075, 0.07)), (0.36, (0.045, 0.07, 0.13)),
+                     (0.8, (0.012, 0.025, 0.07)))
+    box("sky", paint.done(paint.node("Emission", color=sky, strength=0.9)),
+        (14, 0.1, 8), (-4, 6.0, 1), 0)
+    dice = random.Random(5)
+    lights = [
+        shining("street", (1.0, 0.62, 0.25), 5.0),
+        shining("window far", (1.0, 0.82, 0.5), 2.5),
+        shining("signal", (0.25, 0.9, 0.6), 2.5),
+    ]
+    for _ in range(26):
+        x, z = dice.uniform(-4.2, -1.0), dice.gauss(0.25, 0.22)
+        dot = turned("light", dice.choice(lights), [(0, -0.02), (0.02, 0), (0, 0.02)], 12)
+        dot.location = (x, 4.6, z)
+        for ray in ("diffuse", "glossy", "shadow"):
+            setattr(dot, f"visible_{ray}", False)
+
+
+def build_curtain() -> None:
+    linen = cloth("curtain", one_colour((0.30, 0.33, 0.36)), (150, 420))
+
+    def folds(left: float, width: float) -> Callable[[float, float], Point]:
+        def shape(u: float, v: float) -> Point:
+            sway = 0.012 * math.sin(3 * v + 5 * u)
+            depth = 0.026 * math.sin(26 * u + 1.3 * math.sin(2.2 * v)) + 0.01 * math.sin(61 * u + v)
+            return left + width * u + sway, 0.575 + depth, -0.1 + 1.1 * v
+
+        return shape
+
+    sheet("curtain right", linen, folds(-0.29, 0.2), (240, 60))
+    sheet("curtain left", linen, folds(-0.95, 0.19), (240, 60))
+
+
+def build_lamp(at: Point) -> None:
+    brass = metal("polished brass", (0.78, 0.52, 0.2), 0.14)
+    body = turned("lamp", brass, [
+        (0.0, 0.0), (0.078, 0.0), (0.078, 0.0), (0.08, 0.008), (0.072, 0.014), (0.05, 0.022),
+        (0.024, 0.034), (0.014, 0.05), (0.012, 0.07), (0.022, 0.082), (0.022, 0.088), (0.012, 0.1),
+        (0.016, 0.13), (0.026, 0.165), (0.03, 0.19), (0.024, 0.215), (0.011, 0.235), (0.009, 0.25),
+        (0.018, 0.258), (0.018, 0.264), (0.008, 0.27), (0.008, 0.34), (0.0, 0.34),
+    ])
+
+    def shape(u: float, v: float) -> Point:
+        radius = 0.158 - 0.062 * v
+        return radius * math.cos(math.tau * u), radius * math.sin(math.tau * u), 0.305 + 0.19 * v
+
+    shade = sheet("shade", lampshade("lit linen"), shape, (128, 12), closed=True)
+    trim = plain("shade trim", (0.3, 0.2, 0.1), 0.6)
+    rings = [
+        tube("trim", trim, [(r * math.cos(a / 8 * math.pi), r * math.sin(a / 8 * math.pi), z)
+                            for a in range(17)], 0.0022)
+        for r, z in ((0.158, 0.305), (0.096, 0.495))
+    ]
+    bulb = turned("bulb", shining("filament", (1.0, 0.86, 0.62), 15.0), [
+        (0.0, 0.335), (0.013, 0.34), (0.016, 0.36), (0.03, 0.39), (0.03, 0.41), (0.0, 0.435)])
+    for ray in ("diffuse", "glossy", "shadow"):
+        setattr(bulb, f"visible_{ray}", False)
+    light = bpy.data.lights.new("lamp light", "POINT")
+    light.energy, light.color, light.shadow_soft_size = 7.0, (1.0, 0.8, 0.56), 0.028
+    source = bpy.data.objects.new("lamp light", light)
+    bpy.context.collection.objects.link(source)
+    source.location = (0, 0, 0.395)
+    turn([body, shade, bulb, source, *rings], at)
+
+
+def page_height(x: float) -> float:
+    """Height of the open page above its cover, x metres from the fold."""
+    u = abs(x) / 0.17
+    return 0.003 + 0.021 * (1 - math.exp(-9 * u)) * (1 - 0.5 * u * u)
+
+
+def build_open_book(at: Point, angles: Point) -> None:
+    sheets, ink = paper("page"), plain("ink", (0.016, 0.014, 0.013), 0.6)
+    red = plain("red ink", (0.26, 0.028, 0.018), 0.6)
+    wide, tall = 0.17, 0.235
+    parts = [box("cover", book_cloth("cover cloth", (0.22, 0.03, 0.03)),
+                 (2 * wide + 0.012, tall + 0.01, 0.004), (0, 0, -0.002), 0.001)]
+    for side in (-1, 1):
+        parts.append(sheet("page", sheets, lambda u, v, s=side: (
+            s * wide * u, tall * (v - 0.5) * s, page_height(wide * u)), (60, 8)))
+        parts.append(sheet("fore edge", page_edges("edges"), lambda u, v, s=side: (
+            s * (wide + 0.002 * (1 - v)), tall * (u - 0.5) * s, page_height(wide) * v), (40, 6)))
+        for end in (-1, 1):
+            parts.append(sheet("head edge", page_edges("edges"), lambda u, v, s=side, e=end: (
+                s * wide * u, e * tall / 2, page_height(wide * u) * v), (40, 6)))
+    parts += typeset(ink, red)
+    # A silk ribbon marks the place.
+    parts.append(sheet("ribbon", plain("silk", (0.03, 0.06, 0.16), 0.35, sheen=0.5), lambda u, v: (
+        0.012 * v + 0.004 + 0.0065 * u + 0.012 * math.sin(4 * v) * v, 0.12 - 0.27 * v,
+        page_height(0.02) * (1 - 0.7 * max(0, v - 0.86) / 0.14) + 0.0015), (4, 60)))
+    turn(parts, at, angles)
+
+
+def typeset(ink: Any, red: Any) -> list[Any]:
+    """Both pages: running heads, a chapter title, an initial in red, the text, page numbers."""
+
+    def lay(x0: float, y0: float) -> Callable[[float, float], Point]:
+        return lambda x, y: (x + x0, y + y0, page_height(x + x0) + 0.00025)
+
+    regular, italic, bold = (f"EBGaramond12-{cut}" for cut in ("Regular", "Italic", "Bold"))
+    area = (0.134, 0.172)
+    left, right = -0.155, 0.02
+    return [
+        letters("head", "THE LANTERN AND THE OWL", ink, 0.0052, regular, "CENTER",
+                onto=lay(-0.088, 0.1035)),
+        letters("head", "OF SEEING IN THE DARK", ink, 0.0052, regular, "CENTER",
+                onto=lay(0.087, 0.1035)),
+        letters("title", "Grains of Light", red, 0.0165, bold, "CENTER", onto=lay(-0.088, 0.082)),
+        letters("subtitle", "in which a page begins to murmur", ink, 0.0072, italic, "CENTER",
+                onto=lay(-0.088, 0.070)),
+        letters("left", BOOK_LEFT, ink, 0.0071, regular, "JUSTIFY", (area[0], 0.155), 0.92,
+                lay(left, 0.056)),
+        letters("right", BOOK_RIGHT, ink, 0.0071, regular, "JUSTIFY", area, 0.92,
+                lay(right, 0.091)),
+        letters("folio", "42", ink, 0.0062, regular, "CENTER", onto=lay(-0.088, -0.111)),
+        letters("folio", "43", ink, 0.0062, regular, "CENTER", onto=lay(0.087, -0.111)),
+    ]
+
+
+def build_newspaper(at: Point, angles: Point) -> None:
+    """A folded evening paper: a masthead, a headline and three columns of small type."""
+    stock = paper("newsprint", (0.52, 0.49, 0.43))
+    ink = plain("news ink", (0.03, 0.03, 0.032), 0.7)
+    wide, tall = 0.30, 0.40
+
+    def height(x: float, y: float) -> float:
+        return 0.0035 + 0.0015 * math.sin(17 * x + 9 * y) + 0.001 * math.sin(31 * y - 12 * x)
+
+    def lay(x0: float, y0: float) -> Callable[[float, float], Point]:
+        return lambda x, y: (x + x0, y + y0, height(x + x0, y + y0) + 0.0002)
+
+    parts = [sheet("newspaper", stock, lambda u, v, drop=drop, w=w: (
+        (u - 0.5) * w, (v - 0.5) * tall - drop,
+        height((u - 0.5) * w, (v - 0.5) * tall) - drop), (50, 60))
+        for drop, w in ((0.0, wide), (0.0012, wide + 0.002), (0.0022, wide - 0.001))]
+    bold, regular = "EBGaramond12-Bold", "EBGaramond12-Regular"
+    parts += [
+        letters("masthead", "The Night Observer", ink, 0.031, bold, "CENTER",
+                onto=lay(0, 0.165)),
+        letters("date", "LATE EDITION     ·     FIVE LUX AND FALLING     ·     PRICE ONE PHOTON",
+                ink, 0.0062, regular, "CENTER", onto=lay(0, 0.152)),
+        letters("headline", "DARKNESS ARRIVES\nON TIME, AGAIN", ink, 0.0225, bold, "CENTER",
+                leading=0.85, onto=lay(0, 0.124)),
+    ]
+    for y in (0.160, 0.1475):
+        parts.append(sheet("rule", ink, lambda u, v, y=y: lay(0, 0)(
+            (u - 0.5) * 0.276, y + v * 0.0006), (40, 1)))
+    story = (BOOK_RIGHT + BOOK_LEFT).replace("    ", "  ") * 2
+    for column in range(3):
+        start = story[column * 700:].split(" ", 1)[1]
+        parts.append(letters("column", start, ink, 0.0056, regular, "JUSTIFY",
+                             (0.087, 0.27), 0.9, lay(-0.138 + 0.0945 * column, 0.088)))
+    turn(parts, at, angles)
+
+
+def closed_book(size: Point, colour: Colour, title: str, author: str, gold: Any) -> list[Any]:
+    """A book lying flat: spine towards the viewer (-y), title along it. Size: length, depth, height."""
+    length, depth, height = size
+    bound, edges = book_cloth(f"binding {title}", colour), page_edges("book edges")
+    board = 0.003
+    parts = [
+        box("boards", bound, (length, depth, board), (0, 0, z), 0.001)
+        for z in (board / 2, height - board / 2)
+    ]
+    parts.append(box("block", edges, (length - 0.008, depth - 0.006, height - 2 * board),
+                     (0, 0, height / 2), 0.0005))
+
+    def bow(z: float) -> float:
+        return -depth / 2 - 0.006 * math.sin(math.pi * min(max(z / height, 0), 1)) ** 0.6 - 0.0005
+
+    parts.append(sheet("spine", bound, lambda u, v: (
+        length * (u - 0.5), bow(v * height), v * height), (8, 24)))
+    onto = lambda x, z: (x, bow(z) - 0.0003, z)  # noqa: E731
+    big = min(0.62 * height, 1.5 * length / len(title))
+    parts.append(letters("title", title, gold, big, "EBGaramond12-Bold", "CENTER",
+                         onto=lambda x, y: onto(x - 0.12 * length, y + height / 2 - 0.32 * big)))
+    parts.append(letters("author", author, gold, 0.3 * height, "EBGaramond12-Italic", "RIGHT",
+                         onto=lambda x, y: onto(x + 0.45 * length, y + 0.42 * height)))
+    for end in (-0.475, -0.465, 0.465, 0.475):
+        parts.append(sheet("band", gold, lambda u, v, e=end: onto(
+            length * e + 0.0012 * u, 0.001 + v * (height - 0.002)), (1, 20)))
+    return parts
+
+
+def build_books() -> None:
+    gold = metal("gold leaf", (0.83, 0.6, 0.25), 0.32)
+    pile = [
+        ((0.30, 0.19, 0.038), (0.035, 0.075, 0.05), "A HISTORY OF SHADOWS", "R. Umbra", 2),
+        ((0.27, 0.18, 0.030), (0.23, 0.05, 0.028), "COUNTING PHOTONS", "N. Poisson", -4),
+        ((0.25, 0.17, 0.026), (0.028, 0.05, 0.11), "NOCTURNES & NIGHT SKIES", "L. Vesper", 3),
+    ]
+    z = 0.0
+    for size, colour, title, author, angle in pile:
+        turn(closed_book(size, colour, title, author, gold), (0.015, 0.27, z), (0, 0, angle))
+        z += size[2] + 0.0006
+    row = [
+        ((0.25, 0.17, 0.042), (0.16, 0.11, 0.04), "OPTICKS FOR OWLS", "I. Strix"),
+        ((0.22, 0.15, 0.026), (0.22, 0.06, 0.03), "THE LAST CANDLE", "A. Wick"),
+        ((0.24, 0.16, 0.034), (0.04, 0.08, 0.085), "DARK ROOMS", "C. Obscura"),
+        ((0.21, 0.15, 0.024), (0.25, 0.19, 0.1), "ON LINEN", "W. Weft"),
+        ((0.235, 0.16, 0.036), (0.06, 0.03, 0.06), "MOON GARDENS", "S. Lune"),
+        ((0.26, 0.17, 0.03), (0.03, 0.05, 0.1), "QUIET SENSORS", "E. Lectron"),
+    ]
+    x = 0.455
+    for number, (size, colour, title, author) in enumerate(row):
+        lean = -8 if number == 0 else 0
+        # Standing on its tail: the length becomes height, the title reads downwards.
+        turn(closed_book(size, colour, title, author, gold),
+             (x + size[2] / 2, 0.44 - 0.008 * (number % 3), size[0] / 2 + 0.001), (0, 90 + lean, 0))
+        x += size[2] + 0.002
+
+
+def build_doll(at: Point, tone: Colour, dress: Colour, tall: float, gaze: float) -> None:
+    """A turned peg doll: waxed head in a skin tone, glazed coat, painted hair and eyes."""
+    ink = plain("eye", (0.012, 0.01, 0.01), 0.25)
+    body = turned("doll body", glaze("coat", dress, tuple(c * 0.3 for c in dress)), [
+        (0, 0), (0.0165, 0), (0.0165, 0), (0.0178, 0.004), (0.0172, 0.02), (0.0135, 0.034),
+        (0.0075, 0.0395), (0, 0.04)])
+    head = turned("doll head", skin("skin", tone), [
+        (0, 0.036), (0.007, 0.0375), (0.0125, 0.044), (0.0138, 0.051), (0.0118, 0.0595),
+        (0.006, 0.0645), (0, 0.0655)])
+    hair = turned("doll hair", plain("hair", tuple(0.08 * c + 0.01 for c in dress), 0.5), [
+        (0.0146, 0.0535), (0.0144, 0.057), (0.0122, 0.0612), (0.0068, 0.0658), (0, 0.0668)])
+    hair.rotation_euler = (math.radians(-14), 0, 0)
+    hair.location = (0, 0.0125, -0.0005)
+    eyes = []
+    for side in (-1, 1):
+        eye = turned("eye", ink, [(0, -0.0013), (0.0013, 0), (0, 0.0013)], 16)
+        eye.location = (side * 0.0046, -0.0129, 0.0515)
+        eyes.append(eye)
+    turn([body, head, hair, *eyes], at, (0, 0, gaze))
+    body.parent.scale = (tall,) * 3
+
+
+def build_dolls() -> None:
+    family = [
+        ((0.76, 0.52, 0.40), (0.07, 0.16, 0.22), 0.95),
+        ((0.58, 0.34, 0.22), (0.42, 0.25, 0.05), 1.12),
+        ((0.38, 0.19, 0.105), (0.13, 0.2, 0.09), 0.85),
+        ((0.20, 0.09, 0.047), (0.4, 0.1, 0.06), 1.18),
+        ((0.085, 0.037, 0.021), (0.5, 0.44, 0.33), 1.0),
+    ]
+    for number, (tone, dress, tall) in enumerate(family):
+        x = -0.075 + 0.046 * number
+        build_doll((x, 0.235 + 0.008 * (number % 2), 0.0962), tone, dress, tall, 9 * (2 - number))
+
+
+def build_colour_card(at: Point, angles: Point) -> None:
+    """Twenty-four patches; the lowest row is a grey scale."""
+    patches = [
+        (0.17, 0.08, 0.05), (0.54, 0.30, 0.22), (0.11, 0.19, 0.33), (0.10, 0.15, 0.05),
+        (0.23, 0.21, 0.42), (0.13, 0.50, 0.40), (0.68, 0.20, 0.02), (0.06, 0.10, 0.38),
+        (0.53, 0.09, 0.12), (0.10, 0.04, 0.14), (0.33, 0.50, 0.05), (0.75, 0.36, 0.02),
+        (0.02, 0.04, 0.30), (0.06, 0.29, 0.06), (0.43, 0.03, 0.04), (0.80, 0.57, 0.01),
+        (0.49, 0.08, 0.29), (0.00, 0.23, 0.37), (0.88, 0.88, 0.85), (0.58, 0.58, 0.57),
+        (0.36, 0.36, 0.36), (0.19, 0.19, 0.19), (0.09, 0.09, 0.09), (0.031, 0.031, 0.032),
+    ]
+    parts = [box("card", plain("card", (0.02, 0.02, 0.02), 0.7), (0.14, 0.096, 0.002), (0, 0, 0),
+                 0.0005)]
+    for number, colour in enumerate(patches):
+        x, y = -0.0575 + 0.023 * (number % 6), 0.0335 - 0.0205 * (number // 6)
+        parts.append(box("patch", plain("patch", colour, 0.75, specular=0.2),
+                         (0.0195, 0.0172, 0.0012), (x, y + 0.002, 0.0009), 0.0003))
+    white = plain("card print", (0.6, 0.6, 0.58), 0.6)
+    parts.append(letters("maker", "undark  ·  24 reflectances, one of them yours", white, 0.0062,
+                         "EBGaramond12-Regular", "CENTER", onto=lambda x, y: (x, y - 0.0455, 0.0012)))
+    turn(parts, at, angles)
+
+
+def build_kettle(at: Point) -> None:
+    copper, brass = hammered("copper", (0.83, 0.38, 0.23)), metal("brushed brass", (0.7, 0.5, 0.22), 0.3, 1.0)
+    body = turned("kettle", copper, [
+        (0, 0), (0.078, 0), (0.078, 0), (0.088, 0.008), (0.097, 0.035), (0.093, 0.07),
+        (0.072, 0.105), (0.046, 0.122), (0.043, 0.124)], 128)
+    collar = turned("collar", brass, [
+        (0.045, 0.121), (0.049, 0.122), (0.049, 0.128), (0.046, 0.13), (0.046, 0.13), (0.04, 0.137),
+        (0.02, 0.145), (0.006, 0.148), (0.005, 0.153), (0.0105, 0.160), (0.0105, 0.166), (0.006, 0.171), (0, 0.172)])
+    spout = tube("spout", copper, [
+        (-0.075, 0, 0.045), (-0.105, 0, 0.058), (-0.126, 0, 0.085), (-0.143, 0, 0.118), (-0.158, 0, 0.128)],
+        [0.026, 0.02, 0.0135, 0.0105, 0.0098])
+    arch = tube("handle", metal("brushed steel", (0.56, 0.55, 0.53), 0.28, 1.0), [
+        (-0.066, 0, 0.108), (-0.069, 0, 0.15), (-0.05, 0, 0.197), (0, 0, 0.212), (0.05, 0, 0.197),
+        (0.069, 0, 0.15), (0.066, 0, 0.108)], 0.0048)
+    grip = tube("grip", wood("walnut", (0.03, 0.013, 0.007), (0.12, 0.06, 0.03), 0.3), [
+        (-0.042, 0, 0.202), (-0.02, 0, 0.211), (0, 0, 0.2135), (0.02, 0, 0.211), (0.042, 0, 0.202)],
+        [0.007, 0.0105, 0.0112, 0.0105, 0.007])
+    turn([body, collar, spout, arch, grip], at, (0, 0, 28))
+
+
+def build_spoon(material: Any, at: Point, angles: Point, long: float = 0.17) -> None:
+    def shape(u: float, v: float) -> Point:
+        s = 2 * u - 1
+        bowl = math.sqrt(max(0.0, 1 - ((v - 0.15) / 0.15) ** 2)) if v < 0.3 else 0.0
+        stem = 0.004 + 0.0065 * max(0.0, (v - 0.55) / 0.45) ** 1.3
+        blend = min(1.0, max(0.0, (v - 0.2) / 0.12))
+        half = max(0.021 * bowl * (1 - 0.3 * blend), stem * blend)
+        if v > 0.96:
+            half *= math.sqrt(max(0.0, 1 - ((v - 0.96) / 0.04) ** 2))
+        depth = 0.009 * bowl * (1 - s * s)
+        rise = 0.011 * math.sin(math.pi * min(1.0, max(0.0, (v - 0.2) / 0.8))) + 0.0105
+        return half * s, long * v, rise - depth - 0.0012 * s * s * blend
+
+    spoon = sheet("spoon", material, shape, (24, 120))
+    body = spoon.modifiers.new("body", "SOLIDIFY")
+    body.thickness = 0.0014
+    turn([spoon], at, angles)
+
+
+def build_tumbler(at: Point) -> None:
+    """A glass of water, thick in the base."""
+    inner = [(0.0285, 0.018), (0.0335, 0.1), (0.0335, 0.1)]
+    pane = turned("tumbler", glass("glass", (0.97, 0.99, 0.98)), [
+        (0, 0), (0.028, 0), (0.028, 0), (0.0305, 0.004), (0.0365, 0.1), (0.0365, 0.1),
+        (0.035, 0.1012), inner[1], inner[1], inner[0], (0.024, 0.013), (0, 0.012)], 128)
+    water = turned("water", glass("water", (0.96, 0.99, 1.0), 1.33), [
+        (0, 0.0123), (0.0238, 0.0133), (0.0283, 0.0182), (0.0313, 0.066), (0.0313, 0.066), (0, 0.0655)], 128)
+    turn([pane, water], at)
+
+
+def build_cup(at: Point) -> None:
+    stone = glaze("stoneware", (0.36, 0.42, 0.40), (0.05, 0.03, 0.02))
+    cup = turned("cup", stone, [
+        (0, 0.006), (0.022, 0.006), (0.024, 0.004), (0.027, 0.005), (0.0345, 0.02), (0.0395, 0.045),
+        (0.0415, 0.07), (0.0405, 0.0715), (0.039, 0.07), (0.037, 0.045), (0.031, 0.02), (0, 0.014)])
+    tea = turned("tea", plain("tea", (0.09, 0.022, 0.004), 0.16, specular=0.6), [
+        (0.0378, 0.056), (0.0378, 0.056), (0, 0.056)])
+    handle = tube("cup handle", stone, [
+        (0.038, 0, 0.058), (0.052, 0, 0.061), (0.064, 0, 0.05), (0.06, 0, 0.032), (0.035, 0, 0.022)],
+        [0.0055, 0.0048, 0.0045, 0.0046, 0.0058])
+    saucer = turned("saucer", stone, [
+        (0, 0.001), (0.03, 0.001), (0.034, 0.0), (0.037, 0.002), (0.062, 0.009), (0.074, 0.015),
+        (0.0745, 0.017), (0.062, 0.0125), (0.036, 0.006), (0, 0.006)])
+    turn([cup, tea, handle, saucer], at, (0, 0, -35))
+
+
+def blade(name: str, material: Any, long: float, wide: float, droop: float) -> Any:
+    """One leaf from the origin along +y, folded along its rib and drooping to its tip."""
+
+    def shape(u: float, v: float) -> Point:
+        s = 2 * u - 1
+        half = wide / 2 * max(math.sin(math.pi * v**0.62), 0.0) ** 0.85
+        wave = 0.05 * wide * math.sin(11 * v + 2 * s) * abs(s)
+        return half * s, long * v, 0.32 * half * abs(s) - droop * long * v * v + wave
+
+    return sheet(name, material, shape, (10, 20)).data
+
+
+def scatter(mesh: Any, at: Point, yaw: float, pitch: float, roll: float, scale: float) -> None:
+    thing = bpy.data.objects.new("leaf", mesh)
+    bpy.context.collection.objects.link(thing)
+    thing.rotation_mode = "YXZ"
+    thing.location, thing.rotation_euler, thing.scale = at, (pitch, roll, yaw), (scale,) * 3
+
+
+def take_out(mesh: Any) -> Any:
+    """Drop the objects that only served to make a mesh."""
+    for thing in [o for o in bpy.data.objects if o.data == mesh]:
+        bpy.data.objects.remove(thing)
+    return mesh
+
+
+def build_plant(at: Point) -> None:
+    """A fig in a clay pot: stems that fork, each with leaves turning around it."""
+    dice = random.Random(11)
+    pot = turned("pot", clay("terracotta", (0.36, 0.13, 0.065)), [
+        (0, 0), (0.052, 0), (0.052, 0), (0.055, 0.004), (0.07, 0.088), (0.07, 0.088), (0.078, 0.09),
+        (0.08, 0.113), (0.078, 0.116), (0.071, 0.115), (0.068, 0.1), (0.068, 0.098)])
+    earth = turned("soil", soil("soil"), [(0.069, 0.1), (0.04, 0.104), (0, 0.102)])
+    turn([pot, earth], at)
+    green = leaf("fig leaf", (0.018, 0.06, 0.016), (0.07, 0.16, 0.03))
+    bark = plain("bark", (0.09, 0.07, 0.035), 0.8)
+    kinds = [take_out(blade("leaf", green, 0.085, 0.042, d)) for d in (0.1, 0.25, 0.45)]
+    for stem in range(9):
+        yaw = stem * 2.4 + dice.uniform(-0.3, 0.3)
+        lean, tall = dice.uniform(0.05, 0.42), dice.uniform(0.2, 0.33)
+        grow_stem(dice, at, yaw, lean, tall, bark, kinds)
+
+
+def grow_stem(
+    dice: random.Random, at: Point, yaw: float, lean: float, tall: float, bark: Any, kinds: list[Any]
+) -> None:
+    def along(t: float) -> Point:
+        out = 0.02 + lean * tall * t * t * 1.2
+        return (at[0] + out * math.cos(yaw), at[1] + out * math.sin(yaw), at[2] + 0.1 + tall * t)
+
+    tube("stem", bark, [along(t / 6) for t in range(7)], [0.0032 - 0.0003 * t for t in range(7)])
+    count = int(tall * 62)
+    for number in range(count):
+        t = 0.22 + 0.78 * number / count
+        facing = yaw + number * 2.399 + dice.uniform(-0.3, 0.3)
+        pitch = dice.uniform(-0.25, 0.45) + 0.5 * max(0.0, t - 0.7)
+        scatter(dice.choice(kinds), along(t), facing, pitch, dice.uniform(-0.4, 0.4),
+                dice.uniform(0.6, 1.05) * (1.15 - 0.45 * t))
+
+
+def build_fern(at: Point) -> None:
+    """A fern on the window sill: arching fronds of paired leaflets."""
+    dice = random.Random(3)
+    pot = turned("fern pot", glaze("blue pot", (0.05, 0.1, 0.17), (0.02, 0.03, 0.05)), [
+        (0, 0), (0.034, 0), (0.034, 0), (0.04, 0.01), (0.048, 0.05), (0.046, 0.075), (0.043, 0.075), (0.04, 0.06), (0, 0.06)])
+    turn([pot], at)
+    green = leaf("fern leaf", (0.03, 0.085, 0.015), (0.09, 0.2, 0.03))
+    leaflet = take_out(blade("leaflet", green, 0.03, 0.0085, 0.15))
+    bark = plain("frond", (0.07, 0.1, 0.03), 0.7)
+    for frond in range(22):
+        yaw, long, up = frond * 2.4, dice.uniform(0.11, 0.2), dice.uniform(0.6, 1.25)
+        points = []
+        for step in range(26):
+            t = step / 25
+            out = long * math.sin(t * 1.5) * math.cos(up * (1 - t * 0.8))
+            rise = long * (math.sin(up) * t * 1.3 - 0.75 * t * t)
+            points.append((at[0] + out * math.cos(yaw), at[1] + out * math.sin(yaw), at[2] + 0.068 + rise))
+        tube("frond", bark, points[::5], 0.0009)
+        for step in range(4, 26):
+            size = math.sin(math.pi * (step / 26) ** 0.8) * 0.9 + 0.15
+            for side in (-1, 1):
+                scatter(leaflet, points[step], yaw - math.pi / 2 + side * 1.2, 0.1 - 0.5 * step / 26,
+                        dice.uniform(-0.3, 0.3), size * dice.uniform(0.85, 1.1))
+
+
+def build_towel(at: Point, angles: Point) -> None:
+    """A tea towel, thrown down: a short cloth simulation lets the folds fall as they will."""
+    linen = cloth("tea towel", striped((0.62, 0.58, 0.49), (0.16, 0.035, 0.03), (0.58, 0.54, 0.45)), (190, 260))
+
+    def shape(u: float, v: float) -> Point:
+        x, y = 0.38 * (u - 0.5), 0.52 * (v - 0.5)
+        bend = 0.034 * math.sin(21 * u + 3.2 * v) + 0.022 * math.sin(13 * v - 8 * u + 1)
+        return 0.86 * x + 0.01 * math.sin(9 * v), 0.9 * y, 0.065 + bend
+
+    towel = sheet("towel", linen, shape, (62, 84))
+    floor = sheet("floor", linen, lambda u, v: (2 * u - 1, 2 * v - 1, 0.0), (1, 1))
+    floor.modifiers.new("stop", "COLLISION")
+    floor.collision.thickness_outer = 0.0015
+    fall = towel.modifiers.new("fall", "CLOTH")
+    fall.settings.quality, fall.settings.mass = 5, 0.25
+    fall.settings.bending_stiffness, fall.settings.tension_stiffness = 0.6, 18
+    fall.collision_settings.use_self_collision = True
+    fall.collision_settings.self_distance_min = 0.0015
+    fall.collision_settings.distance_min = 0.0015
+    for frame in range(1, 36):
+        bpy.context.scene.frame_set(frame)
+    graph = bpy.context.evaluated_depsgraph_get()
+    mesh = bpy.data.meshes.new_from_object(towel.evaluated_get(graph))
+    bpy.data.objects.remove(towel)
+    bpy.data.objects.remove(floor)
+    settled = keep(mesh, "towel", linen)
+    soft = settled.modifiers.new("soft", "SUBSURF")
+    soft.render_levels = 1
+    turn([settled], at, angles)
+
+
+def build_print(at: Point) -> None:
+    """A framed print on the wall: the phases of the moon."""
+    frame = wood("frame", (0.03, 0.013, 0.007), (0.11, 0.055, 0.026), 0.3)
+    stock, ink = paper("print paper", (0.62, 0.58, 0.47)), plain("print ink", (0.02, 0.025, 0.05), 0.7)
+    wide, tall = 0.25, 0.33
+    parts = [box("mount", stock, (wide, 0.004, tall), (0, 0, 0), 0.0005)]
+    for side in (-1, 1):
+        parts.append(box("frame", frame, (wide + 0.04, 0.02, 0.02), (0, -0.005, side * (tall / 2 + 0.01)), 0.004))
+        upright = box("frame", frame, (tall + 0.04, 0.02, 0.02), (side * (wide / 2 + 0.01), -0.005, 0), 0.004)
+        upright.rotation_euler = (0, math.pi / 2, 0)
+        parts.append(upright)
+
+    def up(x0: float, z0: float) -> Callable[[float, float], Point]:
+        return lambda x, y: (x + x0, -0.0024, y + z0)
+
+    bold, italic = "EBGaramond12-Bold", "EBGaramond12-Italic"
+    parts += [
+        letters("title", "PHASES OF THE MOON", ink, 0.0185, bold, "CENTER", onto=up(0, 0.125)),
+        letters("line", "as seen by an unaided and patient eye", ink, 0.0108, italic, "CENTER", onto=up(0, 0.108)),
+        letters("line", "it is never dark; it is only early", ink, 0.0108, italic, "CENTER", onto=up(0, -0.15)),
+    ]
+    names = ["New", "Crescent", "Quarter", "Gibbous", "Full", "Waning", "Last", "Old", "Dark"]
+    for number, name in enumerate(names):
+        x, z = 0.074 * (number % 3 - 1), 0.06 - 0.078 * (number // 3)
+        phase = math.cos(math.tau * number / 8)
+
+        def moon(u: float, v: float, x: float = x, z: float = z, phase: float = phase, number: int = number) -> Point:
+            angle = math.pi * (v - 0.5)
+            rim, edge = 0.027 * math.cos(angle), 0.027 * math.cos(angle) * phase
+            dark = (-rim, edge) if number <= 4 else (-edge, rim)
+            return x + dark[0] + (dark[1] - dark[0]) * u, -0.0023, z + 0.027 * math.sin(angle)
+
+        parts.append(sheet("dark side", ink, moon, (4, 40)))
+        parts.append(tube("rim", ink, [(x + 0.027 * math.cos(a * math.pi / 12), -0.0022, z + 0.027 * math.sin(a * math.pi / 12))
+                                       for a in range(25)], 0.00035))
+        parts.append(letters("name", name, ink, 0.0085, "EBGaramond12-Regular", "CENTER", onto=up(x, z - 0.037)))
+    turn(parts, at, (-2, 0, 0))
+
+
+# --- light, camera, render -----------------------------------------------------------------------
+
+
+def area_light(name: str, at: Point, towards: Point, size: float, power: float, colour: Colour) -> None:
+    """A soft rectangle of light that the camera itself does not see."""
+    light = bpy.data.lights.new(name, "AREA")
+    light.size, light.energy, light.color = size, power, colour
+    source = bpy.data.objects.new(name, light)
+    bpy.context.collection.objects.link(source)
+    source.location = at
+    source.visible_camera = False
+    aim(source, towards)
+
+
+def aim(thing: Any, towards: Point) -> None:
+    from mathutils import Vector
+
+    way = Vector(towards) - thing.location
+    thing.rotation_euler = way.to_track_quat("-Z", "Y").to_euler()
+
+
+def light_scene() -> None:
+    world = bpy.data.worlds.new("room")
+    world.use_nodes = True
+    world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.9, 0.95, 1.1, 1)
+    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.02
+    bpy.context.scene.world = world
+    area_light("window light", (-0.6, 1.1, 0.75), (-0.2, 0, 0), 0.7, 4.0, (0.42, 0.62, 1.0))
+    # A door ajar behind the photographer, for the metal and the eyes to reflect.
+    area_light("doorway", (-1.1, -1.9, 0.9), (0, 0, 0.1), 0.8, 2.6, (1.0, 0.86, 0.7))
+
+
+def place_camera() -> None:
+    lens = bpy.data.cameras.new("camera")
+    lens.lens, lens.sensor_width = 33.0, 36.0
+    lens.dof.use_dof, lens.dof.focus_distance, lens.dof.aperture_fstop = True, 0.98, 9.0
+    camera = bpy.data.objects.new("camera", lens)
+    bpy.context.collection.objects.link(camera)
+    camera.location = (0.02, -1.0, 0.47)
+    aim(camera, (0.015, 0.1, 0.205))
+    bpy.context.scene.camera = camera
+
+
+def build() -> None:
+    for thing in list(bpy.data.objects):
+        bpy.data.objects.remove(thing)
+    build_towel((0.30, -0.20, 0.0005), (0, 0, 24))
+    build_room()
+    build_night()
+    build_curtain()
+    build_lamp((0.27, 0.20, 0))
+    build_books()
+    build_dolls()
+    build_open_book((-0.03, -0.15, 0.026), (13, 0, -5))
+    build_newspaper((-0.33, -0.16, 0), (0, 0, 14))
+    build_cup((-0.37, -0.08, 0.006))
+    build_colour_card((0.03, 0.145, 0.05), (72, 0, 4))
+    build_kettle((0.46, 0.04, 0))
+    silver = metal("silver", (0.86, 0.84, 0.8), 0.1)
+    build_spoon(silver, (0.30, -0.30, 0.012), (0, 0, 35))
+    build_spoon(metal("brushed spoon", (0.62, 0.61, 0.58), 0.26, 1.0), (0.36, -0.31, 0.012), (0, 0, 22))
+    build_tumbler((0.235, 0.0, 0))
+    build_plant((-0.37, 0.18, 0))
+    build_fern((-0.60, 0.60, 0.083))
+    build_print((0.065, 0.612, 0.47))
+    light_scene()
+    place_camera()
+
+
+def configure(out: Path, preview: bool) -> None:
+    scene = bpy.context.scene
+    render, cycles, layer = scene.render, scene.cycles, scene.view_layers[0]
+    render.engine = "CYCLES"
+    render.resolution_x, render.resolution_y = WIDTH, HEIGHT
+    render.resolution_percentage = 25 if preview else 100
+    cycles.samples = 24 if preview else SAMPLES
+    cycles.use_adaptive_sampling = cycles.use_denoising = False
+    # Bounce light brighter than this comes as fireflies; what the camera sees itself stays unclamped.
+    cycles.sample_clamp_indirect, cycles.blur_glossy = 3.0, 1.0
+    cycles.caustics_reflective = cycles.caustics_refractive = False
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 12, 3, 4
+    cycles.transmission_bounces, cycles.transparent_max_bounces = 10, 8
+    cycles.filter_width = 1.3
+    # Debian builds Blender without a denoiser: these guide one when the file is encoded.
+    layer.use_pass_diffuse_color = layer.use_pass_glossy_color = True
+    layer.use_pass_transmission_color = layer.use_pass_normal = layer.use_pass_emit = True
+    render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
+    render.image_settings.color_depth = "32"
+    render.filepath = str(out)
+    render.use_file_extension = False
+
+
+def render(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="blender -b -P scripts/scene.py --")
+    parser.add_argument("out", type=Path, help="OpenEXR file to write")
+    parser.add_argument("--preview", action="store_true", help="quarter size, few samples")
+    options = parser.parse_args(arguments)
+    build()
+    configure(options.out.resolve(), options.preview)
+    bpy.ops.render.render(write_still=True)
+
+
+if __name__ == "__main__" and bpy is not None:
+    render(sys.argv[sys.argv.index("--") + 1 :])

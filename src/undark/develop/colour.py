@@ -1,0 +1,58 @@
+"""Colour arithmetic that rendering and training share: camera RGB, linear sRGB, sRGB's curve.
+
+"Camera RGB" here is white-balanced: a neutral surface has three equal values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import NDArray
+
+from undark.sensor.cfa import Array
+
+XYZ_FROM_SRGB = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
+"""Linear sRGB → CIE XYZ, D65 (IEC 61966-2-1)."""
+
+
+def camera_from_srgb(camera_from_xyz: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(3, 3): linear sRGB → white-balanced camera RGB; each row sums to 1, so grey stays grey.
+
+    Raises `ValueError` for a matrix that cannot be turned round.
+    """
+    matrix = np.asarray(camera_from_xyz, np.float64) @ XYZ_FROM_SRGB
+    sums = matrix.sum(axis=1, keepdims=True)
+    if not np.all(np.isfinite(matrix)) or np.any(sums <= 0):
+        raise ValueError("the colour matrix does not keep white white")
+    balanced: NDArray[np.float64] = matrix / sums
+    if np.linalg.cond(balanced) > 1e3:
+        raise ValueError("the colour matrix is singular")
+    return balanced
+
+
+def srgb_from_camera(camera_from_xyz: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(3, 3): white-balanced camera RGB → linear sRGB: the inverse of `camera_from_srgb`."""
+    inverse: NDArray[np.float64] = np.linalg.inv(camera_from_srgb(camera_from_xyz))
+    return inverse
+
+
+def encode_srgb(linear: Array) -> Array:
+    """Linear light in [0, 1] → sRGB's curve in [0, 1]; outside is clipped."""
+    xp = array_namespace(linear)
+    linear = xp.clip(linear, 0, 1)
+    # the clip inside keeps the power's slope finite where the straight part is chosen
+    curve = 1.055 * xp.clip(linear, 0.0031308, None) ** (1 / 2.4) - 0.055
+    return xp.where(linear <= 0.0031308, 12.92 * linear, curve)
+
+
+def decode_srgb(encoded: Array) -> Array:
+    """sRGB's curve in [0, 1] → linear light in [0, 1]: the inverse of `encode_srgb`."""
+    xp = array_namespace(encoded)
+    curve = ((xp.clip(encoded, 0.04045, None) + 0.055) / 1.055) ** 2.4
+    return xp.where(encoded <= 0.04045, encoded / 12.92, curve)

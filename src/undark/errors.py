@@ -1,0 +1,53 @@
+"""What can go wrong, as one tree. Every message is one line for the user: what, where, what to do.
+
+    UndarkError
+    ├── PhotoError            this photo cannot be done; the others can
+    │   ├── ReadError         missing, empty, damaged or not a RAW file
+    │   ├── UnsupportedError  a RAW file, but not of a kind that undark restores
+    │   └── ExistsError       the output is there already
+    └── SetupError            nothing can be done until this is mended: the run stops
+        ├── ModelError        unknown model, or a file that is not an undark model
+        ├── DeviceError       no such device on this machine or in this installation
+        ├── OutputError       the output cannot be written: read-only, disk full
+        └── TrainingError     training cannot start or go on
+"""
+
+
+class UndarkError(Exception):
+    """Base of all errors that undark raises on purpose; `str(error)` is meant to be shown."""
+
+
+class PhotoError(UndarkError):
+    """One photo cannot be done."""
+
+
+class ReadError(PhotoError):
+    """A file is missing, empty, damaged or not a RAW photo."""
+
+
+class UnsupportedError(PhotoError):
+    """A RAW photo of a kind that undark cannot restore (yet)."""
+
+
+class ExistsError(PhotoError):
+    """The output file exists and overwriting was not asked for."""
+
+
+class SetupError(UndarkError):
+    """The run as a whole cannot go on."""
+
+
+class ModelError(SetupError):
+    """An unknown model, or a file that is not one of ours."""
+
+
+class DeviceError(SetupError):
+    """A device that this machine or this installation lacks."""
+
+
+class OutputError(SetupError):
+    """The output cannot be written."""
+
+
+class TrainingError(SetupError):
+    """Training cannot start or go on."""

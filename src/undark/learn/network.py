@@ -1,0 +1,145 @@
+"""The U-Net that ships: plain convolutions without bias, packed mosaic in, full-size RGB out.
+
+Without a bias anywhere, and with ReLU, the network is homogeneous: twice the light and twice the
+noise give twice the output, exactly (Mohan et al., "Robust and interpretable blind image
+denoising via bias-free convolutional neural networks", ICLR 2020). One network thus serves ×1 and
+×300, and lamps far above white. Residual blocks and added skips after DRUNet (Zhang et al.,
+TPAMI 2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The dimensions that rebuild a `UNet`; kept with every checkpoint."""
+
+    cell: int = 2
+    """Side of the CFA's cell: 2 for Bayer."""
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    """Channels at each scale, the full packed size first."""
+    encoder: tuple[int, ...] = (0, 1, 1, 2)
+    """Residual blocks at each scale on the way down."""
+    decoder: tuple[int, ...] = (1, 1, 1)
+    """Residual blocks at each scale but the smallest on the way up."""
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of the input must be a multiple of this."""
+        return int(2 ** (len(self.widths) - 1))
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+class Conv(nn.Module):
+    """A convolution without bias, its weight kept as the matrix (out, k·k·in).
+
+    As a matrix, Muon can train it; unfolded it lies in memory as channels_last wants it.
+    """
+
+    def __init__(self, ins: int, outs: int, size: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.ins, self.size, self.stride = ins, size, stride
+        self.weight = nn.Parameter(torch.empty(outs, size * size * ins))
+        nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        k = self.size
+        weight = self.weight.view(-1, k, k, self.ins).permute(0, 3, 1, 2)
+        return F.conv2d(x, weight, stride=self.stride, padding=k // 2 if self.stride == 1 else 0)
+
+
+class Block(nn.Module):
+    """x + conv(relu(conv(x))); starts as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = Conv(width, width), Conv(width, width)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+class Up(nn.Module):
+    """Twice the size: a 1×1 convolution, then pixels out of channels."""
+
+    def __init__(self, ins: int, outs: int) -> None:
+        super().__init__()
+        self.conv = Conv(ins, 4 * outs, size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.conv(x), 2)
+
+
+class UNet(nn.Module):
+    """(N, 2·cell², h, w) planes and their noise → (N, 3, cell·h, cell·w) linear camera RGB."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, cell = config.widths, config.cell
+        self.head = Conv(2 * cell**2, widths[0])
+        self.encoder = nn.ModuleList(map(_blocks, widths, config.encoder))
+        self.decoder = nn.ModuleList(map(_blocks, widths, config.decoder))
+        pairs = list(zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(Conv(a, b, size=2, stride=2) for a, b in pairs)
+        self.up = nn.ModuleList(Up(b, a) for a, b in pairs)
+        self.tail = Conv(widths[0], 3 * cell**2)
+        self.demosaic = Conv(cell**2, 3 * cell**2)  # linear, so the rest has only noise to mend
+        nn.init.zeros_(self.tail.weight)
+        if cell == 2:
+            with torch.no_grad():
+                self.demosaic.weight.copy_(bilinear_demosaic())
+
+    def forward(self, x: Tensor) -> Tensor:
+        light = x[:, : self.config.cell**2]
+        features = self.tail(self._features(self.head(x)))
+        # the sum, and the path it adds to, in float32: bfloat16 has 8 bits, a photo 14
+        with torch.autocast(x.device.type, enabled=False):
+            return F.pixel_shuffle(self.demosaic(light) + features.float(), self.config.cell)
+
+    def _features(self, x: Tensor) -> Tensor:
+        skips = []
+        for encode, down in zip(self.encoder, self.down, strict=False):
+            x = encode(x)
+            skips.append(x)
+            x = down(x)
+        x = self.encoder[-1](x)
+        for skip, up, decode in reversed(list(zip(skips, self.up, self.decoder, strict=True))):
+            x = decode(up(x) + skip)
+        return x
+
+
+def _blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(Block(width) for _ in range(count)))
+
+
+def bilinear_demosaic() -> Tensor:
+    """(12, 3·3·4): bilinear interpolation of packed RGGB as weights of `Conv(4, 12)`.
+
+    Output channels are 4·colour + 2·row + column, as `pixel_shuffle` wants them. The mean of the
+    four (or two) nearest pixels of a colour; a pixel's own colour is kept.
+    """
+    weight = torch.zeros(3, 2, 2, 3, 3, 4)  # colour, row, column | cell row, cell column, plane
+    places = [(0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1)]  # colour, row, column of each plane
+    for colour in range(3):
+        for row in range(2):
+            for column in range(2):
+                near: dict[int, list[tuple[int, int, int]]] = {}
+                for plane, (c, y, x) in enumerate(places):
+                    for cy in range(3) if c == colour else ():
+                        for cx in range(3):
+                            dy, dx = 2 * (cy - 1) + y - row, 2 * (cx - 1) + x - column
+                            near.setdefault(dy * dy + dx * dx, []).append((cy, cx, plane))
+                nearest = near[min(near)]
+                for cy, cx, plane in nearest:
+                    weight[colour, row, column, cy, cx, plane] = 1 / len(nearest)
+    return weight.reshape(12, 36)

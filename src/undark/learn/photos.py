@@ -1,0 +1,226 @@
+"""Ordinary photographs → dark mosaics and the light they should have shown.
+
+After Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019): undo the
+rendering of a clean photo (curve, colour matrix, white balance), darken it, let a sensor see it.
+Whatever is random about a photo happens to the RGB picture, before the mosaic: a flipped mosaic
+would have its red pixels elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from undark.develop.colour import camera_from_srgb, decode_srgb
+from undark.errors import TrainingError
+from undark.sensor.cameras import cameras
+from undark.sensor.cfa import BAYER_ORDERS, CFA, RGGB, mosaic
+from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
+from undark.sensor.noise import NoiseModel
+
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
+MAX_AMPLIFICATION = 300.0
+
+# CIE XYZ → camera RGB of four cameras, from Brooks et al. (Apache-2.0), and of the Sony A7S
+# family from Adobe's published DNG colour matrices.
+CAMERA_MATRICES = np.array(
+    [
+        [[1.0234, -0.2969, -0.2266], [-0.5625, 1.6328, -0.0469], [-0.0703, 0.2188, 0.6406]],
+        [[0.4913, -0.0541, -0.0202], [-0.6130, 1.3513, 0.2906], [-0.1564, 0.2151, 0.7183]],
+        [[0.8380, -0.2630, -0.0639], [-0.2887, 1.0725, 0.2496], [-0.0627, 0.1427, 0.5438]],
+        [[0.6596, -0.2079, -0.0562], [-0.4782, 1.3016, 0.1933], [-0.0970, 0.1581, 0.5181]],
+        [[0.5838, -0.1430, -0.0246], [-0.3497, 1.1477, 0.2297], [-0.0748, 0.1885, 0.5778]],
+    ]
+)
+
+
+class TorchSampler:
+    """A `Sampler` for torch, with a generator of its own; see `undark.sensor.noise.Sampler`."""
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self._device = torch.device(device)
+
+    def poisson(self, rate: Tensor) -> Tensor:
+        return torch.poisson(rate, generator=self._generator)
+
+    def normal(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, generator=self._generator, device=self._device)
+
+    def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.rand(shape, generator=self._generator, device=self._device)
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """How a batch of N photos was taken; every field has N in front."""
+
+    amplification: NDArray[np.float32]
+    """(N,)"""
+    white_balance: NDArray[np.float32]
+    """(N, 3) gains, green 1."""
+    camera: NDArray[np.float32]
+    """(N, 3, 3): linear sRGB → white-balanced camera RGB."""
+    span: float
+    """DN from black to white, the same for all: only the noise relative to it matters."""
+    noise: NoiseModel
+    """Parameters (N, 1, 1)."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a network learns from: `inputs` (N, 2·cell², h, w), `target` (N, 3, H, W) in linear
+    white-balanced camera RGB, and `srgb` (N, 3, 3) that takes such light to linear sRGB."""
+
+    inputs: Tensor
+    target: Tensor
+    srgb: Tensor
+
+
+def load_photos(paths: list[Path]) -> list[NDArray[np.uint8]]:
+    """Read photographs as (H, W, 3) uint8, sRGB."""
+    from undark.files.picture import read_picture
+
+    return [read_picture(path) for path in paths]
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """All pictures below a folder, sorted. Raises `TrainingError` where there are none."""
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+    if not found:
+        raise TrainingError(f"{folder}: no photographs here; give a folder of JPEG, PNG or TIFF")
+    return found
+
+
+def draw_exposures(count: int, random: np.random.Generator) -> Exposures:
+    """Any camera of the table at any of its gains, any amplification from 1 to 300."""
+    span = cameras()[0].span
+    settings = [_draw_noise(random, span) for _ in range(count)]
+    fields = {name: _column(settings, name) for name in ("gain", "read", "row", "bias", "shape")}
+    # three in four where the dark is deep: that is what a network is asked for
+    deep = random.random(count) < 0.75
+    low = np.where(deep, 50.0, 1.0)
+    high = np.where(deep, MAX_AMPLIFICATION, 50.0)
+    amplification = np.exp(random.uniform(np.log(low), np.log(high)))
+    red_blue = np.exp(random.uniform(np.log(1.2), np.log(2.8), (count, 2)))
+    gains = np.stack([red_blue[:, 0], np.ones(count), red_blue[:, 1]], axis=1)
+    weights = random.dirichlet(np.full(len(CAMERA_MATRICES), 0.5), count)
+    matrices = [camera_from_srgb(np.tensordot(w, CAMERA_MATRICES, 1)) for w in weights]
+    return Exposures(
+        amplification=amplification.astype(np.float32),
+        white_balance=gains.astype(np.float32),
+        camera=np.stack(matrices).astype(np.float32),
+        span=span,
+        noise=NoiseModel(**fields),
+    )
+
+
+def _draw_noise(random: np.random.Generator, span: float) -> NoiseModel:
+    """One camera at one gain; read and row noise vary as between copies of a camera."""
+    camera = cameras()[random.integers(len(cameras()))]
+    low, high = camera.iso_range
+    noise = camera.at(float(np.exp(random.uniform(np.log(low), np.log(high)))), span)
+    read, row = np.exp(random.normal(0, 0.25, 2))
+    shape = 0.14 if noise.shape is None else noise.shape
+    return NoiseModel(noise.gain, noise.read * read, shape, noise.row * row, noise.bias)
+
+
+def _column(settings: list[NoiseModel], name: str) -> Tensor:
+    values = [float(getattr(s, name)) for s in settings]
+    return torch.tensor(values, dtype=torch.float32)[:, None, None]
+
+
+class PhotoSource:
+    """Draws training batches from photographs; batch `step` of a seed is always the same."""
+
+    def __init__(
+        self,
+        photos: list[NDArray[np.uint8]],
+        crop: int,
+        batch: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """`crop` is in packed pixels. Raises `TrainingError` if no photo is large enough."""
+        side = 2 * crop + 2  # two more, to fold any Bayer order to RGGB
+        self._photos = [p for p in photos if min(p.shape[:2]) >= side]
+        if not self._photos:
+            raise TrainingError(f"no photo is {side} pixels wide and high; choose a smaller crop")
+        self._side, self._batch, self._seed, self._device = side, batch, seed, device
+        self._linear = decode_srgb(torch.arange(256, device=device) / 255)
+
+    def batch(self, step: int) -> Batch:
+        random = np.random.default_rng((self._seed, step))
+        crops = np.stack([self._crop(random) for _ in range(self._batch)])
+        light = self._linear[torch.from_numpy(crops).to(self._device).long()].permute(0, 3, 1, 2)
+        light = light * self._highlights(light, random)
+        exposures = draw_exposures(self._batch, random)
+        sampler = TorchSampler(int(random.integers(2**62)), self._device)
+        order = BAYER_ORDERS[random.integers(4)]
+        hot = random.random() < 0.5
+        return expose(light, exposures, order, sampler, hot)
+
+    def _crop(self, random: np.random.Generator) -> NDArray[np.uint8]:
+        """A square of a photo, flipped and transposed by chance."""
+        photo = self._photos[random.integers(len(self._photos))]
+        top, left = (random.integers(n - self._side + 1) for n in photo.shape[:2])
+        crop = photo[top : top + self._side, left : left + self._side]
+        crop = crop[:: random.choice((-1, 1)), :: random.choice((-1, 1))]
+        return crop.transpose(1, 0, 2) if random.random() < 0.5 else crop
+
+    def _highlights(self, light: Tensor, random: np.random.Generator) -> Tensor:
+        """Gains (N, 1, H, W) that give some photos back what clipping took from their lamps."""
+        chosen = random.random(self._batch) < 0.2
+        most = np.where(chosen, np.exp2(random.uniform(0, 4, self._batch)), 1.0)
+        peak = torch.from_numpy(most).float().to(light.device)[:, None, None, None]
+        near_white = ((light.amin(1, keepdim=True) - 0.8) / 0.2).clip(0, 1)
+        return 1 + (peak - 1) * near_white
+
+
+def expose(
+    light: Tensor, exposures: Exposures, order: CFA, sampler: TorchSampler, hot: bool = False
+) -> Batch:
+    """Linear sRGB (N, 3, H, W) → what a sensor makes of it in the dark, and what it should be.
+
+    The mosaic has the Bayer order given and is folded to RGGB by leaving out a row or a column,
+    and one at the other end.
+    """
+    to_camera = torch.from_numpy(exposures.camera).to(light.device)
+    target = torch.einsum("nij,njhw->nihw", to_camera, light).clip(0, HIGHLIGHT_CEILING)
+    factor = scale(
+        RGGB, exposures.white_balance, exposures.span, exposures.amplification, light
+    ).to(light.device)
+    per_colour = factor[:, [0, 1, 3]]  # R, G, B of R G G B
+    # what the sensor cannot hold nobody can restore
+    target = torch.minimum(target, per_colour * exposures.span)
+    signal = mosaic(target / per_colour, order)
+    noise = _on(light.device, exposures.noise)
+    noisy = noise.add(signal, sampler)
+    if hot:
+        noisy = _add_hot_pixels(noisy, exposures.span, sampler)
+    noisy = noisy.clip(None, exposures.span)
+    top, left = order.shift
+    height, width = (n - 2 for n in light.shape[-2:])
+    noisy = noisy[:, top : top + height, left : left + width]
+    target = target[..., top : top + height, left : left + width]
+    inputs = condition(noisy, RGGB, noise, factor)
+    srgb = torch.linalg.inv(to_camera)
+    layout = torch.channels_last
+    return Batch(inputs.contiguous(memory_format=layout), target, srgb)
+
+
+def _add_hot_pixels(plane: Tensor, span: float, sampler: TorchSampler) -> Tensor:
+    """Up to one pixel in 5,000 lit by the sensor itself, from faint to white."""
+    share = 2e-4 * float(sampler.uniform((1,)))
+    hot = sampler.uniform(tuple(plane.shape)) < share
+    return torch.where(hot, plane + span * sampler.uniform(tuple(plane.shape)) ** 4, plane)
+
+
+def _on(device: torch.device, noise: NoiseModel) -> NoiseModel:
+    names = ("gain", "read", "row", "bias", "shape")
+    return NoiseModel(**{n: getattr(noise, n).to(device) for n in names}, step=noise.step)

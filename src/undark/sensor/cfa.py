@@ -1,0 +1,194 @@
+"""Colour filter arrays: which colour each pixel saw, and packing a mosaic into colour planes.
+
+Packing cuts the mosaic into cells (2×2 for Bayer, 3×3 for X-Trans) and gives each pixel of a cell
+a plane of its own, sorted by colour, so that one plane holds one colour only: R G G B for Bayer,
+RR GGGGG BB for X-Trans (the nine planes of "Learning to See in the Dark", Chen et al. 2018). A
+mosaic that starts at another phase is first extended to the canonical one, so a network only ever
+sees RGGB, or X-Trans as Fujifilm draws it; `unpack` takes the extension off again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from numpy.typing import NDArray
+
+Array = Any
+"""An array of any library that speaks the Python array API (NumPy, torch)."""
+
+RED, GREEN, BLUE = 0, 1, 2
+
+_BAYER = ((0, 1), (1, 2))
+_X_TRANS = (
+    (0, 2, 1, 2, 0, 1),
+    (1, 1, 0, 1, 1, 2),
+    (1, 1, 2, 1, 1, 0),
+    (2, 0, 1, 0, 2, 1),
+    (1, 1, 2, 1, 1, 0),
+    (1, 1, 0, 1, 1, 2),
+)
+
+
+@dataclass(frozen=True)
+class CFA:
+    """A colour filter array, given by the colours of one period: rows of 0 (R), 1 (G), 2 (B).
+
+    Raises `ValueError` for a pattern that is neither Bayer nor X-Trans at any phase.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        if self._find_shift() is None:
+            raise ValueError(f"neither a Bayer nor an X-Trans pattern: {self.rows}")
+
+    @classmethod
+    def from_name(cls, name: str) -> CFA:
+        """ "RGGB", "BGGR", "GRBG", "GBRG" or "X-Trans"."""
+        if name == "X-Trans":
+            return cls(_X_TRANS)
+        first, second = name[:2], name[2:]
+        return cls(tuple(tuple("RGB".index(c) for c in row) for row in (first, second)))
+
+    @cached_property
+    def pattern(self) -> NDArray[np.uint8]:
+        """(period, period): 0 red, 1 green, 2 blue."""
+        return np.array(self.rows, np.uint8)
+
+    @property
+    def period(self) -> int:
+        """Pixels after which the pattern repeats: 2 or 6."""
+        return len(self.rows)
+
+    @property
+    def is_bayer(self) -> bool:
+        return self.period == 2
+
+    @property
+    def name(self) -> str:
+        """ "RGGB" and the like, or "X-Trans"."""
+        return "".join("RGB"[c] for row in self.rows for c in row) if self.is_bayer else "X-Trans"
+
+    @property
+    def cell(self) -> int:
+        """Side of the square that packing turns into one packed pixel: 2 or 3."""
+        return 2 if self.is_bayer else 3
+
+    @cached_property
+    def shift(self) -> tuple[int, int]:
+        """Rows and columns to put before the mosaic so that it starts at the canonical phase."""
+        found = self._find_shift()
+        assert found is not None  # held by __post_init__
+        return found
+
+    @cached_property
+    def canonical(self) -> NDArray[np.uint8]:
+        """The pattern at its canonical phase: RGGB, or Fujifilm's X-Trans."""
+        return np.array(_BAYER if self.is_bayer else _X_TRANS, np.uint8)
+
+    @cached_property
+    def colours(self) -> tuple[int, ...]:
+        """The colour of each packed plane: (0, 1, 1, 2), or two R, five G and two B."""
+        return tuple(sorted(int(c) for c in self.canonical[: self.cell, : self.cell].ravel()))
+
+    def crop(self, top: int, left: int) -> CFA:
+        """The pattern as seen from another top left pixel."""
+        rolled = np.roll(self.pattern, (-top, -left), (0, 1))
+        return CFA(tuple(tuple(int(c) for c in row) for row in rolled))
+
+    def _find_shift(self) -> tuple[int, int] | None:
+        known = {2: _BAYER, 6: _X_TRANS}.get(len(self.rows))
+        if known is None:
+            return None
+        pattern, canonical = np.array(self.rows), np.array(known)
+        if pattern.shape != canonical.shape:
+            return None
+        phases = [(y, x) for y in range(len(known)) for x in range(len(known))]
+        same = (s for s in phases if np.array_equal(np.roll(pattern, s, (0, 1)), canonical))
+        return next(same, None)
+
+    @cached_property
+    def _places(self) -> tuple[tuple[int, int, int, int, int], ...]:
+        """(plane, cell row, cell column, row, column) of every pixel in a period."""
+        cell, places = self.cell, []
+        for cy in range(self.period // cell):
+            for cx in range(self.period // cell):
+                block = self.canonical[cy * cell :, cx * cell :][:cell, :cell]
+                order = np.argsort(block, axis=None, kind="stable")
+                for plane, at in enumerate(order):
+                    y, x = divmod(int(at), cell)
+                    places.append((plane, cy, cx, cy * cell + y, cx * cell + x))
+        return tuple(places)
+
+
+BAYER_ORDERS = tuple(CFA.from_name(name) for name in ("RGGB", "BGGR", "GRBG", "GBRG"))
+RGGB = BAYER_ORDERS[0]
+X_TRANS = CFA.from_name("X-Trans")
+
+
+def extend(plane: Array, before: tuple[int, int], after: tuple[int, int], period: int) -> Array:
+    """Put rows and columns around a mosaic (…, H, W), each copied from the nearest of its phase.
+
+    `before` and `after` are (rows, columns). A mosaic smaller than a period is not supported.
+    """
+    xp = array_namespace(plane)
+    for axis, (first, last) in zip((-2, -1), zip(before, after, strict=True), strict=True):
+        size = plane.shape[axis]
+        index = np.arange(-first, size + last)
+        index = np.where(index < 0, index % period, index)
+        beyond = index >= size
+        index[beyond] = size - period + (index[beyond] - size) % period
+        if first or last:
+            where = xp.asarray(index, device=device(plane))
+            plane = xp.take(plane, where, axis=plane.ndim + axis)
+    return plane
+
+
+def pack(plane: Array, cfa: CFA) -> Array:
+    """Mosaic (…, H, W) → packed planes (…, cell², h, w), at the canonical phase.
+
+    h and w are whole numbers of periods that hold the mosaic: what is missing is copied from the
+    nearest pixels of the same colour. `unpack` is the exact inverse.
+    """
+    xp = array_namespace(plane)
+    plane = extend(plane, cfa.shift, _missing(plane.shape, cfa), cfa.period)
+    cell, step = cfa.cell, cfa.period // cfa.cell
+    shape = (*plane.shape[:-2], cell * cell, plane.shape[-2] // cell, plane.shape[-1] // cell)
+    packed = xp.empty(shape, dtype=plane.dtype, device=device(plane))
+    for channel, cy, cx, y, x in cfa._places:
+        packed[..., channel, cy::step, cx::step] = plane[..., y :: cfa.period, x :: cfa.period]
+    return packed
+
+
+def unpack(packed: Array, cfa: CFA, shape: tuple[int, int]) -> Array:
+    """Packed planes (…, cell², h, w) → mosaic (…, H, W) of the given shape: undoes `pack`."""
+    xp = array_namespace(packed)
+    cell, step = cfa.cell, cfa.period // cfa.cell
+    whole = (*packed.shape[:-3], packed.shape[-2] * cell, packed.shape[-1] * cell)
+    plane = xp.empty(whole, dtype=packed.dtype, device=device(packed))
+    for channel, cy, cx, y, x in cfa._places:
+        plane[..., y :: cfa.period, x :: cfa.period] = packed[..., channel, cy::step, cx::step]
+    (top, left), (height, width) = cfa.shift, shape
+    return plane[..., top : top + height, left : left + width]
+
+
+def mosaic(rgb: Array, cfa: CFA) -> Array:
+    """RGB (…, 3, H, W) → mosaic (…, H, W): what each pixel sees through its filter."""
+    xp = array_namespace(rgb)
+    plane = xp.empty((*rgb.shape[:-3], *rgb.shape[-2:]), dtype=rgb.dtype, device=device(rgb))
+    for y, row in enumerate(cfa.rows):
+        for x, colour in enumerate(row):
+            plane[..., y :: cfa.period, x :: cfa.period] = rgb[
+                ..., colour, y :: cfa.period, x :: cfa.period
+            ]
+    return plane
+
+
+def _missing(shape: tuple[int, ...], cfa: CFA) -> tuple[int, int]:
+    """Rows and columns to put after a mosaic to reach a whole number of periods."""
+    rows, columns = (-(n + s) % cfa.period for n, s in zip(shape[-2:], cfa.shift, strict=True))
+    return rows, columns

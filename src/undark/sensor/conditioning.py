@@ -1,0 +1,59 @@
+"""What a network sees of a mosaic: amplified, white-balanced planes with their noise beside them.
+
+Training and restoring both come through here, so what a network learnt from is, bit for bit,
+what it is given. Values below black stay: clipped, noise would brighten and tint the shadows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from numpy.typing import NDArray
+
+from undark.sensor.cfa import CFA, Array, pack
+from undark.sensor.noise import NoiseModel
+
+HIGHLIGHT_CEILING = 16.0
+"""Amplified values above this (white is 1) are not given to a network: lamps, free of noise."""
+
+
+def scale(
+    cfa: CFA,
+    white_balance: NDArray[np.float32],
+    span: float,
+    amplification: NDArray[np.float32] | float,
+    like: Array,
+) -> Array:
+    """(…, cell², 1, 1): what turns DN above black into amplified, white-balanced light.
+
+    `white_balance` is (…, 3) with green 1, `amplification` (…); the result is of `like`'s library.
+    """
+    gains = white_balance[..., list(cfa.colours)]
+    factor = gains * (np.asarray(amplification) / span)[..., None]
+    xp = array_namespace(like)
+    return xp.asarray(factor, dtype=like.dtype, device=device(like))[..., None, None]
+
+
+def condition(signal: Array, cfa: CFA, noise: NoiseModel, factor: Array) -> Array:
+    """Mosaic (…, H, W) in DN above black → network input (…, 2·cell², h, w).
+
+    First the packed planes times `factor` (see `scale`), then their predicted standard deviation
+    in the same unit. The noise is predicted from the noisy signal: nothing else is known.
+    """
+    xp = array_namespace(signal)
+    planes = pack(signal, cfa)
+    sigma = _of_planes(noise).sigma(planes)
+    light = xp.clip(planes * factor, None, HIGHLIGHT_CEILING)
+    return xp.concat([light, sigma * factor], axis=-3)
+
+
+def _of_planes(noise: NoiseModel) -> NoiseModel:
+    """Parameters of a batch, (N, 1, 1) against (N, H, W), made to fit packed (N, C, h, w)."""
+
+    def lift(value: Array) -> Array:
+        return value[:, None] if getattr(value, "ndim", 0) == 3 else value
+
+    names = ("gain", "read", "row", "bias")
+    return replace(noise, **{name: lift(getattr(noise, name)) for name in names})

@@ -1,0 +1,134 @@
+"""The noise of a sensor: add it (training, demo, tests) and predict its size (restoring).
+
+After Wei et al., "Physics-based noise modeling for extreme low-light photography" (TPAMI 2021):
+photons arrive by Poisson's law and are multiplied by the system gain K (DN per electron); read
+noise is Gaussian or, with its heavier tails, Tukey-lambda; each row is off by an amount of its
+own; the black level is off by a little for each position of the CFA; the converter rounds.
+
+One implementation serves NumPy and torch (array API). Parameters may be numbers or arrays that
+broadcast against the mosaic, so a batch can hold a different camera in each photo.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from undark.sensor.cfa import Array
+
+
+class Sampler(Protocol):
+    """Where randomness comes from; each method gives float arrays of its own library."""
+
+    def poisson(self, rate: Array) -> Array: ...
+    def normal(self, shape: tuple[int, ...]) -> Array: ...
+    def uniform(self, shape: tuple[int, ...]) -> Array: ...
+
+
+class NumPySampler:
+    """A `Sampler` for NumPy, float32, with a seed of its own."""
+
+    def __init__(self, seed: int | tuple[int, ...]) -> None:
+        self._random = np.random.default_rng(seed)
+
+    def poisson(self, rate: Array) -> Array:
+        return self._random.poisson(rate).astype(np.float32)
+
+    def normal(self, shape: tuple[int, ...]) -> Array:
+        return self._random.standard_normal(shape, np.float32)
+
+    def uniform(self, shape: tuple[int, ...]) -> Array:
+        return self._random.random(shape, np.float32)
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """The noise of one camera at one setting. All but `gain` and `shape` are in DN."""
+
+    gain: Array
+    """K: DN per electron, above 0."""
+    read: Array = 0.0
+    """Standard deviation of the read noise, whatever its shape."""
+    shape: Array | None = None
+    """Tukey-lambda shape of the read noise; None: Gaussian. 0.14 is close to Gaussian."""
+    row: Array = 0.0
+    """Standard deviation of the offset of each row."""
+    bias: Array = 0.0
+    """Standard deviation of the black level's error at each position of the CFA's period."""
+    step: float = 1.0
+    """What the converter rounds to; 0: it does not."""
+
+    def variance(self, signal: Array) -> Array:
+        """Variance of a pixel, over frames, where the mean signal is `signal` (DN above black)."""
+        xp = array_namespace(signal)
+        still = self.read**2 + self.row**2 + self.bias**2 + self.step**2 / 12
+        return self.gain * xp.clip(signal, 0, None) + still
+
+    def sigma(self, signal: Array) -> Array:
+        """Standard deviation of a pixel in DN; see `variance`."""
+        return array_namespace(signal).sqrt(self.variance(signal))
+
+    def add(self, signal: Array, sampler: Sampler, period: int = 2) -> Array:
+        """A noisy frame of a clean mosaic (…, H, W) in DN above black; not clipped anywhere.
+
+        `period` is that of the CFA: its positions share an error of the black level.
+        """
+        xp = array_namespace(signal)
+        height, width = signal.shape[-2:]
+        noisy = sampler.poisson(xp.clip(signal, 0, None) / self.gain) * self.gain
+        noisy = noisy + self.read * self._read_noise(tuple(signal.shape), sampler)
+        noisy = noisy + self.row * sampler.normal((*signal.shape[:-1], 1))
+        tiles = (*(1 for _ in signal.shape[:-2]), -(-height // period), -(-width // period))
+        bias = self.bias * sampler.normal((*signal.shape[:-2], period, period))
+        noisy = noisy + xp.tile(bias, tiles)[..., :height, :width]
+        return xp.round(noisy / self.step) * self.step if self.step else noisy
+
+    def _read_noise(self, size: tuple[int, ...], sampler: Sampler) -> Array:
+        """Read noise of standard deviation 1."""
+        if self.shape is None:
+            return sampler.normal(size)
+        return tukey_lambda(sampler.uniform(size), self.shape)
+
+    def scaled(self, factor: float) -> NoiseModel:
+        """The same noise where every DN counts `factor` times as much (another white level)."""
+        return NoiseModel(
+            gain=self.gain * factor,
+            read=self.read * factor,
+            shape=self.shape,
+            row=self.row * factor,
+            bias=self.bias * factor,
+            step=self.step,
+        )
+
+
+def tukey_lambda(uniform: Array, shape: Array) -> Array:
+    """Uniform numbers in [0, 1) → Tukey-lambda distributed ones of standard deviation 1."""
+    xp = array_namespace(uniform)
+    lam = xp.asarray(shape, dtype=uniform.dtype, device=device(uniform))
+    lam = xp.where(xp.abs(lam) < 1e-3, xp.asarray(1e-3, dtype=lam.dtype, device=device(lam)), lam)
+    middle = xp.clip(uniform, 1e-6, 1 - 1e-6)
+    deviate = (middle**lam - (1 - middle) ** lam) / lam
+    return deviate / _tukey_deviation(shape, uniform)
+
+
+def _tukey_deviation(shape: Array, like: Array) -> Array:
+    """Standard deviation of Tukey-lambda noise of scale 1 (finite above shape -0.5)."""
+    xp = array_namespace(like)
+    flat = np.asarray(shape, dtype=np.float64)
+    values = np.array([tukey_std(float(s)) for s in flat.ravel()]).reshape(flat.shape)
+    return xp.asarray(values, dtype=like.dtype, device=device(like))
+
+
+def tukey_std(shape: float) -> float:
+    """Standard deviation of Tukey-lambda noise of scale 1: 1.45 at shape 0.14, 1.81 at 0.
+
+    variance = 2/λ² · (1/(1+2λ) - Γ(λ+1)²/Γ(2λ+2)); its limit at λ = 0 is the logistic's π²/3.
+    """
+    if abs(shape) < 1e-3:
+        return math.pi / math.sqrt(3)
+    beta = math.gamma(shape + 1) ** 2 / math.gamma(2 * shape + 2)
+    return math.sqrt(2 / shape**2 * (1 / (1 + 2 * shape) - beta))
