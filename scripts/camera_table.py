@@ -16,6 +16,9 @@ import math
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
 
 SPAN_14_BIT = 15871.0  # white 16383 less black 512, the scale of ELD's and PMN's DN
 # (make, models as EXIF writes them) of ELD's short names
@@ -32,14 +35,14 @@ SNIC_NAMES = {
 }
 
 
-def eld_settings(camera: dict) -> list[dict]:
+def eld_settings(camera: Record) -> list[Record]:
     """Both ends of ELD's lines; shape and bias are medians over the measured settings."""
     shape = statistics.median(camera["tukey_lambda_shape"])
     bias = statistics.median(
         math.sqrt(statistics.fmean(b**2 for b in row)) for row in camera["color_bias"]
     )
 
-    def at(iso: int, gain: float) -> dict:
+    def at(iso: int, gain: float) -> Record:
         def line(name: str) -> float:
             return math.exp(camera[name]["slope"] * math.log(gain) + camera[name]["bias"])
 
@@ -48,7 +51,7 @@ def eld_settings(camera: dict) -> list[dict]:
     return [at(100, camera["K_min"]), at(6400, camera["K_max"])]
 
 
-def pmn_settings(table: dict) -> list[dict]:
+def pmn_settings(table: Record) -> list[Record]:
     return [
         setting(
             int(iso),
@@ -62,10 +65,10 @@ def pmn_settings(table: dict) -> list[dict]:
     ]
 
 
-def snic_settings(camera: dict) -> list[dict]:
+def snic_settings(camera: Record) -> list[Record]:
     """Means over the four planes; a read noise measured as 0 is held at the rounding's."""
 
-    def at(iso: str, planes: dict) -> dict:
+    def at(iso: str, planes: Record) -> Record:
         slope = statistics.fmean(p["a"] for p in planes.values())
         offset = statistics.fmean(p["b"] for p in planes.values())
         read = max(math.sqrt(offset) * SPAN_14_BIT, math.sqrt(1 / 12))
@@ -76,12 +79,19 @@ def snic_settings(camera: dict) -> list[dict]:
 
 def setting(
     iso: int, gain: float, read: float, row: float, bias: float, shape: float | None
-) -> dict:
-    numbers = {"iso": iso, "gain": gain, "read": read, "row": row, "bias": bias, "shape": shape}
+) -> Record:
+    numbers: Record = {
+        "iso": iso,
+        "gain": gain,
+        "read": read,
+        "row": row,
+        "bias": bias,
+        "shape": shape,
+    }
     return {k: None if v is None else float(f"{v:.5g}") for k, v in numbers.items()}
 
 
-def camera(names: tuple[str, list[str]], source: str, settings: list[dict]) -> dict:
+def camera(names: tuple[str, list[str]], source: str, settings: list[Record]) -> Record:
     make, models = names
     ordered = sorted(settings, key=lambda s: s["iso"])
     return {

@@ -1,15 +1,15 @@
 """What can go wrong, as one tree. Every message is one line for the user: what, where, what to do.
 
-    UndarkError
-    ├── PhotoError            this photo cannot be done; the others can
-    │   ├── ReadError         missing, empty, damaged or not a RAW file
-    │   ├── UnsupportedError  a RAW file, but not of a kind that undark restores
-    │   └── ExistsError       the output is there already
-    └── SetupError            nothing can be done until this is mended: the run stops
-        ├── ModelError        unknown model, or a file that is not an undark model
-        ├── DeviceError       no such device on this machine or in this installation
-        ├── OutputError       the output cannot be written: read-only, disk full
-        └── TrainingError     training cannot start or go on
+UndarkError
+├── PhotoError            this photo cannot be done; the others can
+│   ├── ReadError         missing, empty, damaged or not a RAW file
+│   ├── UnsupportedError  a RAW file, but not of a kind that undark restores
+│   └── ExistsError       the output is there already
+└── SetupError            nothing can be done until this is mended: the run stops
+    ├── ModelError        unknown model, or a file that is not an undark model
+    ├── DeviceError       no such device on this machine or in this installation
+    ├── OutputError       the output cannot be written: read-only, disk full
+    └── TrainingError     training cannot start or go on
 """
 
 

@@ -20,6 +20,18 @@ XYZ_FROM_SRGB = np.array(
 )
 """Linear sRGB → CIE XYZ, D65 (IEC 61966-2-1)."""
 
+# CIE XYZ → camera RGB of four cameras, from Brooks et al. (Apache-2.0), and of the Sony A7S
+# family from Adobe's published DNG colour matrices.
+CAMERA_MATRICES = np.array(
+    [
+        [[1.0234, -0.2969, -0.2266], [-0.5625, 1.6328, -0.0469], [-0.0703, 0.2188, 0.6406]],
+        [[0.4913, -0.0541, -0.0202], [-0.6130, 1.3513, 0.2906], [-0.1564, 0.2151, 0.7183]],
+        [[0.8380, -0.2630, -0.0639], [-0.2887, 1.0725, 0.2496], [-0.0627, 0.1427, 0.5438]],
+        [[0.6596, -0.2079, -0.0562], [-0.4782, 1.3016, 0.1933], [-0.0970, 0.1581, 0.5181]],
+        [[0.5838, -0.1430, -0.0246], [-0.3497, 1.1477, 0.2297], [-0.0748, 0.1885, 0.5778]],
+    ]
+)
+
 
 def camera_from_srgb(camera_from_xyz: NDArray[np.floating]) -> NDArray[np.float64]:
     """(3, 3): linear sRGB → white-balanced camera RGB; each row sums to 1, so grey stays grey.

@@ -2,22 +2,140 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import subprocess
+import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import torch
+from onnx import helper, numpy_helper
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from undark.learn.network import UNet
+from undark.engine.model import CARD_KEY, Card
+from undark.errors import TrainingError
+from undark.learn.network import Conv, UNet, UNetConfig
+
+OPSET = 18
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Weights of a `UNet` as `export` left them."""
-    return load_file(path)
+    """Weights of a `UNet` as `export` left them. Raises `TrainingError`."""
+    try:
+        return load_file(path)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TrainingError(f"{path}: no weights to start from here ({error})") from error
 
 
-def export(network: UNet, out: Path, record: dict[str, Any]) -> Path:
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, out / "model.safetensors")
+def export(network: UNet, out: Path, record: dict[str, Any], name: str = "model") -> Path:
+    """Write model.onnx, model.safetensors and training.json to `out`; returns the first's path."""
+    weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    save_file(weights, out / "model.safetensors")
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
-    return out / "model.onnx"
+    path = out / "model.onnx"
+    card = make_card(network, record, name)
+    path.write_bytes(to_onnx(network, card))
+    return path
+
+
+def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
+    """The model's description of itself, from its network and the record of its training."""
+    config = network.config
+    return Card(
+        name=name,
+        task="mosaic to linear RGB",
+        cfa="Bayer" if config.cell == 2 else "X-Trans",
+        channels=2 * config.cell**2,
+        multiple=config.multiple,
+        halo=halo(config),
+        conditioning="amplified, white-balanced planes; their standard deviations",
+        licence="Apache-2.0",
+        training={k: v for k, v in record.items() if k not in ("validation", "settings")},
+        scores=record["validation"],
+    )
+
+
+def halo(config: UNetConfig) -> int:
+    """Packed pixels by which an output can depend on inputs, rounded up to the multiple."""
+    head_and_tail = 2
+    deepest = len(config.widths) - 1
+    blocks = [
+        config.encoder[i] + (config.decoder[i] if i < deepest else 0) for i in range(deepest + 1)
+    ]
+    reach = head_and_tail + sum(2 * n * 2**scale for scale, n in enumerate(blocks))
+    reach += 2**deepest - 1  # strided cells: the far corner of the coarsest one
+    return -(-reach // config.multiple) * config.multiple
+
+
+def commit() -> str:
+    """The commit of the code that trained, or "unknown" outside a checkout."""
+    here = Path(__file__).parent
+    asked = ["git", "-C", str(here), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def to_onnx(network: UNet, card: Card) -> bytes:
+    """The network as ONNX, any height and width, weights in fp16, with its card."""
+    plain = _with_plain_convolutions(network).cpu().float().eval()
+    side = 8 * network.config.multiple
+    example = torch.zeros(1, card.channels, side, side)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, none of which a user can mend
+        program = torch.onnx.export(
+            plain,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_shapes=({2: "h", 3: "w"},),
+        )
+    assert program is not None
+    model = program.model_proto
+    _store_as_fp16(model)
+    helper.set_model_props(model, {CARD_KEY: card.to_json()})
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+class _PlainConv(nn.Conv2d):
+    """A `Conv` as torch's own, so that its weight is a constant in the exported graph."""
+
+    def __init__(self, conv: Conv) -> None:
+        outs, k = conv.weight.shape[0], conv.size
+        padding = k // 2 if conv.stride == 1 else 0
+        super().__init__(conv.ins, outs, k, conv.stride, padding, bias=False)
+        with torch.no_grad():
+            self.weight.copy_(conv.weight.view(outs, k, k, conv.ins).permute(0, 3, 1, 2))
+
+
+def _with_plain_convolutions(network: UNet) -> UNet:
+    plain = copy.deepcopy(network)
+    for module in list(plain.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, Conv):
+                setattr(module, name, _PlainConv(child))
+    return plain
+
+
+def _store_as_fp16(model: onnx.ModelProto) -> None:
+    """Keep each weight in 16 bits and cast it when the model is loaded; the arithmetic is fp32."""
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT:
+            continue
+        name = tensor.name
+        values = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(values, f"{name}.fp16"))
+        casts.append(helper.make_node("Cast", [f"{name}.fp16"], [name], to=onnx.TensorProto.FLOAT))
+    for node in reversed(casts):
+        graph.node.insert(0, node)

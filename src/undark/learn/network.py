@@ -10,6 +10,7 @@ TPAMI 2021).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -89,7 +90,7 @@ class UNet(nn.Module):
         self.head = Conv(2 * cell**2, widths[0])
         self.encoder = nn.ModuleList(map(_blocks, widths, config.encoder))
         self.decoder = nn.ModuleList(map(_blocks, widths, config.decoder))
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(Conv(a, b, size=2, stride=2) for a, b in pairs)
         self.up = nn.ModuleList(Up(b, a) for a, b in pairs)
         self.tail = Conv(widths[0], 3 * cell**2)
@@ -116,6 +117,13 @@ class UNet(nn.Module):
         for skip, up, decode in reversed(list(zip(skips, self.up, self.decoder, strict=True))):
             x = decode(up(x) + skip)
         return x
+
+
+def fresh(config: UNetConfig, seed: int) -> UNet:
+    """A network yet to be trained, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UNet(config)
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

@@ -8,15 +8,16 @@ would have its red pixels elsewhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from undark.develop.colour import camera_from_srgb, decode_srgb
+from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
 from undark.errors import TrainingError
 from undark.sensor.cameras import cameras
 from undark.sensor.cfa import BAYER_ORDERS, CFA, RGGB, mosaic
@@ -25,18 +26,8 @@ from undark.sensor.noise import NoiseModel
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 MAX_AMPLIFICATION = 300.0
-
-# CIE XYZ → camera RGB of four cameras, from Brooks et al. (Apache-2.0), and of the Sony A7S
-# family from Adobe's published DNG colour matrices.
-CAMERA_MATRICES = np.array(
-    [
-        [[1.0234, -0.2969, -0.2266], [-0.5625, 1.6328, -0.0469], [-0.0703, 0.2188, 0.6406]],
-        [[0.4913, -0.0541, -0.0202], [-0.6130, 1.3513, 0.2906], [-0.1564, 0.2151, 0.7183]],
-        [[0.8380, -0.2630, -0.0639], [-0.2887, 1.0725, 0.2496], [-0.0627, 0.1427, 0.5438]],
-        [[0.6596, -0.2079, -0.0562], [-0.4782, 1.3016, 0.1933], [-0.0970, 0.1581, 0.5181]],
-        [[0.5838, -0.1430, -0.0246], [-0.3497, 1.1477, 0.2297], [-0.0748, 0.1885, 0.5778]],
-    ]
-)
+NOISE_PARAMETERS = ("gain", "read", "shape", "row", "bias")
+"""The fields of `NoiseModel` that differ between photos."""
 
 
 class TorchSampler:
@@ -101,7 +92,6 @@ def draw_exposures(count: int, random: np.random.Generator) -> Exposures:
     """Any camera of the table at any of its gains, any amplification from 1 to 300."""
     span = cameras()[0].span
     settings = [_draw_noise(random, span) for _ in range(count)]
-    fields = {name: _column(settings, name) for name in ("gain", "read", "row", "bias", "shape")}
     # three in four where the dark is deep: that is what a network is asked for
     deep = random.random(count) < 0.75
     low = np.where(deep, 50.0, 1.0)
@@ -116,7 +106,7 @@ def draw_exposures(count: int, random: np.random.Generator) -> Exposures:
         white_balance=gains.astype(np.float32),
         camera=np.stack(matrices).astype(np.float32),
         span=span,
-        noise=NoiseModel(**fields),
+        noise=stack(settings),
     )
 
 
@@ -126,13 +116,19 @@ def _draw_noise(random: np.random.Generator, span: float) -> NoiseModel:
     low, high = camera.iso_range
     noise = camera.at(float(np.exp(random.uniform(np.log(low), np.log(high)))), span)
     read, row = np.exp(random.normal(0, 0.25, 2))
-    shape = 0.14 if noise.shape is None else noise.shape
+    shape = 0.14 if noise.shape is None else noise.shape  # 0.14 is nearly Gaussian
     return NoiseModel(noise.gain, noise.read * read, shape, noise.row * row, noise.bias)
 
 
-def _column(settings: list[NoiseModel], name: str) -> Tensor:
-    values = [float(getattr(s, name)) for s in settings]
-    return torch.tensor(values, dtype=torch.float32)[:, None, None]
+def stack(settings: list[NoiseModel]) -> NoiseModel:
+    """One model whose parameters are (N, 1, 1), for a batch of N mosaics."""
+
+    def column(name: str) -> Tensor:
+        values = [float(getattr(s, name)) for s in settings]
+        return torch.tensor(values, dtype=torch.float32)[:, None, None]
+
+    columns: dict[str, Any] = {name: column(name) for name in NOISE_PARAMETERS}
+    return NoiseModel(**columns, step=settings[0].step)
 
 
 class PhotoSource:
@@ -158,6 +154,7 @@ class PhotoSource:
         random = np.random.default_rng((self._seed, step))
         crops = np.stack([self._crop(random) for _ in range(self._batch)])
         light = self._linear[torch.from_numpy(crops).to(self._device).long()].permute(0, 3, 1, 2)
+        light = self._recolour(light, random)
         light = light * self._highlights(light, random)
         exposures = draw_exposures(self._batch, random)
         sampler = TorchSampler(int(random.integers(2**62)), self._device)
@@ -172,6 +169,20 @@ class PhotoSource:
         crop = photo[top : top + self._side, left : left + self._side]
         crop = crop[:: random.choice((-1, 1)), :: random.choice((-1, 1))]
         return crop.transpose(1, 0, 2) if random.random() < 0.5 else crop
+
+    def _recolour(self, light: Tensor, random: np.random.Generator) -> Tensor:
+        """Some photos more, or less, colourful than they are, and some in others' colours.
+
+        Without it a network learns that pinks are rare and paints them orange.
+        """
+        chosen = random.random(self._batch) < 0.4
+        strength = np.where(chosen, np.exp2(random.uniform(-0.5, 1.0, self._batch)), 1.0)
+        factor = torch.from_numpy(strength).float().to(light.device)[:, None, None, None]
+        grey = light.mean(1, keepdim=True)
+        light = torch.lerp(grey, light, factor).clip(0)
+        if random.random() < 0.15:
+            light = light[:, torch.from_numpy(random.permutation(3)).to(light.device)]
+        return light
 
     def _highlights(self, light: Tensor, random: np.random.Generator) -> Tensor:
         """Gains (N, 1, H, W) that give some photos back what clipping took from their lamps."""
@@ -222,5 +233,4 @@ def _add_hot_pixels(plane: Tensor, span: float, sampler: TorchSampler) -> Tensor
 
 
 def _on(device: torch.device, noise: NoiseModel) -> NoiseModel:
-    names = ("gain", "read", "row", "bias", "shape")
-    return NoiseModel(**{n: getattr(noise, n).to(device) for n in names}, step=noise.step)
+    return replace(noise, **{n: getattr(noise, n).to(device) for n in NOISE_PARAMETERS})

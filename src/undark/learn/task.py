@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from undark.develop.colour import encode_srgb
-from undark.learn.network import UNet, UNetConfig
+from undark.learn.network import UNet
 from undark.learn.photos import Batch
 
 # Photographs of the dark keep most of their detail near black, where sRGB's curve is steep: the
@@ -56,7 +56,7 @@ class RestoreTask(pl.LightningModule):
 
     def __init__(
         self,
-        config: UNetConfig,
+        network: UNet,
         train_batch: Callable[[int], Batch],
         val_batches: dict[str, list[Batch]],
         fraction_done: Callable[[], float],
@@ -64,7 +64,7 @@ class RestoreTask(pl.LightningModule):
         decay: float,
     ) -> None:
         super().__init__()
-        self.network = UNet(config).to(memory_format=torch.channels_last)
+        self.network = network
         self._train_batch, self._val_batches = train_batch, val_batches
         self._fraction_done, self._peak, self._decay = fraction_done, peak, decay
 
@@ -76,9 +76,7 @@ class RestoreTask(pl.LightningModule):
         )
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        rate = learning_rate(
-            self._fraction_done(), self.global_step, self._peak, self._decay
-        )
+        rate = learning_rate(self._fraction_done(), self.global_step, self._peak, self._decay)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 

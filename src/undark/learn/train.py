@@ -17,12 +17,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
-from undark.develop.colour import camera_from_srgb, decode_srgb
+from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
 from undark.errors import TrainingError
 from undark.learn.export import export, load_weights
-from undark.learn.network import UNetConfig
+from undark.learn.network import UNetConfig, fresh
 from undark.learn.photos import (
-    CAMERA_MATRICES,
     Batch,
     Exposures,
     PhotoSource,
@@ -30,12 +29,12 @@ from undark.learn.photos import (
     expose,
     find_pictures,
     load_photos,
+    stack,
 )
 from undark.learn.progress import ProgressBar
 from undark.learn.task import RestoreTask
 from undark.sensor.cameras import find_camera
 from undark.sensor.cfa import RGGB
-from undark.sensor.noise import NoiseModel
 
 VAL_RATIOS = (10, 100, 250, 300)
 VAL_ISO = 1600
@@ -85,22 +84,23 @@ def train_photos(training: Training) -> Path:
         load_photos(train_paths), training.crop, training.batch, training.seed, device
     )
     timer = Timer(timedelta(minutes=training.minutes) if training.minutes else None)
+    network = fresh(training.network, training.seed)
+    if training.start and not last:
+        network.load_state_dict(load_weights(training.start))
     task = RestoreTask(
-        training.network,
+        network,
         source.batch,
         {f"x{r}": _val_batches(load_photos(val_paths), r, device) for r in VAL_RATIOS},
         lambda: _fraction(task, timer, training),
         training.peak,
         training.decay,
     )
-    if training.start and not last:
-        task.network.load_state_dict(load_weights(training.start))
     trainer = _trainer(training, timer, lambda: _fraction(task, timer, training))
     steps = DataLoader(_Steps(), batch_size=None)
-    trainer.fit(task, steps, DataLoader([0], batch_size=None), ckpt_path=last)
+    trainer.fit(task, steps, DataLoader(_Once(), batch_size=None), ckpt_path=last)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    return export(task.network.eval(), training.out, _record(training, task, trainer, train_paths))
+    return export(network.eval(), training.out, _record(training, task, trainer, train_paths))
 
 
 def split(training: Training) -> tuple[list[Path], list[Path]]:
@@ -132,12 +132,29 @@ def bf16_is_faster() -> bool:
     return seconds(torch.bfloat16) < 0.9 * seconds(torch.float32)
 
 
+class _SaveAtEnd(pl.Callback):
+    """Keeps the state of the very end, before the average of weights takes its place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.save_checkpoint(self._path)
+
+
 class _Steps(IterableDataset[int]):
     """Endless numbers: the task makes each batch itself, where its network is."""
 
     def __iter__(self) -> Any:
         while True:
             yield 0
+
+
+class _Once(_Steps):
+    """One number: the task holds its validation batches."""
+
+    def __iter__(self) -> Any:
+        yield 0
 
 
 def _checkpoint(training: Training) -> str | None:
@@ -179,6 +196,7 @@ def _trainer(training: Training, timer: Timer, fraction: Any) -> pl.Trainer:
         logger=TensorBoardLogger(training.out, name="", version="log"),
         callbacks=[
             timer,
+            _SaveAtEnd(training.out / "last.ckpt"),  # before the average: see there
             EMAWeightAveraging(decay=training.ema),
             ModelCheckpoint(
                 training.out,
@@ -214,18 +232,14 @@ def val_batch(
     light = decode_srgb(torch.from_numpy(middle.copy()).to(device).float() / 255)
     camera = find_camera("ILCE-7SM2")
     assert camera is not None
-    noise = camera.at(iso)
-    values = {n: torch.full((1, 1, 1), getattr(noise, n)) for n in ("gain", "read", "row", "bias")}
     exposures = Exposures(
         amplification=np.full(1, ratio, np.float32),
         white_balance=np.array([[2.0, 1.0, 1.6]], np.float32),
         camera=camera_from_srgb(CAMERA_MATRICES[-1])[None].astype(np.float32),
         span=camera.span,
-        noise=NoiseModel(**values, shape=torch.full((1, 1, 1), noise.shape)),
+        noise=stack([camera.at(iso)]),
     )
-    return expose(
-        light.permute(2, 0, 1)[None], exposures, RGGB, TorchSampler(int(ratio), device)
-    )
+    return expose(light.permute(2, 0, 1)[None], exposures, RGGB, TorchSampler(int(ratio), device))
 
 
 def _record(

@@ -66,9 +66,7 @@ def cameras() -> tuple[CameraNoise, ...]:
     """All cameras of the table."""
     table = json.loads(files("undark.sensor").joinpath("cameras.json").read_text())["cameras"]
     return tuple(
-        CameraNoise(
-            c["make"], tuple(c["models"]), c["source"], c["span"], tuple(c["settings"])
-        )
+        CameraNoise(c["make"], tuple(c["models"]), c["source"], c["span"], tuple(c["settings"]))
         for c in table
     )
 

@@ -36,7 +36,7 @@ class NumPySampler:
         self._random = np.random.default_rng(seed)
 
     def poisson(self, rate: Array) -> Array:
-        return self._random.poisson(rate).astype(np.float32)
+        return np.asarray(self._random.poisson(rate), np.float32)
 
     def normal(self, shape: tuple[int, ...]) -> Array:
         return self._random.standard_normal(shape, np.float32)

@@ -1,0 +1,40 @@
+# make demo   install undark and show what it does
+# make test   install what the tests need and run them all
+# make check  what CI runs: lint, types, tests
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+INSTALL := $(UV) pip install --quiet --python $(PYTHON) --constraint constraints.txt
+
+.PHONY: demo test check lint types clean
+
+demo: $(VENV)/core
+	$(VENV)/bin/undark demo --overwrite
+
+test: $(VENV)/dev
+	$(PYTHON) -m pytest
+
+check: lint types test
+
+lint: $(VENV)/dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/dev
+	$(VENV)/bin/mypy
+
+$(UV):
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet uv
+
+$(VENV)/core: $(UV) pyproject.toml constraints.txt
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/dev: $(VENV)/core
+	$(INSTALL) --editable '.[train]' --group dev
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,198 @@
+"""The benchmark's darkroom: photographs seen in the dark by a Sony A7S2, and what is saved, scored.
+
+Nothing here comes from the package's own tables: the noise is read from the measurements in
+`../shared/noise/sony_a7s2_by_iso.json` and drawn by `classical_planes.SensorNoise`.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classical_planes import Plane, SensorNoise, Settings, denoise_mosaic
+from undark.develop.colour import (
+    CAMERA_MATRICES,
+    camera_from_srgb,
+    decode_srgb,
+    encode_srgb,
+    srgb_from_camera,
+)
+from undark.develop.metrics import brightness_correction
+from undark.sensor.cfa import RGGB
+from undark.sensor.mosaic import Mosaic
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+ISOS, AMPLIFICATIONS = (400, 1600, 6400), (100, 250, 300)
+MATRIX = CAMERA_MATRICES[-1]  # of the Sony A7S family
+WHITE_BALANCE = np.array([2.0, 1.0, 1.6])
+BLACK, WHITE = 512, 16383
+SPAN = WHITE - BLACK
+
+Scores = dict[str, tuple[float, float]]
+"""PSNR in dB and SSIM of "raw", "raw corrected" and "srgb"."""
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One cell of the table."""
+
+    iso: int
+    amplification: int
+
+    @property
+    def white(self) -> float:
+        """DN above black that the amplification brings to white."""
+        return SPAN / self.amplification
+
+    def __str__(self) -> str:
+        return f"{self.iso} ×{self.amplification}"
+
+
+CELLS = tuple(Cell(iso, ratio) for iso in ISOS for ratio in AMPLIFICATIONS)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A photo in the dark. Light is white-balanced camera RGB, 1 is white once amplified."""
+
+    truth: Plane
+    """(H, W, 3): the light."""
+    signal: Plane
+    """(H, W), DN above black: what the sensor made of it."""
+    cell: Cell
+    noise: SensorNoise
+
+
+@cache
+def sensor_noise(iso: int) -> SensorNoise:
+    """The Sony A7S2 at one of its ISO settings."""
+    table = json.loads((SHARED / "noise" / "sony_a7s2_by_iso.json").read_text())
+    return SensorNoise.from_json(table["iso"][str(iso)])
+
+
+def load_light(path: Path) -> Plane:
+    """A photo as light: sRGB undone, camera RGB by the inverse matrix; even height and width."""
+    from undark.files.picture import read_picture
+
+    srgb = read_picture(path)
+    height, width = (n - n % 2 for n in srgb.shape[:2])
+    linear = decode_srgb(srgb[:height, :width] / 255.0)
+    light: Plane = np.maximum(linear @ camera_from_srgb(MATRIX).T, 0)
+    return light
+
+
+def gains(shape: tuple[int, ...]) -> Plane:
+    """(H, W): the white balance gain of each pixel of an RGGB mosaic."""
+    tile = WHITE_BALANCE[RGGB.pattern]
+    return np.tile(tile, (shape[0] // 2, shape[1] // 2))
+
+
+def see(light: Plane) -> Plane:
+    """(H, W, 3) light → (H, W) sensor values through the CFA, amplified: 1 is the sensor's white.
+
+    White balance is undone: white light is 1 in green, 1/2 in red.
+    """
+    height, width = light.shape[:2]
+    mosaic = np.empty((height, width))
+    for y in range(2):
+        for x in range(2):
+            mosaic[y::2, x::2] = light[y::2, x::2, RGGB.rows[y][x]]
+    return mosaic / gains((height, width))
+
+
+def darken(light: Plane, cell: Cell, seed: Sequence[int]) -> Frame:
+    """What the sensor sees of light `amplification` times too weak; the same for the same seed."""
+    noise = sensor_noise(cell.iso)
+    random = np.random.default_rng((*seed, cell.iso, cell.amplification))
+    signal = noise.add(see(light) * cell.white, random)
+    return Frame(light, signal.clip(-BLACK, SPAN), cell, noise)
+
+
+def ahd(mosaic: Plane) -> Plane:
+    """(H, W) amplified sensor values → (H, W, 3) light, by LibRaw's AHD (Hirakawa & Parks 2005).
+
+    Through a DNG of 16 bits that holds sensor values up to 2. Like LibRaw with any file, values
+    below black are cut.
+    """
+    import rawpy
+
+    from undark.files.dng import write_mosaic
+
+    headroom = 2.0
+    plane = np.rint(mosaic.clip(0, headroom) * (65535 / headroom)).astype(np.uint16)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "mosaic.dng")
+        write_mosaic(path, as_mosaic(plane, black=0, white=65535))
+        with rawpy.imread(str(path)) as raw:
+            rgb = raw.postprocess(
+                demosaic_algorithm=rawpy.DemosaicAlgorithm.AHD,
+                output_color=rawpy.ColorSpace.raw,
+                output_bps=16,
+                gamma=(1, 1),
+                no_auto_bright=True,
+                adjust_maximum_thr=0.0,
+                user_wb=[*WHITE_BALANCE, 1.0],
+                user_flip=0,
+            )
+    light: Plane = rgb * (headroom / 65535)
+    return light
+
+
+def as_mosaic(plane: NDArray[np.uint16], black: int, white: int) -> Mosaic:
+    """A RAW frame of the benchmark's camera."""
+    return Mosaic(
+        plane=plane,
+        cfa=RGGB,
+        black=np.full((2, 2), black, np.float32),
+        white=float(white),
+        white_balance=WHITE_BALANCE.astype(np.float32),
+        camera_from_xyz=MATRIX.astype(np.float32),
+    )
+
+
+def classical_light(frame: Frame, method: str, settings: Settings) -> tuple[Plane, Plane]:
+    """(amplified mosaic, light) of the noisy frame or of a classical denoiser with AHD."""
+    signal = frame.signal
+    if method != "noisy":
+        signal = denoise_mosaic(signal, frame.noise, frame.cell.white, method, settings)
+    mosaic = signal / frame.cell.white
+    return mosaic, ahd(mosaic)
+
+
+def score(mosaic: Plane, light: Plane, truth: Plane) -> Scores:
+    """PSNR and SSIM of packed sensor values, as is and corrected, and of the sRGB picture."""
+    planes, true_planes = packed(mosaic), packed(see(truth))
+    alpha = brightness_correction(planes, true_planes)
+    return {
+        "raw": compare(planes, true_planes),
+        "raw corrected": compare((alpha * planes).clip(0, 1), true_planes),
+        "srgb": compare(picture(light), picture(truth)),
+    }
+
+
+def packed(mosaic: Plane) -> Plane:
+    """(H, W) → (H/2, W/2, 4), clipped to [0, 1]."""
+    planes = [mosaic[y::2, x::2] for y in range(2) for x in range(2)]
+    return np.stack(planes, axis=-1).clip(0, 1)
+
+
+def picture(light: Plane) -> Plane:
+    """Camera RGB → sRGB in [0, 1]: matrix, clip, curve; no shoulder, to be like the photos."""
+    encoded: Plane = encode_srgb(light @ srgb_from_camera(MATRIX).T)
+    return encoded
+
+
+def compare(a: Plane, b: Plane) -> tuple[float, float]:
+    """PSNR in dB and SSIM of (H, W, C) in [0, 1] with scikit-image's defaults."""
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    psnr = peak_signal_noise_ratio(b, a, data_range=1)
+    return float(psnr), float(structural_similarity(b, a, data_range=1, channel_axis=-1))

@@ -1,0 +1,328 @@
+"""Score restoring on photographs made dark: models beside classical denoisers with known noise.
+
+    python benchmarks/quality.py --model undark.onnx --out results.json   # the table of the docs
+    python benchmarks/quality.py --tune 8                                 # settings of the rivals
+
+Each photo of `../shared/photos/val` becomes linear camera RGB of a Sony A7S2, is seen in the dark
+through that sensor's measured noise (`../shared/noise/sony_a7s2_by_iso.json`) and brought back.
+`benchmarks/README.md` says exactly how, and what the scores are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from classical_planes import DENOISERS, GRIDS, Plane, Settings, missing
+from darkroom import (
+    BLACK,
+    CELLS,
+    SHARED,
+    WHITE,
+    Cell,
+    Frame,
+    Scores,
+    as_mosaic,
+    classical_light,
+    darken,
+    load_light,
+    score,
+    see,
+)
+from undark.sensor.noise import NoiseModel
+
+T = TypeVar("T")
+
+SETTINGS_FILE = Path(__file__).with_name("classical_settings.json")
+METHODS = ("noisy", *DENOISERS)
+AIMS = ("raw", "srgb")
+"""What a classical method is tuned for: it gets its best settings for either score."""
+TITLES = {
+    "raw": "Packed RAW, as is",
+    "raw corrected": "Packed RAW, brightness corrected",
+    "srgb": "sRGB picture",
+}
+PROTOCOL = 1
+"""Raise it when scores are made in another way: what is cached then counts no more."""
+TUNING_SIDE = 320
+"""Side in pixels of the crops that settings are chosen by."""
+
+Table = dict[str, dict[Cell, Scores]]
+"""Method → cell → scores, averaged over photos."""
+
+
+def network_light(frame: Frame, model: Any) -> Plane:
+    """A frame restored by a model through `undark.restore`, given the noise as its rivals are."""
+    import undark
+
+    noise = frame.noise
+    restored = undark.restore(
+        as_mosaic((frame.signal + BLACK).astype(np.uint16), BLACK, WHITE),
+        exposure=float(frame.cell.amplification),
+        noise=NoiseModel(noise.gain, noise.read, noise.shape, noise.row, noise.bias),
+        model=model,
+    )
+    return restored.linear.astype(np.float64)
+
+
+def score_model(name: str, photos: Sequence[Path], seed: int) -> dict[Cell, Scores]:
+    """Scores of a model; photos are made dark exactly as for its rivals."""
+    import undark
+
+    model = undark.load_model(name)
+    results: dict[Cell, list[Scores]] = {cell: [] for cell in CELLS}
+    for number, photo in enumerate(watched(photos, name)):
+        light = load_light(photo)
+        for cell in CELLS:
+            restored = network_light(darken(light, cell, (seed, number)), model)
+            results[cell].append(score(see(restored), restored, light))
+    return {cell: average(scores) for cell, scores in results.items()}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classical method, or "noisy", on one photo in one cell."""
+
+    method: str
+    settings: Settings
+    photo: Path
+    number: int
+    cell: Cell
+    seed: int
+    cache: Path
+
+    @property
+    def file(self) -> Path:
+        """Where its scores are kept; another name when anything they depend on changes."""
+        packages = {"bm3d": ["bm3d"], "wavelet": ["scikit-image", "PyWavelets"]}
+        used = ["rawpy", *packages.get(self.method, ["scikit-image"])]
+        parts: list[Any] = [PROTOCOL, self.seed, self.number, str(self.cell), dict(self.settings)]
+        parts += [{p: version(p) for p in used}, _digest(self.photo)]
+        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+        return self.cache / f"{self.method}-{key}.json"
+
+    def run(self) -> Scores:
+        """The scores, from the cache if they are there."""
+        if self.file.exists():
+            return _scores(json.loads(self.file.read_text())["scores"])
+        frame = darken(load_light(self.photo), self.cell, (self.seed, self.number))
+        began = time.process_time()
+        mosaic, light = classical_light(frame, self.method, self.settings)
+        seconds = time.process_time() - began
+        scores = score(mosaic, light, frame.truth)
+        self._keep(scores, seconds)
+        return scores
+
+    def _keep(self, scores: Scores, seconds: float) -> None:
+        record: dict[str, Any] = {
+            "photo": self.photo.name,
+            "cell": asdict(self.cell),
+            "scores": scores,
+        }
+        record |= {"settings": dict(self.settings), "seconds": round(seconds, 1)}
+        self.cache.mkdir(parents=True, exist_ok=True)
+        temporary = self.file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(record))
+        temporary.replace(self.file)
+
+
+def score_classical(
+    method: str, photos: Sequence[Path], seed: int, cache: Path, jobs: int
+) -> dict[Cell, Scores]:
+    """Scores of a classical method, with the settings tuned for each of `AIMS`."""
+    tasks = {
+        (cell, aim, number): Task(
+            method, settings_of(method, aim, cell), photo, number, cell, seed, cache
+        )
+        for cell in CELLS
+        for aim in AIMS
+        for number, photo in enumerate(photos)
+    }
+    unique = {task.file: task for task in tasks.values()}
+    done = dict(zip(unique, mapped(Task.run, list(unique.values()), jobs, method), strict=True))
+
+    def averaged(cell: Cell) -> Scores:
+        raw, srgb = (
+            average([done[tasks[cell, aim, n].file] for n in range(len(photos))]) for aim in AIMS
+        )
+        return raw | {"srgb": srgb["srgb"]}
+
+    return {cell: averaged(cell) for cell in CELLS}
+
+
+def settings_of(method: str, aim: str, cell: Cell) -> Settings:
+    """What `--tune` found best for a classical method."""
+    if method == "noisy":
+        return {}
+    settings: Settings = _tuned()[method][aim][str(cell)]
+    return settings
+
+
+def tune(photos: Sequence[Path], methods: Sequence[str], seed: int, jobs: int) -> dict[str, Any]:
+    """Method → aim → cell → the settings of its grid with the best mean PSNR on crops of photos."""
+    found: dict[str, Any] = {}
+    for method in methods:
+        work = partial(_tune_cell, method, photos, seed)
+        best = mapped(work, CELLS, jobs, f"tuning {method}")
+        found[method] = {
+            aim: {str(cell): b[aim] for cell, b in zip(CELLS, best, strict=True)} for aim in AIMS
+        }
+    return found
+
+
+def _tune_cell(method: str, photos: Sequence[Path], seed: int, cell: Cell) -> dict[str, Settings]:
+    """The best of the grid for each of `AIMS` in one cell."""
+    lights = [_centre(load_light(photo)) for photo in photos]
+    frames = [darken(light, cell, (seed, n)) for n, light in enumerate(lights)]
+
+    def attempt(settings: Settings) -> Scores:
+        saved = (classical_light(frame, method, settings) for frame in frames)
+        pairs = zip(saved, lights, strict=True)
+        return average([score(mosaic, light, truth) for (mosaic, light), truth in pairs])
+
+    tried = [(settings, attempt(settings)) for settings in GRIDS[method]]
+    return {aim: max(tried, key=lambda t: t[1][aim][0])[0] for aim in AIMS}
+
+
+def _centre(light: Plane) -> Plane:
+    top, left = (2 * ((n - TUNING_SIDE) // 4) for n in light.shape[:2])
+    return light[top : top + TUNING_SIDE, left : left + TUNING_SIDE]
+
+
+def store_settings(found: Mapping[str, Any], photos: Sequence[Path], command: str) -> None:
+    """Put what tuning found into the settings file, the other methods' left as they are."""
+    kept = _tuned() if SETTINGS_FILE.exists() else {}
+    how = {"command": command, "photos": [photo.name for photo in photos]}
+    record = how | {"settings": {**kept, **found}}
+    SETTINGS_FILE.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def mapped(work: Callable[[Any], T], items: Sequence[Any], jobs: int, label: str) -> list[T]:
+    """`work` of each item, in order, by several processes if asked for, with a line of progress."""
+    if jobs == 1:
+        return [work(item) for item in watched(items, label)]
+    with ProcessPoolExecutor(jobs) as pool:
+        results = pool.map(work, items)
+        return [next(results) for _ in watched(items, label)]
+
+
+def watched(items: Sequence[T], label: str) -> Iterator[T]:
+    """Passes items on and says on stderr how far it is."""
+    began = time.monotonic()
+    for number, item in enumerate(items):
+        minutes = (time.monotonic() - began) / 60
+        left = f", {minutes / number * (len(items) - number):.0f} min left" if number else ""
+        print(f"\r{label}: {number}/{len(items)}{left}   ", end="", file=sys.stderr, flush=True)
+        yield item
+    print(f"\r{label}: {len(items)}/{len(items)}              ", file=sys.stderr)
+
+
+def average(scores: Sequence[Scores]) -> Scores:
+    """The mean of each score over photos or cells."""
+
+    def mean(name: str, part: int) -> float:
+        return float(np.mean([s[name][part] for s in scores]))
+
+    return {name: (mean(name, 0), mean(name, 1)) for name in TITLES}
+
+
+def markdown(table: Table) -> str:
+    """Three tables: a row a cell and the average, a column a method."""
+    return "\n\n".join(
+        f"{title}: PSNR in dB / SSIM\n\n{_grid(table, name)}" for name, title in TITLES.items()
+    )
+
+
+def _grid(table: Table, name: str) -> str:
+    def entry(scores: Scores) -> str:
+        psnr, ssim = scores[name]
+        return f"{psnr:.2f} / {ssim:.3f}"
+
+    head = [["ISO, amplification", *table], ["---", *("---:" for _ in table)]]
+    rows = [[str(cell), *(entry(table[m][cell]) for m in table)] for cell in CELLS]
+    rows += [["average", *(entry(average(list(table[m].values()))) for m in table)]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in head + rows)
+
+
+def as_json(table: Table) -> dict[str, Any]:
+    """The table as `--out` keeps it."""
+    return {m: {str(c): scores for c, scores in cells.items()} for m, cells in table.items()}
+
+
+@cache
+def _tuned() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(SETTINGS_FILE.read_text())["settings"]
+    return found
+
+
+@cache
+def _digest(photo: Path) -> str:
+    return hashlib.sha256(photo.read_bytes()).hexdigest()
+
+
+def _scores(stored: Mapping[str, Sequence[float]]) -> Scores:
+    return {name: (values[0], values[1]) for name, values in stored.items()}
+
+
+def runnable(methods: Iterable[str]) -> list[str]:
+    """The methods that can run here; says of the others why they are left out."""
+    found = []
+    for method in methods:
+        reason = missing(method)
+        if reason:
+            print(f"left out: {method}: {reason}", file=sys.stderr)
+        else:
+            found.append(method)
+    return found
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add = options.add_argument
+    add("--model", action="append", default=[], help="an .onnx file or a shipped name; repeatable")
+    add("--methods", nargs="*", default=METHODS, choices=METHODS, help="rivals; default: all")
+    add("--photos", type=int, metavar="N", help="only the first N photos; default: all")
+    add("--seed", type=int, default=0)
+    add("--jobs", type=int, default=1, help="processes for the rivals")
+    add("--cache", type=Path, default=Path(".cache/quality"), help="where rivals' scores are kept")
+    add("--out", type=Path, help="write the scores as JSON here")
+    add("--tune", type=int, metavar="N", help="choose the rivals' settings by N photos of train")
+    return options
+
+
+def main() -> None:
+    options = parser().parse_args()
+    if options.tune:
+        photos = sorted((SHARED / "photos" / "train").glob("*.jpg"))
+        photos = photos[:: len(photos) // options.tune][: options.tune]
+        methods = [m for m in runnable(options.methods) if m != "noisy"]
+        found = tune(photos, methods, options.seed, options.jobs)
+        store_settings(found, photos, f"python benchmarks/quality.py --tune {options.tune}")
+        print(json.dumps(found, indent=1))
+        return
+    photos = sorted((SHARED / "photos" / "val").glob("*.jpg"))[: options.photos]
+    rivals = partial(
+        score_classical, photos=photos, seed=options.seed, cache=options.cache, jobs=options.jobs
+    )
+    table: Table = {method: rivals(method) for method in runnable(options.methods)}
+    table |= {Path(m).stem: score_model(m, photos, options.seed) for m in options.model}
+    print(markdown(table))
+    if options.out:
+        options.out.write_text(json.dumps(as_json(table), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""How long a 24-megapixel photo takes, beside LibRaw's own rendering, each as a whole process.
+
+    python benchmarks/speed.py [--runs 5]
+
+Makes a dark 24-megapixel DNG, then times, in turn, LibRaw's AHD rendering to JPEG (rawpy, its
+defaults) and `undark restore` to JPEG with the default model. Prints a Markdown table: median of
+the runs, peak memory of the largest process, and the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from undark.demo import photograph
+from undark.files.dng import write_mosaic
+from undark.files.picture import read_light
+
+HEIGHT, WIDTH = 4000, 6000
+ISO, AMPLIFICATION = 1600, 200
+
+LIBRAW = """
+import sys, rawpy, numpy as np, OpenImageIO as oiio
+with rawpy.imread(sys.argv[1]) as raw:
+    picture = raw.postprocess()
+height, width = picture.shape[:2]
+out = oiio.ImageOutput.create(sys.argv[2])
+spec = oiio.ImageSpec(width, height, 3, oiio.UINT8)
+spec.attribute("compression", "jpeg:95")
+out.open(sys.argv[2], spec)
+out.write_image(np.ascontiguousarray(picture))
+out.close()
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process: wall seconds and peak resident MiB."""
+
+    seconds: float
+    mebibytes: float
+
+
+def make_frame(path: Path) -> None:
+    """The demo's scene, tiled to 24 megapixels, in the dark."""
+    light = read_light(Path(str(files("undark.scene") / "scene.jxl")))
+    height, width = light.shape[:2]
+    tiled = np.tile(light, (-(-HEIGHT // height), -(-WIDTH // width), 1))[:HEIGHT, :WIDTH]
+    write_mosaic(path, photograph(tiled, ISO, AMPLIFICATION))
+
+
+def timed(command: list[str]) -> Run:
+    """Run to the end; raises `CalledProcessError` if it fails."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Run(time.perf_counter() - began, usage.ru_maxrss / 1024)
+
+
+def machine() -> str:
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].split(":")[1].strip() if names else model
+    return f"{len(os.sched_getaffinity(0))} cores of {model}, Python {platform.python_version()}"
+
+
+def row(name: str, runs: list[Run], base: float) -> str:
+    seconds = statistics.median(r.seconds for r in runs)
+    peak = max(r.mebibytes for r in runs)
+    spread = f"{min(r.seconds for r in runs):.2f}–{max(r.seconds for r in runs):.2f}"
+    return f"| {name} | {seconds:.2f} | {spread} | {seconds / base:.1f} | {peak:.0f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    runs = parser.parse_args().runs
+    undark = [sys.executable, "-m", "undark", "restore", "--overwrite"]
+    times: dict[str, list[Run]] = {"LibRaw, AHD": [], "undark restore": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        frame = folder / "dark.dng"
+        make_frame(frame)
+        commands = {
+            "LibRaw, AHD": [sys.executable, "-c", LIBRAW, str(frame), str(folder / "a.jpg")],
+            "undark restore": [*undark, str(frame), "-o", str(folder / "b.jpg")],
+        }
+        for _ in range(runs):
+            for label, command in commands.items():
+                times[label].append(timed(command))
+    base = statistics.median(r.seconds for r in times["LibRaw, AHD"])
+    print(f"{WIDTH} x {HEIGHT} pixels, median of {runs}; {machine()}\n")
+    print("| | seconds | from–to | times LibRaw | peak MiB |\n|---|---|---|---|---|")
+    for label, done in times.items():
+        print(row(label, done, base))
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"\n(the benchmark itself: {own:.0f} MiB, not counted)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m undark` is `undark`."""
+
+from undark.cli import main
+
+main()

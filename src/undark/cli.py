@@ -1,0 +1,303 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from undark import __version__
+from undark.batch import Job, output_kinds, plan
+from undark.engine.model import DEFAULT_MODEL, Model, load_model, read_card, shipped_models
+from undark.errors import ExistsError, PhotoError, SetupError, UndarkError
+from undark.files.raw import read_mosaic
+from undark.report import describe
+from undark.restoring import Restored, restore
+from undark.sensor.exposure import ExposureWish, parse_exposure
+
+app = typer.Typer(
+    help="Turns extremely dark RAW photographs into bright, fully detailed pictures.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+train_app = typer.Typer(help="Train a model of your own.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
+
+_say = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Kind(StrEnum):
+    """What a result is written as."""
+
+    JPEG = "jpeg"
+    PNG = "png"
+    TIFF = "tiff"
+    DNG = "dng"
+
+
+class Bits(StrEnum):
+    """Bits a channel."""
+
+    EIGHT = "8"
+    SIXTEEN = "16"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"undark {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which undark.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("restore")
+def restore_command(
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO|FOLDER...", help="RAW files, or folders of them.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE|FOLDER", help="Default: beside the photo."),
+    ] = None,
+    to: Annotated[
+        Kind | None, typer.Option(help="Default: as the -o FILE's suffix says, else jpeg.")
+    ] = None,
+    bits: Annotated[Bits, typer.Option(help="Bits a channel, for png and tiff.")] = Bits.EIGHT,
+    exposure: Annotated[
+        ExposureWish,
+        typer.Option(
+            parser=_wish, metavar="auto|EV", help="Amplify by 2^EV; auto+1: one EV more than auto."
+        ),
+    ] = "auto",  # type: ignore[assignment]  # typer parses defaults too
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="How much of the noise to take away.")
+    ] = 1.0,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="See `undark models`.")
+    ] = DEFAULT_MODEL,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|...", help="What runs the model.")
+    ] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Restore dark RAW photos.
+
+    Results go beside the photos, or to -o, as NAME-undark.jpg; photos whose result is there
+    already are skipped, so an interrupted run is taken up again by the same command.
+    """
+    kind = _kind(to, output, bits)
+    jobs = plan(photos, output, kind)
+    network = load_model(model, device)
+    results = _restore_all(jobs, network, exposure, strength, int(bits), overwrite)
+    if as_json:
+        print(json.dumps(results, indent=1))
+    failed = sum(r["status"] == "failed" for r in results)
+    if failed:
+        _say.print(f"{failed} of {len(results)} photos could not be restored")
+        raise typer.Exit(1)
+
+
+def _kind(to: Kind | None, output: Path | None, bits: Bits) -> str:
+    """What to write: as asked, or as the output's suffix says; both must agree."""
+    named = output_kinds().get(output.suffix.lower()) if output and not output.is_dir() else None
+    kind = to or named or Kind.JPEG
+    if to and named and to != named:
+        raise typer.BadParameter(f"{output} is no name for a {to} file")
+    if kind == Kind.JPEG and bits == Bits.SIXTEEN:
+        raise typer.BadParameter("a JPEG has 8 bits; add --to png or --to tiff for 16")
+    return str(kind)
+
+
+def _wish(text: str) -> ExposureWish:
+    try:
+        return parse_exposure(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _restore_all(
+    jobs: list[Job],
+    model: Model,
+    exposure: ExposureWish,
+    strength: float,
+    bits: int,
+    overwrite: bool,
+) -> list[dict[str, Any]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=_say, transient=True) as bars:
+        all_photos = bars.add_task("all photos", total=len(jobs), visible=len(jobs) > 1)
+        one_photo = bars.add_task("", total=100)
+        results = []
+        for job in jobs:
+            bars.reset(one_photo, total=100, description=job.source.name)
+
+            def show(share: float) -> None:
+                bars.update(one_photo, completed=round(100 * share))
+
+            result = _restore_one(job, model, exposure, strength, bits, overwrite, show)
+            results.append(result)
+            bars.console.print(_line(result))
+            bars.advance(all_photos)
+    return results
+
+
+def _restore_one(
+    job: Job,
+    model: Model,
+    exposure: ExposureWish,
+    strength: float,
+    bits: int,
+    overwrite: bool,
+    progress: Any,
+) -> dict[str, Any]:
+    """One photo; what is wrong with it is part of the result, what stops the run is raised."""
+    began = time.perf_counter()
+    outcome: dict[str, Any] = {"source": str(job.source), "output": str(job.target)}
+    if job.target.exists() and not overwrite:
+        return outcome | {"status": "skipped", "reason": "restored already; --overwrite to redo"}
+    try:
+        mosaic = read_mosaic(job.source)
+        done = restore(
+            mosaic, exposure=exposure.of(mosaic), strength=strength, model=model, progress=progress
+        )
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        done.save(job.target, bits, overwrite)
+    except ExistsError:
+        return outcome | {"status": "skipped", "reason": "restored meanwhile"}
+    except PhotoError as error:
+        return outcome | {"status": "failed", "reason": str(error)}
+    seconds = round(time.perf_counter() - began, 2)
+    return outcome | {"status": "restored", "seconds": seconds} | _numbers(done)
+
+
+def _numbers(done: Restored) -> dict[str, Any]:
+    return {
+        "amplification": round(done.exposure.amplification, 2),
+        "exposure": done.exposure.reason,
+        "noise": done.noise_source,
+    }
+
+
+def _line(result: dict[str, Any]) -> str:
+    if result["status"] == "restored":
+        amplification = f"x{result['amplification']:g}"
+        return f"{result['source']} -> {result['output']} ({amplification}, {result['seconds']} s)"
+    if result["status"] == "skipped":
+        return f"{result['output']}: {result['reason']}"
+    return str(result["reason"])
+
+
+@app.command()
+def info(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="RAW files.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Say what a RAW photo is: camera, exposure, black, noise, proposed amplification and why."""
+    reports, failed = [], 0
+    for path in photos:
+        try:
+            report = describe(path)
+        except PhotoError as error:
+            failed += 1
+            _say.print(str(error))
+            continue
+        reports.append(report)
+        if not as_json:
+            print("\n".join([str(path), *(f"  {k:<16} {v}" for k, v in report.items())]))
+    if as_json:
+        print(json.dumps(reports, indent=1))
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def models(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Models of your own.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole cards.")] = False,
+) -> None:
+    """Say which models ship and how good they are, or what a model file says of itself."""
+    paths = {str(p): p for p in files} if files else shipped_models()
+    cards = {name: read_card(path) for name, path in paths.items()}
+    if as_json:
+        print(json.dumps({n: json.loads(c.to_json()) for n, c in cards.items()}, indent=1))
+        return
+    for name, card in cards.items():
+        print(f"{name}: {card.task}, {card.cfa}, {card.licence}")
+        print(f"  conditioning     {card.conditioning}")
+        for key, value in {**card.training, **card.scores}.items():
+            shown = f"{len(value)}" if isinstance(value, list) else value
+            print(f"  {key:<16} {shown}")
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where the files go.")
+    ] = Path("demo"),
+    iso: Annotated[int, typer.Option(min=50, max=25600)] = 1600,
+    amplification: Annotated[float, typer.Option(min=1, max=300)] = 200,
+    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+) -> None:
+    """Make a dark RAW from a scene, restore it, and show before and after."""
+    from undark.demo import run_demo
+
+    for line in run_demo(output, iso, amplification, overwrite):
+        print(line)
+
+
+@train_app.command("photos")
+def train_photos_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photographs to learn from.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the model goes.")],
+    val: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Photographs to watch it by.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="How long to train.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Or how many steps.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Weights (safetensors) to go on from."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Take up a run that stopped.")] = False,
+) -> None:
+    """Train on ordinary photographs, darkened; may be killed at any moment and resumed."""
+    try:
+        from undark.learn.train import Training, train_photos
+    except ModuleNotFoundError as error:
+        raise SetupError(
+            f"training needs {error.name}; install it with: pip install 'undark[train]'"
+        ) from error
+    model = train_photos(
+        Training(folder, out, val=val, minutes=minutes, steps=steps, start=start, resume=resume)
+    )
+    print(model)
+
+
+def main() -> None:
+    """The `undark` command: errors on purpose are one line; exit status 2 if the run stopped."""
+    try:
+        app()
+    except UndarkError as error:
+        _say.print(str(error))
+        sys.exit(1 if isinstance(error, PhotoError) else 2)
+    except KeyboardInterrupt:
+        _say.print("stopped; what was finished is kept, the same command goes on from there")
+        sys.exit(130)

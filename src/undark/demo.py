@@ -1,0 +1,162 @@
+"""`undark demo`: a scene, photographed in the dark by a simulated sensor, and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenImageIO as oiio
+from numpy.typing import NDArray
+
+from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
+from undark.develop.demosaic import demosaic
+from undark.develop.metrics import psnr, ssim
+from undark.develop.render import render
+from undark.errors import SetupError
+from undark.files.dng import write_mosaic
+from undark.files.output import whole
+from undark.files.picture import read_light, write_picture
+from undark.files.raw import read_mosaic
+from undark.restoring import restore
+from undark.sensor.cameras import find_camera
+from undark.sensor.cfa import RGGB, mosaic
+from undark.sensor.mosaic import Mosaic, Shot
+from undark.sensor.noise import NumPySampler
+
+CAMERA = "ILCE-7SM2"
+BLACK, WHITE = 512, 16383
+"""DN of the Sony A7S2."""
+_WHITE_BALANCE = np.array([2.0, 1.0, 1.7], np.float32)
+_DETAILS = ((0.30, 0.55), (0.55, 0.45), (0.75, 0.65))
+"""Where the sheet's details are, as shares of height and width."""
+
+
+def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> Iterator[str]:
+    """Write dark.dng, restored.jpg and sheet.jpg to `folder`; yields lines to print.
+
+    Raises `SetupError` if they are there already and `overwrite` is not set.
+    """
+    names = ("dark.dng", "restored.jpg", "sheet.jpg")
+    dng, picture, sheet = (folder / name for name in names)
+    for path in (dng, picture, sheet):
+        if path.exists() and not overwrite:
+            raise SetupError(f"{path}: here already; add --overwrite or choose another folder -o")
+    folder.mkdir(parents=True, exist_ok=True)
+    light = read_light(Path(str(files("undark.scene") / "scene.jxl")))
+    with whole(dng, overwrite) as temporary:
+        write_mosaic(temporary, photograph(light, iso, amplification))
+    yield f"{dng}: the scene as a Sony A7S2 sees it at ISO {iso}, {amplification:g} times too dark"
+    dark = read_mosaic(dng)
+    restored = restore(dark, exposure=amplification)
+    restored.save(picture, overwrite=overwrite)
+    pictures = {
+        "as shot": render(_plain(dark, 1), dark, 1),
+        f"amplified x{amplification:g}": render(_plain(dark, amplification), dark, amplification),
+        "undark": restored.picture(),
+        "the truth": render(_camera_light(light), dark, amplification),
+    }
+    yield f"{picture}: restored"
+    scores = {k: _scores(p, pictures["the truth"]) for k, p in pictures.items() if k[:2] != "th"}
+    with whole(sheet, overwrite) as temporary:
+        write_picture(temporary, draw_sheet(pictures, scores), Shot())
+    yield f"{sheet}: before and after"
+    before, after = list(scores.values())[1:]
+    yield f"before: PSNR {before[0]:.2f} dB, SSIM {before[1]:.3f} (amplified and demosaiced)"
+    yield f"after:  PSNR {after[0]:.2f} dB, SSIM {after[1]:.3f} (restored)"
+
+
+def photograph(
+    light: NDArray[np.float32], iso: float, amplification: float, seed: int = 1
+) -> Mosaic:
+    """What a Sony A7S2 makes of a scene `amplification` times too dark.
+
+    `light` is (H, W, 3) linear sRGB as it should look, white 1, lamps above.
+    """
+    camera = find_camera(CAMERA)
+    assert camera is not None
+    span = WHITE - BLACK
+    raw = _camera_light(light) * (span / (amplification * _WHITE_BALANCE))
+    signal = mosaic(np.moveaxis(raw, -1, 0), RGGB)
+    noisy = camera.at(iso, span).add(signal, NumPySampler(seed))
+    return Mosaic(
+        plane=np.clip(noisy + BLACK, 0, WHITE).astype(np.uint16),
+        cfa=RGGB,
+        black=np.full((2, 2), BLACK, np.float32),
+        white=WHITE,
+        white_balance=_WHITE_BALANCE,
+        camera_from_xyz=CAMERA_MATRICES[-1].astype(np.float32),
+        shot=Shot(make="SONY", model=CAMERA, exposure_time=1 / 50, aperture=4.0, iso=float(iso)),
+    )
+
+
+def _camera_light(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Linear sRGB → white-balanced camera RGB, (H, W, 3)."""
+    matrix = camera_from_srgb(CAMERA_MATRICES[-1]).astype(np.float32)
+    made: NDArray[np.float32] = np.clip(light @ matrix.T, 0, None)
+    return made
+
+
+def _plain(dark: Mosaic, amplification: float) -> NDArray[np.float32]:
+    """Amplified and demosaiced, nothing else."""
+    gains = dark.white_balance * np.float32(amplification / dark.span)
+    made: NDArray[np.float32] = demosaic(dark.signal(), dark.cfa) * gains
+    return made
+
+
+def _scores(picture: NDArray[Any], truth: NDArray[Any]) -> tuple[float, float]:
+    a, b = (p.astype(np.float32) / 255 for p in (picture, truth))
+    return psnr(a, b), ssim(a, b)
+
+
+def draw_sheet(
+    pictures: dict[str, NDArray[Any]], scores: dict[str, tuple[float, float]]
+) -> NDArray[np.uint8]:
+    """The pictures side by side, each named and scored, and details of the last three below."""
+    height, width = next(iter(pictures.values())).shape[:2]
+    side = width // 4
+    whole_frames = [_shrink(p, height * side // width, side) for p in pictures.values()]
+    titles = [name + (f", {scores[name][0]:.1f} dB" if name in scores else "") for name in pictures]
+    rows = [_labelled(whole_frames, titles)]
+    for at in _DETAILS:
+        crops = [_crop(p, at, side * 2 // 3, side) for p in pictures.values()]
+        rows.append(_labelled(crops, list(pictures)))
+    return np.concatenate(rows)
+
+
+def _labelled(pictures: list[NDArray[np.uint8]], titles: list[str]) -> NDArray[np.uint8]:
+    """Pictures of one size in a row, each with its title on a bar above."""
+    return np.concatenate(
+        [np.concatenate([_bar(t, p.shape[1]), p]) for p, t in zip(pictures, titles, strict=True)],
+        axis=1,
+    )
+
+
+def _bar(text: str, width: int, height: int = 40) -> NDArray[np.uint8]:
+    buffer = oiio.ImageBuf(oiio.ImageSpec(width, height, 3, oiio.UINT8))
+    oiio.ImageBufAlgo.fill(buffer, (0.07, 0.07, 0.07))
+    oiio.ImageBufAlgo.render_text(buffer, 12, height - 13, text, 22, "DroidSans", (1, 1, 1))
+    return _pixels(buffer)
+
+
+def _shrink(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    resized = oiio.ImageBufAlgo.resize(
+        oiio.ImageBuf(np.ascontiguousarray(picture)), roi=oiio.ROI(0, width, 0, height)
+    )
+    return _pixels(resized)
+
+
+def _pixels(buffer: oiio.ImageBuf) -> NDArray[np.uint8]:
+    return np.asarray(buffer.get_pixels(oiio.UINT8), np.uint8)
+
+
+def _crop(
+    picture: NDArray[np.uint8], at: tuple[float, float], height: int, width: int
+) -> NDArray[np.uint8]:
+    top, left = (
+        int(share * (n - s))
+        for share, n, s in zip(at, picture.shape[:2], (height, width), strict=True)
+    )
+    return picture[top : top + height, left : left + width]

@@ -1,0 +1,222 @@
+"""The one renderer: linear camera RGB → an upright sRGB picture, 8 or 16 bit.
+
+Four things happen to each pixel, each a small function:
+
+1. highlights: no channel goes above what the first one to saturate can hold, so a lamp that
+   saturated the sensor is neutral, not magenta;
+2. colour: the camera's matrix to linear sRGB; what sRGB cannot show (a negative channel) is held
+   back softly at its border while the strongest channel stays, after the ACES Reference Gamut
+   Compression (Academy S-2020-001);
+3. shoulder: the strongest channel follows a curve, straight up to `KNEE` and then ever flatter up
+   to white, the others go in proportion, so hues stay; far above white they fade to white;
+4. sRGB's curve, and rounding.
+
+A frame is done in tiles that fit a processor's cache: little memory is needed beside the result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.develop.colour import encode_srgb, srgb_from_camera
+from undark.sensor.mosaic import Mosaic
+
+Floats = NDArray[np.float32]
+Picture = NDArray[np.uint8] | NDArray[np.uint16]
+RGB = tuple[Floats, Floats, Floats]
+"""Three planes of one shape."""
+
+KNEE = 0.7
+"""Light up to here is shown as it is, apart from sRGB's curve."""
+WHITE = 16.0
+"""Light that becomes the picture's white, unless the sensor saturates before: then that."""
+FADE = 7.0
+"""How far above white the light is where colours are half faded to white."""
+BORDER = 0.04
+"""Where colours begin to be held back, from sRGB's border, in shares of the strongest channel."""
+TILE = (32, 512)
+"""Rows and columns done at once: 64 KiB a plane."""
+
+_TYPES = {8: np.uint8, 16: np.uint16}
+_CURVE_STEPS = {8: 1 << 13, 16: 1 << 18}  # rounding is right within 0.02 and 0.2 of a level
+
+
+def render(linear: Floats, mosaic: Mosaic, amplification: float, bits: int = 8) -> Picture:
+    """Develop linear light into a picture: (H, W, 3) float32 → (H', W', 3) uint8 or uint16, sRGB.
+
+    `linear` is white-balanced camera RGB; 1 is white in the amplified picture, lamps are above,
+    noise may be below 0. `mosaic` tells the white balance, the colour matrix (None: camera RGB is
+    taken for sRGB) and the orientation, by which the pixels are turned. Raises `ValueError` for
+    other than 8 or 16 bits.
+    """
+    if bits not in _TYPES:
+        raise ValueError(f"a picture has 8 or 16 bits a channel, not {bits}")
+    level = saturation(mosaic.white_balance, amplification)
+    matrix = srgb_matrix(mosaic.camera_from_xyz) / min(level, 1.0)
+    out, frame = oriented(linear.shape[:2], mosaic.orientation, bits)
+
+    def work(tile: tuple[slice, slice]) -> None:
+        planes = apply_matrix(clip_highlights(linear[tile], level), matrix)
+        planes = shoulder(compress_gamut(planes), max(level, 1.0))
+        for channel, plane in enumerate(planes):
+            frame[(*tile, channel)] = quantise(plane, bits)
+
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        list(pool.map(work, _tiles(*linear.shape[:2])))
+    return out
+
+
+def saturation(white_balance: NDArray[np.floating], amplification: float) -> float:
+    """Light at which the first channel saturates; where it is below 1, it counts as white."""
+    return float(amplification * white_balance.min())
+
+
+def srgb_matrix(camera_from_xyz: NDArray[np.floating] | None) -> NDArray[np.float64]:
+    """(3, 3): white-balanced camera RGB → linear sRGB; the identity where nobody knows better."""
+    if camera_from_xyz is None:
+        return np.eye(3)
+    try:
+        return srgb_from_camera(camera_from_xyz)
+    except ValueError:  # a nonsensical matrix, as damaged DNGs have, is no matrix
+        return np.eye(3)
+
+
+def clip_highlights(rgb: Floats, level: float) -> RGB:
+    """(h, w, 3) → its three planes, none above `level`: neutral where the sensor saturated."""
+    red, green, blue = (np.minimum(rgb[..., c], np.float32(level)) for c in range(3))
+    return red, green, blue
+
+
+def apply_matrix(planes: RGB, matrix: NDArray[np.float64]) -> RGB:
+    """Each pixel's three channels times a (3, 3) matrix."""
+
+    def row(weights: NDArray[np.float32]) -> Floats:
+        total: Floats = planes[0] * weights[0]
+        total += planes[1] * weights[1]
+        total += planes[2] * weights[2]
+        return total
+
+    red, green, blue = (row(weights) for weights in matrix.astype(np.float32))
+    return red, green, blue
+
+
+def strongest(planes: RGB) -> Floats:
+    """The largest channel of each pixel, a little above 0 at least."""
+    peak: Floats = np.maximum(planes[0], planes[1])
+    np.maximum(peak, planes[2], out=peak)
+    return np.maximum(peak, np.float32(1e-6), out=peak)
+
+
+def compress_gamut(planes: RGB) -> RGB:
+    """Raise channels below or near 0, in place, so that none is negative; the strongest stays.
+
+    A channel at b times the strongest, |b| < `BORDER`, moves along a parabola, below that to 0:
+    colours outside sRGB keep some of their difference instead of all becoming one.
+    """
+    peak = strongest(planes)
+    peak *= np.float32(BORDER)
+    for plane in planes:
+        short: Floats = peak - plane
+        if short.max() <= 0:
+            continue
+        np.maximum(short, 0, out=short)
+        bent: Floats = np.minimum(short, 2 * peak)
+        short -= bent / 2
+        bent *= short
+        bent /= 2 * peak
+        plane += bent
+        np.maximum(plane, 0, out=plane)
+    return planes
+
+
+def shoulder(planes: RGB, white: float = WHITE) -> RGB:
+    """Bring light of [0, ∞) into [0, 1], in place: the strongest channel by `roll_off`.
+
+    The others go in proportion, and beyond white fade towards the strongest: hues stay, lamps
+    become white.
+    """
+    peak = strongest(planes)
+    if peak.max() <= KNEE:
+        return planes
+    shown = roll_off(peak, white)
+    faded: Floats = fade(peak) * shown
+    ratio: Floats = np.subtract(shown, faded)
+    ratio /= peak
+    for plane in planes:
+        plane *= ratio
+        plane += faded
+    return planes
+
+
+def roll_off(light: Floats, white: float = WHITE) -> Floats:
+    """The shoulder of film: light of [0, ∞) → [0, 1], itself up to `KNEE`, 1 from `white` on.
+
+    Reinhard et al.'s curve with a burnt-out white ("Photographic tone reproduction for digital
+    images", SIGGRAPH 2002, eq. 4), begun at the knee with slope 1. With `white` at 1 nothing is
+    compressed. White is at most `WHITE`, at least 1.
+    """
+    room = np.float32(1 - KNEE)
+    most = (min(max(white, 1.0), WHITE) - KNEE) / (1 - KNEE)
+    above: Floats = np.maximum(light - np.float32(KNEE), 0)
+    above /= room
+    curve: Floats = above / np.float32(most**2)
+    curve += 1
+    curve *= above
+    above += 1
+    curve /= above
+    curve *= room
+    curve += np.minimum(light, np.float32(KNEE))
+    return np.minimum(curve, 1, out=curve)
+
+
+def fade(light: Floats) -> Floats:
+    """How far colours are faded to white: 0 up to white, half at 1 + `FADE`, towards 1 beyond."""
+    beyond: Floats = np.maximum(light - 1, 0)
+    beyond *= beyond
+    total: Floats = beyond + np.float32(FADE**2)
+    return np.divide(beyond, total, out=beyond)
+
+
+def quantise(plane: Floats, bits: int) -> Picture:
+    """Linear light, in place clipped to [0, 1] → levels of sRGB's curve, rounded."""
+    curve = _curve(bits)
+    np.clip(plane, 0, 1, out=plane)
+    np.sqrt(plane, out=plane)  # finer steps where sRGB's curve is steep
+    plane *= len(curve) - 1
+    plane += np.float32(0.5)
+    levels: Picture = curve[plane.astype(np.int32)]
+    return levels
+
+
+@cache
+def _curve(bits: int) -> Picture:
+    """Levels of sRGB's curve at evenly spaced square roots of linear light."""
+    root = np.linspace(0, 1, _CURVE_STEPS[bits] + 1)
+    return np.rint(encode_srgb(root**2) * (2**bits - 1)).astype(_TYPES[bits])
+
+
+def oriented(shape: tuple[int, ...], orientation: int, bits: int) -> tuple[Picture, Picture]:
+    """An empty upright picture, and a view of it in which the sensor's frame lies as it was read.
+
+    `orientation` is EXIF's, 1 to 8; anything else counts as 1 (upright).
+    """
+    height, width = shape
+    swapped = orientation in (5, 6, 7, 8)
+    size = (width, height, 3) if swapped else (height, width, 3)
+    out: Picture = np.empty(size, _TYPES[bits])
+    frame = out[:: -1 if orientation in (3, 4, 7, 8) else 1]
+    frame = frame[:, :: -1 if orientation in (2, 3, 6, 7) else 1]
+    return out, frame.transpose(1, 0, 2) if swapped else frame
+
+
+def _tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    rows, columns = TILE
+    for top in range(0, height, rows):
+        for left in range(0, width, columns):
+            yield slice(top, min(top + rows, height)), slice(left, min(left + columns, width))

@@ -1,0 +1,194 @@
+"""Mosaics and linear camera RGB as Adobe DNG files, through tifffile.
+
+Both kinds are tiled lossless JPEG, which LibRaw and Adobe's SDK read, and share all tags that tell
+of camera, colour and exposure. Neither turns the pixels: the Orientation tag does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.develop.colour import XYZ_FROM_SRGB
+from undark.files.exif import (
+    EXIF_POINTER,
+    EXIF_TIME,
+    GPS_POINTER,
+    camera_entries,
+    exif_entries,
+    gps_entries,
+    software,
+)
+from undark.files.output import writing
+from undark.files.tiff_ifd import (
+    BYTE,
+    LONG,
+    SHORT,
+    Entry,
+    doubles,
+    numbers,
+    rational,
+    signed_rational,
+    text,
+    write_tiff,
+)
+from undark.sensor.mosaic import Mosaic, Shot
+
+HEADROOM = 16.0
+"""A linear DNG holds light up to this (white is 1): four stops of highlights over 4096 levels.
+
+Brighter lamps are cut there. At ×300 they reach 300, and would leave 218 levels for all the rest.
+"""
+
+_CFA, _LINEAR_RAW = 32803, 34892
+_LOSSLESS_JPEG = 7
+_TILE = 256
+_D65 = 21
+
+
+def write_mosaic(path: Path, mosaic: Mosaic) -> None:
+    """Write a mosaic as a CFA DNG; `read_mosaic` gives the same one back.
+
+    The white level is rounded to a whole number, as the format wants it. LibRaw does not open
+    mosaics of fewer than 22 rows or columns. Where the colour matrix
+    is unknown none is written: LibRaw opens such files, Adobe's programs do not. Raises
+    `OutputError`.
+    """
+    matrix = mosaic.camera_from_xyz
+    entries = [*_common(mosaic), *_sensor(mosaic), *([] if matrix is None else _colour(matrix))]
+    _write(path, _tiles(mosaic.plane), mosaic.shape, _CFA, entries, mosaic.shot)
+
+
+def write_linear(
+    path: Path, linear: NDArray[np.float32], mosaic: Mosaic, amplification: float
+) -> None:
+    """Write restored light as a linear DNG: 16-bit camera RGB, black 0, proportional to the scene.
+
+    `linear` is (H, W, 3), white-balanced, amplified, with 1 for the white of the picture; below 0
+    is cut, above `HEADROOM` too. The brightest value becomes 65535 and BaselineExposure says how
+    to come back, so that 1 renders white. Where the colour matrix is unknown, that of sRGB is
+    written, since the format demands one. Raises `OutputError`.
+    """
+    gains = mosaic.white_balance.astype(np.float32)
+    brightest = _brightest(linear, gains)
+    factor = (65535 / brightest / gains).astype(np.float32)
+    known = mosaic.camera_from_xyz
+    # a renderer takes as white the camera RGB of a neutral whose largest value is 1
+    baseline = math.log2(brightest * float(gains.min()))
+    entries = [
+        *_common(mosaic),
+        *_colour(np.linalg.inv(XYZ_FROM_SRGB) if known is None else known),
+        numbers(50714, SHORT, 0, 0, 0),  # BlackLevel
+        numbers(50717, LONG, 65535, 65535, 65535),  # WhiteLevel
+        signed_rational(50730, round(baseline, 6)),  # BaselineExposure
+        text(37395, f"{software()}: amplified {amplification:g} times"),  # ImageHistory
+    ]
+    tiles = _linear_tiles(linear, factor)
+    _write(path, tiles, linear.shape, _LINEAR_RAW, entries, mosaic.shot)
+
+
+def _common(mosaic: Mosaic) -> list[Entry]:
+    """Tags of both kinds of DNG."""
+    shot = mosaic.shot
+    height, width = mosaic.shape
+    top, left, crop_height, crop_width = mosaic.default_crop or (0, 0, height, width)
+    entries = [
+        numbers(50706, BYTE, 1, 4, 0, 0),  # DNGVersion
+        numbers(50707, BYTE, 1, 1, 0, 0),  # DNGBackwardVersion
+        numbers(274, SHORT, mosaic.orientation),
+        text(50708, shot.camera),  # UniqueCameraModel
+        rational(50728, *(1 / mosaic.white_balance.astype(np.float64))),  # AsShotNeutral
+        numbers(50829, LONG, 0, 0, height, width),  # ActiveArea
+        numbers(50719, LONG, left, top),  # DefaultCropOrigin
+        numbers(50720, LONG, crop_width, crop_height),  # DefaultCropSize
+    ]
+    return entries + camera_entries(shot)
+
+
+def _sensor(mosaic: Mosaic) -> list[Entry]:
+    """What only a mosaic has: filters, levels, noise."""
+    period = mosaic.cfa.period
+    entries = [
+        numbers(33421, SHORT, period, period),  # CFARepeatPatternDim
+        numbers(33422, BYTE, *mosaic.cfa.pattern.ravel().tolist()),  # CFAPattern
+        numbers(50710, BYTE, 0, 1, 2),  # CFAPlaneColor
+        numbers(50711, SHORT, 1),  # CFALayout: a square grid
+        numbers(50713, SHORT, period, period),  # BlackLevelRepeatDim
+        rational(50714, *mosaic.black.ravel().tolist()),  # BlackLevel
+        numbers(50717, LONG, round(mosaic.white)),  # WhiteLevel
+    ]
+    if mosaic.noise_profile is not None:
+        entries.append(doubles(51041, *(n for pair in mosaic.noise_profile for n in pair)))
+    return entries
+
+
+def _colour(camera_from_xyz: NDArray[Any]) -> list[Entry]:
+    return [
+        signed_rational(50721, *np.asarray(camera_from_xyz, np.float64).ravel()),  # ColorMatrix1
+        numbers(50778, SHORT, _D65),  # CalibrationIlluminant1
+    ]
+
+
+def _write(
+    path: Path,
+    tiles: Iterator[NDArray[np.uint16]],
+    shape: tuple[int, ...],
+    photometric: int,
+    entries: list[Entry],
+    shot: Shot,
+) -> None:
+    children = {EXIF_POINTER: exif_entries(shot)}
+    if shot.gps:
+        children[GPS_POINTER] = gps_entries(shot.gps)
+    with writing(path):
+        write_tiff(
+            path,
+            tiles,
+            entries,
+            children,
+            shape=shape,
+            dtype=np.uint16,
+            photometric=photometric,
+            tile=_tile_shape(shape),
+            compression=_LOSSLESS_JPEG,
+            compressionargs={"lossless": True, "bitspersample": 16},
+            subfiletype=0,  # unless it is written, Adobe's SDK finds no main image
+            software=software(),
+            datetime=shot.taken.strftime(EXIF_TIME) if shot.taken else None,
+        )
+
+
+def _tile_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns of a tile: multiples of 16, as TIFF has it.
+
+    None wider than the picture: LibRaw decodes such tiles askew.
+    """
+    return _TILE, max(16, min(_TILE, shape[1] // 16 * 16))
+
+
+def _tiles(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """(H, W, …) cut into whole tiles, row by row; those at the edge are padded with its pixels."""
+    rows, columns = _tile_shape(pixels.shape)
+    for top in range(0, pixels.shape[0], rows):
+        for left in range(0, pixels.shape[1], columns):
+            part = pixels[top : top + rows, left : left + columns]
+            missing = [(0, rows - part.shape[0]), (0, columns - part.shape[1])]
+            yield np.pad(part, missing + [(0, 0)] * (pixels.ndim - 2), mode="edge")
+
+
+def _linear_tiles(
+    linear: NDArray[np.float32], factor: NDArray[np.float32]
+) -> Iterator[NDArray[np.uint16]]:
+    for tile in _tiles(linear):
+        yield np.rint(np.clip(tile, 0, HEADROOM) * factor).clip(0, 65535).astype(np.uint16)
+
+
+def _brightest(linear: NDArray[np.float32], gains: NDArray[np.float32]) -> float:
+    """The largest value of any channel before white balance, lamps cut at `HEADROOM`."""
+    channels = (min(float(linear[..., c].max()), HEADROOM) / float(gains[c]) for c in range(3))
+    return max(*channels, 1e-6)

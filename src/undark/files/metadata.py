@@ -1,0 +1,114 @@
+"""Camera, lens, exposure, date and place of a photo, from its EXIF tags through exifread."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, BinaryIO
+
+import exifread
+
+from undark.files.exif import EXIF_TIME
+from undark.sensor.mosaic import GPS, Shot
+
+Tags = Mapping[str, Any]
+"""exifread's tags by name, as "EXIF ExposureTime"."""
+
+# exifread logs files that it does not know, and logging prints that where nobody set it up
+logging.getLogger("exifread").addHandler(logging.NullHandler())
+logging.getLogger("exifread").propagate = False
+
+
+def read_tags(file: BinaryIO) -> Tags:
+    """All EXIF tags of a file; none if it has none, or only damaged ones."""
+    try:
+        tags: Tags = exifread.process_file(file, details=False, extract_thumbnail=False)
+    except Exception:  # exifread meets damaged tags with errors of every kind
+        return {}
+    return tags
+
+
+def shot_from_tags(tags: Tags) -> Shot:
+    """What EXIF says of a shot; zeros, blanks and fractions like 0/0 mean that it does not."""
+    return Shot(
+        make=_text(tags, "Image Make"),
+        model=_text(tags, "Image Model"),
+        lens=_text(tags, "EXIF LensModel", "Image LensModel"),
+        exposure_time=_positive(tags, "EXIF ExposureTime", "Image ExposureTime"),
+        aperture=_positive(tags, "EXIF FNumber", "Image FNumber"),
+        iso=_iso(tags),
+        focal_length=_positive(tags, "EXIF FocalLength", "Image FocalLength"),
+        taken=_date(tags),
+        gps=_gps(tags),
+    )
+
+
+def _values(tags: Tags, name: str) -> list[Any]:
+    values = getattr(tags.get(name), "values", [])
+    return list(values) if isinstance(values, list | tuple) else [values]
+
+
+def _text(tags: Tags, *names: str) -> str | None:
+    for name in names:
+        for value in _values(tags, name):
+            if isinstance(value, str) and value.strip(" \0"):
+                return value.strip(" \0")
+    return None
+
+
+def _number(value: Any) -> float:
+    """A number or a fraction; NaN where it is neither."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return math.nan
+
+
+def _positive(tags: Tags, *names: str) -> float | None:
+    for name in names:
+        for value in map(_number, _values(tags, name)[:1]):
+            if 0 < value < math.inf:
+                return value
+    return None
+
+
+def _iso(tags: Tags) -> float | None:
+    """The ISO; 65535 says that it did not fit and stands in a longer tag."""
+    short = _positive(tags, "EXIF ISOSpeedRatings", "Image ISOSpeedRatings")
+    long = _positive(tags, "EXIF RecommendedExposureIndex", "EXIF ISOSpeed")
+    return long if short is None or short == 65535 else short
+
+
+def _date(tags: Tags) -> datetime | None:
+    """When the photo was taken, by the camera's clock."""
+    for name in ("EXIF DateTimeOriginal", "Image DateTimeOriginal", "Image DateTime"):
+        text = _text(tags, name)
+        try:
+            return datetime.strptime((text or "")[:19], EXIF_TIME)
+        except ValueError:  # cameras whose clock was never set write zeros or blanks
+            continue
+    return None
+
+
+def _gps(tags: Tags) -> GPS | None:
+    latitude = _angle(tags, "GPS GPSLatitude", "S")
+    longitude = _angle(tags, "GPS GPSLongitude", "W")
+    if not (abs(latitude) <= 90 and abs(longitude) <= 180):  # NaN too
+        return None
+    altitude = [_number(v) for v in _values(tags, "GPS GPSAltitude")]
+    if not altitude or not math.isfinite(altitude[0]):
+        return GPS(latitude, longitude)
+    below = _values(tags, "GPS GPSAltitudeRef")[:1] == [1]
+    return GPS(latitude, longitude, -altitude[0] if below else altitude[0])
+
+
+def _angle(tags: Tags, name: str, negative: str) -> float:
+    """Degrees from degrees, minutes and seconds; NaN where they are missing."""
+    parts = [_number(v) for v in _values(tags, name)]
+    if not parts or not math.isfinite(parts[0]):
+        return math.nan
+    finite = [p if math.isfinite(p) else 0.0 for p in parts]  # some write seconds as 0/0
+    angle = float(sum(part / 60**n for n, part in enumerate(finite[:3])))
+    return -angle if _text(tags, f"{name}Ref") == negative else angle

@@ -1,0 +1,105 @@
+"""Outputs that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from undark.errors import ExistsError, OutputError
+
+_WHAT_TO_DO = {
+    errno.ENOSPC: "the disk is full: free some space, or choose another folder with -o",
+    errno.EDQUOT: "your disk quota is used up: free some space, or choose another folder with -o",
+    errno.EFBIG: "the file would be larger than this system allows: choose another folder with -o",
+    errno.EROFS: "the disk is read-only: choose another folder with -o",
+    errno.EACCES: "no permission to write there: choose another folder with -o",
+    errno.EPERM: "no permission to write there: choose another folder with -o",
+    errno.ENOTDIR: "a part of this path is a file, not a folder: choose another path with -o",
+    errno.EISDIR: "that is a folder: name a file, or move the folder away",
+    errno.ENAMETOOLONG: "the name is too long for this disk: choose a shorter one with -o",
+}
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+@contextmanager
+def whole(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary path beside `path`; what the block writes there becomes `path` at its end.
+
+    Missing folders are made. If the block raises anything, Ctrl-C included, nothing is left and
+    an older file at `path` is as it was. Raises `ExistsError` where there is a file and
+    `overwrite` is false, `OutputError` where the disk does not take the file.
+    """
+    with writing(path):
+        _check_target(path, overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".undark-{secrets.token_hex(6)}{path.suffix}")
+    try:
+        with _renamed(temporary, path), writing(path):
+            yield temporary
+            _flush(temporary)
+            _publish(temporary, path, overwrite)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn any `OSError` of the block into an `OutputError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    known = _WHAT_TO_DO.get(error.errno or 0)
+    return known or f"cannot be written ({error.strerror or error})"
+
+
+@contextmanager
+def _renamed(temporary: Path, path: Path) -> Iterator[None]:
+    """Name the output in messages of writers, which only know the temporary file."""
+    try:
+        yield
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(temporary), str(path))) from error
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
+
+
+def _exists(path: Path) -> ExistsError:
+    return ExistsError(f"{path}: exists already; --overwrite replaces it")
+
+
+def _flush(path: Path) -> None:
+    """Bring a file's bytes to the disk, so that a full disk shows before the file is named."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
+    if overwrite:
+        os.replace(temporary, path)
+        return
+    try:
+        os.link(temporary, path)  # unlike a rename, never replaces a file that came meanwhile
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _check_target(path, overwrite)
+        os.replace(temporary, path)

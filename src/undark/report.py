@@ -1,0 +1,66 @@
+"""What a RAW photo is and what undark would do with it: the text of `undark info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from undark.files.raw import read_mosaic
+from undark.sensor.estimate import noise_of
+from undark.sensor.exposure import exposure_value, propose_exposure, scene_lux
+from undark.sensor.mosaic import Mosaic, Shot
+
+UNKNOWN = "unknown"
+
+
+def describe(path: Path) -> dict[str, str]:
+    """Label → text, in the order to show. Raises `PhotoError`."""
+    mosaic = read_mosaic(path)
+    return _shot(mosaic.shot) | _sensor(mosaic) | _proposal(mosaic)
+
+
+def _shot(shot: Shot) -> dict[str, str]:
+    def known(value: float | None, text: str) -> str:
+        return UNKNOWN if value is None else text.format(value)
+
+    ev = exposure_value(shot)
+    place = shot.gps and f"{shot.gps.latitude:.5f}, {shot.gps.longitude:.5f}"
+    return {
+        "camera": shot.camera,
+        "lens": shot.lens or UNKNOWN,
+        "exposure time": known(shot.exposure_time, "{:g} s"),
+        "aperture": known(shot.aperture, "f/{:g}"),
+        "ISO": known(shot.iso, "{:g}"),
+        "focal length": known(shot.focal_length, "{:g} mm"),
+        "taken": shot.taken.isoformat(" ") if shot.taken else UNKNOWN,
+        "GPS": place or UNKNOWN,
+        "exposure value": known(ev, "EV {:.1f} at ISO 100"),
+    }
+
+
+def _sensor(mosaic: Mosaic) -> dict[str, str]:
+    height, width = mosaic.shape
+    black = sorted({f"{level:g}" for level in mosaic.black.ravel().tolist()})
+    gains = ", ".join(f"{gain:.3f}" for gain in mosaic.white_balance)
+    crop = mosaic.default_crop
+    return {
+        "size": f"{width} x {height}",
+        "default crop": f"{crop[3]} x {crop[2]} at {crop[1]}, {crop[0]}" if crop else "all",
+        "CFA": mosaic.cfa.name,
+        "black level": f"{', '.join(black)} DN ({mosaic.black_source})",
+        "white level": f"{mosaic.white:g} DN",
+        "white balance": f"{gains} ({mosaic.white_balance_source})",
+        "colour matrix": UNKNOWN if mosaic.camera_from_xyz is None else "known",
+        "orientation": str(mosaic.orientation),
+    }
+
+
+def _proposal(mosaic: Mosaic) -> dict[str, str]:
+    noise, source = noise_of(mosaic)
+    exposure = propose_exposure(mosaic)
+    lux = scene_lux(mosaic)
+    return {
+        "noise": f"{noise.gain:.3g} DN per electron, read noise {noise.read:.3g} DN ({source})",
+        "amplification": f"x{exposure.amplification:.3g} ({exposure.ev:+.1f} EV)",
+        "because": exposure.reason,
+        "scene": UNKNOWN if lux is None else f"about {lux:.2g} lux",
+    }

@@ -1,0 +1,204 @@
+"""The restore way, whole: a dark mosaic in, light out.
+
+mosaic → noise, amplification → tiles of packed planes → model → linear camera RGB → picture
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.develop.demosaic import demosaic
+from undark.develop.render import render
+from undark.engine.model import DEFAULT_MODEL, Model, load_model
+from undark.engine.tiling import TILE, run_tiled, tiles
+from undark.errors import UnsupportedError
+from undark.files.dng import write_linear
+from undark.files.output import whole
+from undark.files.picture import write_picture
+from undark.sensor.cfa import CFA, extend, unpack
+from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
+from undark.sensor.estimate import noise_of
+from undark.sensor.exposure import Exposure, propose_exposure
+from undark.sensor.mosaic import Mosaic
+from undark.sensor.noise import NoiseModel
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A restored photo, not yet rendered."""
+
+    mosaic: Mosaic
+    linear: NDArray[np.float32]
+    """(H, W, 3) white-balanced camera RGB, as the sensor lies; 1 is white, lamps are above."""
+    exposure: Exposure
+    noise: NoiseModel
+    noise_source: str
+
+    def picture(self, bits: int = 8) -> NDArray[Any]:
+        """(H, W, 3) uint8 or uint16, sRGB, upright."""
+        return render(self.linear, self.mosaic, self.exposure.amplification, bits)
+
+    def blend(self, strength: float) -> Restored:
+        """Between the plainly demosaiced photo (0) and the restored one (1); no new run."""
+        if strength == 1:
+            return self
+        return replace(self, linear=_blend(self, strength))
+
+    def save(self, path: str | Path, bits: int = 8, overwrite: bool = False) -> Path:
+        """Write JPEG, PNG, TIFF or linear DNG, by the suffix; whole or not at all.
+
+        Raises `ExistsError`, `OutputError`.
+        """
+        path = Path(path)
+        with whole(path, overwrite) as temporary:
+            if path.suffix.lower() == ".dng":
+                write_linear(temporary, self.linear, self.mosaic, self.exposure.amplification)
+            else:
+                write_picture(temporary, self.picture(bits), self.mosaic.shot)
+        return path
+
+
+def restore(
+    mosaic: Mosaic,
+    *,
+    exposure: Exposure | float | None = None,
+    strength: float = 1.0,
+    model: Model | str = DEFAULT_MODEL,
+    noise: NoiseModel | None = None,
+    tile: int = TILE,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Restored:
+    """Restore a dark photo.
+
+    `exposure` is an amplification ratio or an `Exposure`, by default chosen from the photo;
+    `noise` by default from its tags, its camera or itself; `progress` is called with the share
+    done. Raises `UnsupportedError` where the model is for another CFA, and `ModelError`.
+    """
+    chosen = _exposure(exposure, mosaic)
+    source = "as given"
+    if noise is None:
+        noise, source = noise_of(mosaic)
+    network = _shipped(model) if isinstance(model, str) else model
+    linear = _run(network, mosaic, noise, chosen.amplification, tile, progress)
+    return Restored(mosaic, linear, chosen, noise, source).blend(strength)
+
+
+def _run(
+    model: Model,
+    mosaic: Mosaic,
+    noise: NoiseModel,
+    amplification: float,
+    tile: int,
+    progress: Callable[[float], None],
+) -> NDArray[np.float32]:
+    """The network over the frame: (H, W, 3) linear camera RGB."""
+    cfa = _check_cfa(model, mosaic)
+    (height, width), (top, left) = mosaic.shape, cfa.shift
+    frame = _Frame(mosaic, model.card.multiple * cfa.cell, noise, amplification)
+    plan = tiles(*frame.packed_shape, model.card.multiple, model.card.halo, tile)
+    linear = np.empty((height, width, 3), np.float32)
+    done = run_tiled(model, frame.inputs, plan, cfa.cell)
+    for number, ((rows, columns), light) in enumerate(done, 1):
+        light = light + frame.lamps(rows, columns)
+        _place(linear, light, rows.start - top, columns.start - left)
+        progress(number / len(plan))
+    return linear
+
+
+class _Frame:
+    """A mosaic extended to the canonical phase and the network's multiple, cut as asked for."""
+
+    def __init__(
+        self, mosaic: Mosaic, multiple: int, noise: NoiseModel, amplification: float
+    ) -> None:
+        cfa, (height, width) = mosaic.cfa, mosaic.shape
+        (top, left) = cfa.shift
+        after = (-(height + top) % multiple, -(width + left) % multiple)
+        self._plane = extend(mosaic.plane, (top, left), after, cfa.period)
+        self._black = np.roll(mosaic.black, (top, left), (0, 1))
+        self._cfa = CFA(tuple(tuple(int(c) for c in row) for row in cfa.canonical))
+        self._noise = noise
+        like = np.empty(0, np.float32)
+        self._factor = scale(self._cfa, mosaic.white_balance, mosaic.span, amplification, like)
+        rows, columns = self._plane.shape
+        self.packed_shape = rows // cfa.cell, columns // cfa.cell
+
+    def inputs(self, tile: tuple[slice, slice]) -> NDArray[np.float32]:
+        """(1, C, h, w) for rows and columns of packed pixels."""
+        cell = self._cfa.cell
+        signal = self._signal(*(slice(s.start * cell, s.stop * cell) for s in tile))
+        made: NDArray[np.float32] = condition(signal, self._cfa, self._noise, self._factor)[None]
+        return made
+
+    def lamps(self, rows: slice, columns: slice) -> NDArray[np.float32] | float:
+        """(3, H, W): what was above the ceiling and not given to the network; 0 if nothing."""
+        signal = self._signal(rows, columns)
+        if signal.max() * self._factor.max() <= HIGHLIGHT_CEILING:
+            return 0.0
+        factors = np.broadcast_to(self._factor, (*self._factor.shape[:1], *self._cells(signal)))
+        light = signal * unpack(factors, self._cfa, signal.shape)
+        above = np.clip(light - HIGHLIGHT_CEILING, 0, None)
+        excess: NDArray[np.float32] = np.moveaxis(demosaic(above, self._cfa), -1, 0)
+        return excess
+
+    def _cells(self, signal: NDArray[np.float32]) -> tuple[int, int]:
+        return signal.shape[0] // self._cfa.cell, signal.shape[1] // self._cfa.cell
+
+    def _signal(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """DN above black of a part that starts at the canonical phase."""
+        part = self._plane[rows, columns].astype(np.float32)
+        period = self._cfa.period
+        for y in range(period):
+            for x in range(period):
+                level = self._black[(rows.start + y) % period, (columns.start + x) % period]
+                part[y::period, x::period] -= level
+        return part
+
+
+def _check_cfa(model: Model, mosaic: Mosaic) -> CFA:
+    kind = "Bayer" if mosaic.cfa.is_bayer else "X-Trans"
+    if model.card.cfa != kind:
+        raise UnsupportedError(
+            f"this photo's sensor is {kind}, the model {model.card.name} restores "
+            f"{model.card.cfa}; choose a model for {kind} with --model (none ships yet)"
+        )
+    return mosaic.cfa
+
+
+def _place(linear: NDArray[np.float32], light: NDArray[np.float32], top: int, left: int) -> None:
+    """Put a tile (3, h, w) into the frame (H, W, 3), cutting what lies outside."""
+    height, width = linear.shape[:2]
+    rows = slice(max(top, 0), min(top + light.shape[1], height))
+    columns = slice(max(left, 0), min(left + light.shape[2], width))
+    inside = light[
+        :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+    ]
+    linear[rows, columns] = np.moveaxis(inside, 0, -1)
+
+
+def _blend(restored: Restored, strength: float) -> NDArray[np.float32]:
+    mosaic = restored.mosaic
+    plain = demosaic(mosaic.signal(), mosaic.cfa)
+    plain *= mosaic.white_balance * np.float32(restored.exposure.amplification / mosaic.span)
+    plain += np.float32(strength) * (restored.linear - plain)
+    return plain
+
+
+def _exposure(exposure: Exposure | float | None, mosaic: Mosaic) -> Exposure:
+    if exposure is None:
+        return propose_exposure(mosaic)
+    if isinstance(exposure, Exposure):
+        return exposure
+    return Exposure(float(exposure), "as given")
+
+
+@cache
+def _shipped(name: str) -> Model:
+    return load_model(name)

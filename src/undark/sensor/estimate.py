@@ -1,0 +1,102 @@
+"""Which noise a photo has: from its own tags, from the table of cameras, or from its pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.sensor.cameras import find_camera
+from undark.sensor.cfa import pack
+from undark.sensor.mosaic import Mosaic
+from undark.sensor.noise import NoiseModel
+
+_BINS = 96
+_FEWEST = 400
+"""Differences a bin needs to count."""
+_LEAST_GAIN = 3e-6
+"""DN per electron as a share of the span: a full well of 330,000 electrons, more than any has."""
+
+
+def noise_of(mosaic: Mosaic) -> tuple[NoiseModel, str]:
+    """The noise of a photo, and where it is known from, for people to read."""
+    if mosaic.noise_profile:
+        return _from_profile(mosaic), "DNG NoiseProfile"
+    camera, iso = find_camera(mosaic.shot.model), mosaic.shot.iso
+    if camera and iso:
+        return camera.at(iso, mosaic.span), f"measurements of the {camera.models[0]}"
+    return estimate_noise(mosaic), "the photo itself"
+
+
+def _from_profile(mosaic: Mosaic) -> NoiseModel:
+    """Mean of the channels: variance = S·x + O with x in [0, 1] is S·span·signal + O·span²."""
+    assert mosaic.noise_profile
+    slope, offset = np.mean(mosaic.noise_profile, axis=0)
+    gain = max(float(slope) * mosaic.span, 1e-6)
+    return NoiseModel(gain, max(float(offset), 0.0) ** 0.5 * mosaic.span)
+
+
+def estimate_noise(mosaic: Mosaic) -> NoiseModel:
+    """Gain and read noise (rows and black included) from the photo's own pixels.
+
+    The difference of diagonal neighbours of one colour holds noise and little else; its median
+    size at each brightness gives sigma there (texture only reaches the largest differences), and
+    variance = K·signal + read² is fitted through them (after Foi et al., "Practical
+    Poissonian-Gaussian noise modeling and fitting for single-image raw-data", 2008).
+    """
+    planes = pack(mosaic.signal(), mosaic.cfa)
+    mean, difference = _quads(planes)
+    lit = mean < 0.9 * mosaic.span
+    level, variance, count = _variance_by_level(mean[lit], difference[lit])
+    if len(level) < 2:
+        total = float(np.median(variance)) if len(variance) else 1.0
+        return NoiseModel(_LEAST_GAIN * mosaic.span, max(total, 0.1) ** 0.5)
+    gain, still = _fit_line(level, variance, count)
+    return NoiseModel(max(gain, _LEAST_GAIN * mosaic.span), max(still - 1 / 12, 0.1) ** 0.5)
+
+
+def _quads(planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean, and difference of diagonals (of the pixels' own sigma), of 2×2 pixels of a plane."""
+    height, width = (n // 2 * 2 for n in planes.shape[1:])
+    a, b = planes[:, :height:2, :width:2], planes[:, :height:2, 1:width:2]
+    c, d = planes[:, 1:height:2, :width:2], planes[:, 1:height:2, 1:width:2]
+    mean: NDArray[np.float32] = (a + b + c + d) / np.float32(4)
+    difference: NDArray[np.float32] = (a - b - c + d) / np.float32(2)
+    return mean.ravel(), difference.ravel()
+
+
+def _variance_by_level(
+    mean: NDArray[np.float32], difference: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Level, variance and number of differences in bins of equal number, dark to bright."""
+    order = np.argsort(mean)
+    bins = [b for b in np.array_split(order, _BINS) if len(b) >= _FEWEST]
+    level = np.array([mean[b].mean(dtype=np.float64) for b in bins])
+    variance = np.array([_robust_variance(difference[b]) for b in bins])
+    return level, variance, np.array([float(len(b)) for b in bins])
+
+
+def _robust_variance(difference: NDArray[np.float32]) -> float:
+    """Of a normal deviate, from the median size; steps of the converter are spread out first."""
+    size = np.abs(difference.astype(np.float64))
+    spread = size + np.random.default_rng(0).uniform(-0.25, 0.25, size.shape)
+    return float((np.median(np.abs(spread)) / 0.6745) ** 2)
+
+
+def _fit_line(
+    level: NDArray[np.float64], variance: NDArray[np.float64], count: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Gain and variance at black, both above 0, of the line through the points.
+
+    Weighted by how well each variance is known, and fitted twice more with points far above the
+    line (texture) left out.
+    """
+    keep = np.ones(len(level), bool)
+    gain, still = 1e-3, 1e-3
+    for _ in range(3):
+        weight = np.sqrt(count[keep]) / np.maximum(variance[keep], 1e-3)
+        gain, still = np.polyfit(level[keep], variance[keep], 1, w=weight)
+        predicted = gain * level + still
+        chosen = variance < 1.5 * np.maximum(predicted, 1e-3)
+        keep = chosen if chosen.sum() >= 2 else keep
+    darkest = float(variance[np.argmin(level)])
+    return max(float(gain), 1e-3), max(float(still), 0.05 * darkest, 1e-3)

@@ -1,0 +1,136 @@
+"""How much to amplify, and how dark the scene was.
+
+The amplification ratio is what a dark mosaic is multiplied by; in steps of two it is an exposure
+value (EV). Without a bright photo to compare with it has to come from the picture itself.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.sensor.cfa import GREEN, pack
+from undark.sensor.mosaic import Mosaic, Shot
+
+MIDDLE_LEVEL = 0.14
+"""Linear level, white = 1, that the middle tone of the scene is brought to."""
+WHITE_LEVEL = 1.5
+"""Linear level that all but the lamps stay below; the renderer's shoulder shows it below white."""
+MAX_AMPLIFICATION = 300.0
+MAX_EV = 16
+LAMPS = 0.02
+"""The brightest share of the frame, taken to be lamps where it stands out: it may burn."""
+_BLOCK = 8
+"""Side in packed pixels of the blocks whose medians are looked at, so noise averages out."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """An amplification and why it was chosen."""
+
+    amplification: float
+    reason: str
+    """One line for people."""
+
+    @property
+    def ev(self) -> float:
+        """The amplification in steps of two."""
+        return math.log2(self.amplification)
+
+
+def propose_exposure(mosaic: Mosaic) -> Exposure:
+    """The amplification, 1 to 300, that shows the scene well.
+
+    The median of the scene is brought to `MIDDLE_LEVEL`, unless more than lamps would then pass
+    `WHITE_LEVEL`. Medians of means over blocks: noise, hot pixels and lamps do not move it.
+    """
+    levels = block_levels(mosaic)
+    middle = float(np.median(levels))
+    bright = float(np.quantile(levels, 1 - LAMPS))
+    by_middle = MIDDLE_LEVEL / max(middle, 1e-9)
+    by_bright = WHITE_LEVEL / max(bright, 1e-9)
+    wanted = min(by_middle, by_bright)
+    amplification = min(max(wanted, 1.0), MAX_AMPLIFICATION)
+    if wanted > MAX_AMPLIFICATION:
+        reason = f"the most there is; the middle tone only reaches {middle * amplification:.3f}"
+    elif wanted < 1:
+        reason = "bright enough as it is"
+    elif by_bright < by_middle:
+        reason = f"brings the brightest parts but lamps to {WHITE_LEVEL}, just below white"
+    else:
+        reason = f"brings the middle tone of the scene to {MIDDLE_LEVEL}"
+    return Exposure(amplification, reason)
+
+
+@dataclass(frozen=True)
+class ExposureWish:
+    """What was asked for: EV, from nothing or from what the picture itself proposes."""
+
+    ev: float
+    relative: bool
+
+    def of(self, mosaic: Mosaic) -> Exposure:
+        """The amplification for a photo."""
+        if not self.relative:
+            return Exposure(2.0**self.ev, f"{self.ev:+g} EV, as asked")
+        proposed = propose_exposure(mosaic)
+        if not self.ev:
+            return proposed
+        reason = f"{proposed.reason}; {self.ev:+g} EV, as asked"
+        return Exposure(proposed.amplification * 2.0**self.ev, reason)
+
+
+def parse_exposure(text: str) -> ExposureWish:
+    """ "auto", a number of EV (amplification 2^EV), or "auto+1", "auto-0.5".
+
+    Raises `ValueError`, whose message says what to give, for anything else.
+    """
+    found = re.fullmatch(r"(auto)?([+-]?\d+(?:\.\d*)?)?", text.strip().lower())
+    auto, number = found.groups() if found else (None, None)
+    signed = number is None or number[0] in "+-"
+    ev = float(number or 0)
+    if not (auto or number) or (auto and not signed) or abs(ev) > MAX_EV:
+        raise ValueError(
+            f"{text}: give auto, a number of EV from -{MAX_EV} to {MAX_EV}, or both, as in auto+1"
+        )
+    return ExposureWish(ev, bool(auto))
+
+
+def block_levels(mosaic: Mosaic) -> NDArray[np.float32]:
+    """Green level of each block of the frame, white = 1, not amplified; hot pixels are left out.
+
+    A block's level is the median of its rows' means: means take out noise and the converter's
+    steps, the median a hot pixel and its row.
+    """
+    cfa = mosaic.cfa
+    greens = [i for i, colour in enumerate(cfa.colours) if colour == GREEN]
+    planes = pack(mosaic.signal(), cfa)[greens[:2]]
+    block = min(_BLOCK, *planes.shape[1:])
+    rows, columns = (n // block for n in planes.shape[1:])
+    blocks = planes[:, : rows * block, : columns * block]
+    blocks = blocks.reshape(2, rows, block, columns, block)
+    cells = np.moveaxis(blocks, (0, 2), (2, 3)).reshape(rows, columns, 2 * block, block)
+    levels: NDArray[np.float32] = np.median(cells.mean(axis=-1), axis=-1) / mosaic.span
+    return levels
+
+
+def exposure_value(shot: Shot) -> float | None:
+    """EV at ISO 100 of the camera's settings, log2(N²/t) - log2(ISO/100); None if not known."""
+    if not (shot.aperture and shot.exposure_time and shot.iso):
+        return None
+    return math.log2(shot.aperture**2 / shot.exposure_time) - math.log2(shot.iso / 100)
+
+
+def scene_lux(mosaic: Mosaic) -> float | None:
+    """About how much light fell on the scene, in lux; None where the settings are not known.
+
+    A scene metered to a middle tone of 0.18 has 2.5 · 2^EV lux (ISO 2720, incident light,
+    C = 250); a darker one has in proportion less.
+    """
+    ev = exposure_value(mosaic.shot)
+    middle = float(np.median(block_levels(mosaic)))
+    return None if ev is None or middle <= 0 else 2.5 * 2.0**ev * middle / 0.18

@@ -1,0 +1,170 @@
+"""The command line as a user meets it: exit status, one line a fault, nothing lost."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from undark import cli
+from undark.demo import photograph
+from undark.files.dng import write_mosaic
+from undark.files.picture import write_picture
+from undark.sensor.mosaic import Shot
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Run `undark ARGS` in this process → (exit status, stdout, stderr)."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["undark", *map(str, args)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as done:
+            status = done.code or 0
+        return (status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def dark_dng(tmp_path):
+    """A small dark photo on disk."""
+    light = np.full((64, 96, 3), 0.2, np.float32)
+    light[20:40, 30:60] = (0.6, 0.3, 0.1)
+    path = tmp_path / "in" / "IMG_1.dng"
+    path.parent.mkdir()
+    write_mosaic(path, photograph(light, 1600, 100))
+    return path
+
+
+def _partial(folder: Path) -> list[Path]:
+    """Files that are neither a source nor a finished result."""
+    return [p for p in folder.rglob("*") if p.is_file() and p.name.startswith(".")]
+
+
+def test_restore_writes_beside_and_skips_what_is_done(run, dark_dng):
+    status, _, err = run("restore", dark_dng)
+    result = dark_dng.with_name("IMG_1-undark.jpg")
+    assert (status, result.exists()) == (0, True)
+    assert "IMG_1-undark.jpg" in err
+    before = result.stat().st_mtime_ns
+    status, _, err = run("restore", dark_dng)
+    assert (status, result.stat().st_mtime_ns) == (0, before)
+    assert "restored already" in err
+    assert run("restore", dark_dng, "--overwrite")[0] == 0
+    assert result.stat().st_mtime_ns > before
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("png", "png"), ("tiff", "tif"), ("dng", "dng")])
+def test_kinds(run, dark_dng, kind, suffix):
+    assert run("restore", dark_dng, "--to", kind)[0] == 0
+    assert dark_dng.with_name(f"IMG_1-undark.{suffix}").exists()
+
+
+def test_output_file_and_json(run, dark_dng, tmp_path):
+    target = tmp_path / "x.png"
+    status, out, _ = run("restore", dark_dng, "-o", target, "--bits", 16, "--exposure", 5, "--json")
+    assert (status, target.exists()) == (0, True)
+    (done,) = json.loads(out)
+    assert done["status"] == "restored"
+    assert done["amplification"] == 32
+
+
+def test_bad_photos_do_not_stop_the_good_ones(run, dark_dng, tmp_path):
+    folder = dark_dng.parent
+    (folder / "empty.ARW").write_bytes(b"")
+    write_picture(tmp_path / "x.jpg", np.zeros((16, 16, 3), np.uint8), Shot())
+    (folder / "jpeg.ARW").write_bytes((tmp_path / "x.jpg").read_bytes())
+    (folder / "short.dng").write_bytes(dark_dng.read_bytes()[:3000])
+    status, out, err = run("restore", folder, folder / "missing.CR2", "--json")
+    assert status == 1
+    results = {Path(r["source"]).name: r for r in json.loads(out)}
+    assert results.pop("IMG_1.dng")["status"] == "restored"
+    assert set(results) == {"empty.ARW", "jpeg.ARW", "short.dng", "missing.CR2"}
+    for name, result in results.items():
+        assert result["status"] == "failed"
+        assert name in result["reason"]
+        assert "\n" not in result["reason"]
+    assert "4 of 5 photos could not be restored" in err
+    assert sorted(p.name for p in folder.glob("*-undark*")) == ["IMG_1-undark.jpg"]
+    assert not _partial(folder)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--model", "nonesuch"], "no such model"),
+        (["--device", "gpu9"], "no such device"),
+        (["--device", "directml"], "install onnxruntime-directml"),
+    ],
+)
+def test_what_stops_the_run_is_one_line(run, dark_dng, args, says):
+    status, _, err = run("restore", dark_dng, *args)
+    assert status == 2
+    assert says in err
+    assert err.strip().count("\n") == 0
+    assert not list(dark_dng.parent.glob("*-undark*"))
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--exposure", "bright"],
+        ["--strength", "2"],
+        ["--to", "gif"],
+        ["--bits", "16"],
+        ["--nonesuch"],
+    ],
+)
+def test_wrong_options_are_refused(run, dark_dng, args):
+    assert run("restore", dark_dng, *args)[0] == 2
+
+
+def test_an_empty_folder(run, tmp_path):
+    status, _, err = run("restore", tmp_path)
+    assert status == 1
+    assert "no RAW photos" in err
+
+
+def test_info(run, dark_dng):
+    status, out, _ = run("info", dark_dng)
+    assert status == 0
+    for word in ("ILCE-7SM2", "RGGB", "512", "amplification", "because"):
+        assert word in out
+    assert run("info", dark_dng.parent / "missing.dng")[0] == 1
+
+
+def test_models(run):
+    status, out, _ = run("models")
+    assert status == 0
+    assert "bayer" in out
+    assert "bayer" in json.loads(run("models", "--json")[1])
+
+
+def test_version(run):
+    assert run("--version")[1].startswith("undark ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
+def test_ctrl_c_stops_with_a_line_and_leaves_nothing_partial(dark_dng):
+    for i in range(2, 60):
+        (dark_dng.parent / f"IMG_{i}.dng").write_bytes(dark_dng.read_bytes())
+    command = [sys.executable, "-m", "undark", "restore", str(dark_dng.parent)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(dark_dng.parent.glob("*-undark.jpg")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped" in err
+    assert "Traceback" not in err
+    assert 0 < len(list(dark_dng.parent.glob("*-undark.jpg"))) < 59
+    assert not _partial(dark_dng.parent)

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
+
+from undark.learn.export import halo  # noqa: E402
+from undark.learn.network import UNet, UNetConfig, bilinear_demosaic  # noqa: E402
+from undark.sensor.cfa import RGGB, mosaic, pack  # noqa: E402
+
+SMALL = UNetConfig(widths=(8, 12, 16), encoder=(1, 1, 1), decoder=(1, 1))
+
+
+def _trained_looking(config, seed=0):
+    """A network whose zero-initialised layers hold something too."""
+    torch.manual_seed(seed)
+    network = UNet(config).eval()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(0.1 * torch.randn_like(weight) / weight.shape[1] ** 0.5)
+    return network
+
+
+def test_size_and_colours():
+    made = UNet(UNetConfig())(torch.rand(2, 8, 32, 48))
+    assert made.shape == (2, 3, 64, 96)
+    assert UNet(UNetConfig(cell=3))(torch.rand(1, 18, 16, 16)).shape == (1, 3, 48, 48)
+
+
+def test_twice_the_light_and_noise_give_twice_the_output():
+    network, x = _trained_looking(SMALL), torch.randn(1, 8, 24, 24)
+    with torch.no_grad():
+        assert torch.allclose(network(8 * x), 8 * network(x), rtol=1e-4, atol=1e-4)
+
+
+def test_it_starts_as_bilinear_demosaicing():
+    rows, columns = np.indices((32, 32), np.float32)
+    rgb = np.stack([rows + 2 * columns, 3 * rows - columns, columns - rows])  # planes: no error
+    planes = torch.from_numpy(pack(mosaic(rgb, RGGB), RGGB))
+    with torch.no_grad():
+        made = UNet(SMALL)(torch.cat([planes, torch.ones_like(planes)])[None])[0]
+    assert np.allclose(made[:, 2:-2, 2:-2], rgb[:, 2:-2, 2:-2], atol=1e-3)
+
+
+def test_bilinear_weights_sum_to_one():
+    assert torch.allclose(bilinear_demosaic().sum(1), torch.ones(12))
+
+
+def test_nothing_beyond_the_halo_matters():
+    network = _trained_looking(SMALL)
+    reach = halo(SMALL)
+    x = torch.randn(1, 8, 4 * reach, 4 * reach)
+    changed = x.clone()
+    changed[..., : 2 * reach - reach, :] = 5.0  # all rows more than `reach` above the middle
+    with torch.no_grad():
+        a, b = network(x), network(changed)
+    assert torch.allclose(a[..., 4 * reach :, :], b[..., 4 * reach :, :], atol=1e-5)
+    assert not torch.allclose(a[..., : 2 * reach, :], b[..., : 2 * reach, :])

@@ -1,0 +1,132 @@
+"""The restore way on synthetic mosaics, with the model that ships."""
+
+import numpy as np
+import pytest
+
+import undark
+from undark.demo import photograph
+from undark.develop.metrics import psnr
+from undark.errors import UnsupportedError
+from undark.restoring import restore
+from undark.sensor.cfa import BAYER_ORDERS, CFA, X_TRANS, mosaic
+from undark.sensor.mosaic import Mosaic
+
+
+def scene(height=240, width=320):
+    """Linear sRGB (H, W, 3): patches of colour on a gradient, with a lamp."""
+    random = np.random.default_rng(3)
+    patches = random.uniform(0.02, 0.8, (height // 40, width // 40, 3))
+    light = np.repeat(np.repeat(patches, 40, 0), 40, 1)
+    light *= np.linspace(0.5, 1, width)[None, :, None]
+    light[10:25, 10:25] = 12.0
+    return light.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def dark():
+    return photograph(scene(), 1600, 100)
+
+
+@pytest.fixture(scope="module")
+def restored(dark):
+    return restore(dark, exposure=100)
+
+
+def test_restoring_beats_amplifying(dark, restored):
+    truth = photograph(scene(), 50, 1).signal() / dark.span  # nearly noise-free
+    clean = np.stack([np.clip(restored.blend(s).picture() / 255.0, 0, 1) for s in (0, 1)])
+    assert restored.linear.shape == (240, 320, 3)
+    assert restored.linear.dtype == np.float32
+    reference = restore(photograph(scene(), 50, 1), exposure=1).picture() / 255.0
+    assert truth.max() <= 1
+    assert psnr(clean[1], reference) > psnr(clean[0], reference) + 6
+
+
+def test_strength_blends_linearly(restored):
+    plain, half = restored.blend(0), restored.blend(0.5)
+    assert np.allclose(half.linear, (plain.linear + restored.linear) / 2, atol=1e-5)
+    assert restored.blend(1) is restored
+
+
+def _as_order(dark, order, height, width):
+    """The same scene seen through another Bayer order, at an odd size."""
+    top, left = order.shift
+    plane = dark.plane[top : top + height, left : left + width]
+    return dark.replace(plane=plane, cfa=order)
+
+
+@pytest.mark.parametrize("order", BAYER_ORDERS, ids=lambda o: o.name)
+def test_every_order_gives_the_whole_frame_in_the_same_colours(dark, restored, order):
+    shifted = dark.cfa.crop(*order.shift)
+    assert shifted == order
+    top, left = order.shift
+    part = restore(_as_order(dark, order, 237, 315), exposure=100)
+    assert part.linear.shape == (237, 315, 3)
+    inside = (slice(80, -8), slice(80, -8))
+    whole = restored.linear[top : top + 237, left : left + 315]
+    # the same pixels; the halo differs only by how the border was extended
+    assert np.abs(part.linear - whole)[inside].mean() < 2e-3
+
+
+@pytest.mark.parametrize("amplification", [1, 300])
+def test_no_seams_on_six_megapixels(amplification):
+    light = np.tile(scene(), (9, 10, 1))[:2000, :3000]
+    dark = photograph(light, 1600, amplification)
+    one = restore(dark, exposure=amplification, tile=10_000).linear
+    many = restore(dark, exposure=amplification, tile=400).linear
+    assert np.abs(one - many).max() < 1e-3
+
+
+def test_x_trans_is_refused_in_a_clear_line(dark):
+    plane = np.full((60, 60), 600, np.uint16)
+    photo = Mosaic(plane, X_TRANS, np.full((6, 6), 512, np.float32), 16383, np.ones(3, np.float32))
+    with pytest.raises(UnsupportedError, match="X-Trans"):
+        undark.restore(photo)
+
+
+def test_lamps_far_above_white_come_through():
+    light = np.full((160, 160, 3), 0.2, np.float32)
+    light[60:100, 60:100] = 100.0
+    dark = photograph(light, 400, 150)
+    made = restore(dark, exposure=150).linear
+    assert np.median(made[70:90, 70:90]) == pytest.approx(100, rel=0.1)
+    assert np.median(made[:40]) == pytest.approx(0.2, rel=0.05)
+
+
+def test_black_and_white_frames(dark):
+    for value in (0, 512, 16383, 65535):
+        flat = dark.replace(plane=np.full((50, 70), value, np.uint16))
+        made = restore(flat)
+        assert np.isfinite(made.linear).all()
+        assert made.picture().shape == (50, 70, 3)
+
+
+def test_a_tiny_frame(dark):
+    assert restore(dark.replace(plane=dark.plane[:7, :9]), exposure=4).linear.shape == (7, 9, 3)
+
+
+def test_progress_ends_at_one(dark):
+    shares = []
+    restore(dark, exposure=10, tile=64, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_saving(restored, tmp_path):
+    for name in ("a.jpg", "a.png", "a.tif", "a.dng"):
+        assert restored.save(tmp_path / name).stat().st_size > 1000
+    with pytest.raises(undark.UndarkError, match=r"a\.jpg"):
+        restored.save(tmp_path / "a.jpg")
+    restored.save(tmp_path / "a.jpg", overwrite=True)
+
+
+def test_the_mosaic_of_a_restored_scene_is_close_to_the_clean_one():
+    """What went in through the CFA comes out through it: no shift, no swap of greens."""
+    light = scene()
+    dark = photograph(light, 400, 20)
+    made = restore(dark, exposure=20).linear
+    again = mosaic(np.moveaxis(made, -1, 0), CFA.from_name("RGGB"))
+    clean = photograph(light, 50, 1)
+    expected = mosaic(np.moveaxis(restore(clean, exposure=1).linear, -1, 0), dark.cfa)
+    keep = expected < 0.9
+    assert np.abs(again - expected)[keep].mean() < 0.02

@@ -1,0 +1,162 @@
+"""Training trains: the loss falls, a run stops and goes on, what it leaves restores photos."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
+
+from undark.engine.model import Model, read_card  # noqa: E402
+from undark.errors import TrainingError  # noqa: E402
+from undark.files.picture import write_picture  # noqa: E402
+from undark.learn.export import load_weights  # noqa: E402
+from undark.learn.network import UNet, UNetConfig  # noqa: E402
+from undark.learn.photos import PhotoSource, draw_exposures, load_photos  # noqa: E402
+from undark.learn.task import learning_rate, psnr, step  # noqa: E402
+from undark.learn.train import Training, split, train_photos, val_batch  # noqa: E402
+from undark.sensor.mosaic import Shot  # noqa: E402
+
+SMALL = UNetConfig(widths=(8, 12, 16), encoder=(0, 1, 1), decoder=(1, 1))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three small photographs: smooth colours with edges."""
+    folder = tmp_path_factory.mktemp("photos")
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        coarse = random.uniform(20, 235, (12, 16, 3))
+        photo = np.repeat(np.repeat(coarse, 16, 0), 16, 1).astype(np.uint8)
+        write_picture(folder / f"{seed}.png", photo, Shot())
+    return folder
+
+
+@pytest.fixture
+def source(folder):
+    return PhotoSource(load_photos(sorted(folder.iterdir())), crop=32, batch=2)
+
+
+def settings(folder, out, **changes):
+    fields = {"steps": 6, "crop": 32, "batch": 2, "network": SMALL} | changes
+    return Training(folder, out, **fields)
+
+
+def test_a_step_of_a_seed_is_always_the_same_batch(source):
+    a, b = source.batch(7), source.batch(7)
+    assert torch.equal(a.inputs, b.inputs)
+    assert torch.equal(a.target, b.target)
+    assert not torch.equal(a.inputs, source.batch(8).inputs)
+    assert a.inputs.shape == (2, 8, 32, 32)
+    assert a.target.shape == (2, 3, 64, 64)
+
+
+def test_the_target_is_what_the_input_shows(source):
+    """Averaged over many batches, packed input less packed target is noise of mean nearly 0."""
+    differences = []
+    for number in range(20):
+        batch = source.batch(number)
+        green = batch.target[:, 1, ::2, 1::2]
+        differences.append((batch.inputs[:, 1] - green).mean() / batch.inputs[:, 5].mean())
+    assert abs(float(torch.stack(differences).mean())) < 0.1
+
+
+def test_exposures_cover_the_range():
+    drawn = draw_exposures(3000, np.random.default_rng(0))
+    assert 1 <= drawn.amplification.min() < 1.1
+    assert 290 < drawn.amplification.max() <= 300
+    assert np.allclose(drawn.camera.sum(axis=2), 1, atol=1e-5)  # grey stays grey
+    gain = drawn.noise.gain.ravel()
+    assert gain.min() < 0.1
+    assert gain.max() > 20
+
+
+def test_the_loss_falls(source):
+    torch.manual_seed(0)
+    network = UNet(SMALL)
+    optimiser = torch.optim.Muon(
+        network.parameters(), lr=3e-3, weight_decay=0, adjust_lr_fn="match_rms_adamw"
+    )
+
+    def loss(numbers):
+        with torch.no_grad():
+            return float(np.mean([step(network, source.batch(n)).item() for n in numbers]))
+
+    watched = range(1000, 1008)
+    before = loss(watched)
+    for number in range(80):
+        optimiser.zero_grad()
+        step(network, source.batch(number)).backward()
+        optimiser.step()
+    assert loss(watched) < 0.85 * before
+
+
+def test_train_leaves_a_model_that_runs(folder, tmp_path):
+    out = tmp_path / "out"
+    path = train_photos(settings(folder, out))
+    assert {p.name for p in out.iterdir()} >= {"model.onnx", "model.safetensors", "training.json"}
+    card = read_card(path)
+    assert (card.cfa, card.channels, card.multiple) == ("Bayer", 8, 4)
+    record = json.loads((out / "training.json").read_text())
+    assert record["steps"] == 6
+    assert record["packed_pixels"] == 6 * 2 * 32**2
+    assert set(card.scores) == {"psnr/x10", "psnr/x100", "psnr/x250", "psnr/x300"}
+    network = UNet(SMALL).eval()
+    network.load_state_dict(load_weights(out / "model.safetensors"))
+    x = np.random.default_rng(0).random((1, 8, 24, 32), np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(x)).numpy()
+    assert np.allclose(Model(path)(x), expected, atol=2e-3)  # weights are kept in fp16
+
+
+def test_a_run_goes_on_where_it_stopped(folder, tmp_path):
+    """6 steps, then 6 more, end where 12 in one go end (constant learning rate)."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    constant = {"decay": 1e-9}
+    train_photos(settings(folder, whole, steps=12, **constant))
+    train_photos(settings(folder, parts, steps=6, **constant))
+    with pytest.raises(TrainingError, match="--resume"):
+        train_photos(settings(folder, parts, steps=12, **constant))
+    train_photos(settings(folder, parts, steps=12, resume=True, **constant))
+    a, b = (load_weights(d / "model.safetensors") for d in (whole, parts))
+    assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
+
+
+def test_going_on_from_weights(folder, tmp_path):
+    train_photos(settings(folder, tmp_path / "first"))
+    weights = tmp_path / "first" / "model.safetensors"
+    train_photos(settings(folder, tmp_path / "second", steps=1, peak=0.0, start=weights))
+    a, b = load_weights(weights), load_weights(tmp_path / "second" / "model.safetensors")
+    assert all(torch.allclose(a[k], b[k]) for k in a)
+
+
+def test_photos_to_watch_by_are_not_trained_on(folder, tmp_path):
+    train, held = split(settings(folder, tmp_path))
+    assert held
+    assert not set(train) & set(held)
+    assert split(settings(folder, tmp_path, val=folder))[0] == sorted(folder.iterdir())
+
+
+def test_what_cannot_be_trained_is_said(folder, tmp_path):
+    with pytest.raises(TrainingError, match="no photographs"):
+        train_photos(settings(tmp_path, tmp_path / "out"))
+    with pytest.raises(TrainingError, match="smaller crop"):
+        train_photos(settings(folder, tmp_path / "out", crop=400))
+    with pytest.raises(TrainingError, match="--minutes or --steps"):
+        train_photos(settings(folder, tmp_path / "out", minutes=1.0))
+    with pytest.raises(TrainingError, match="weights"):
+        train_photos(settings(folder, tmp_path / "out", start=tmp_path / "none.safetensors"))
+
+
+def test_validation_is_the_same_at_every_call(folder):
+    photo = load_photos(sorted(folder.iterdir()))[0]
+    a, b = (val_batch(photo, 1600, 100) for _ in range(2))
+    assert torch.equal(a.inputs, b.inputs)
+    assert float(psnr(a.target, a.target + 0.1)[0]) > 19
+
+
+def test_learning_rate_rises_stays_and_falls():
+    assert learning_rate(0.0, 0, 1.0, 0.4) == pytest.approx(0.01)
+    assert learning_rate(0.5, 5000, 1.0, 0.4) == 1
+    assert learning_rate(0.8, 5000, 1.0, 0.4) == pytest.approx(0.5)
+    assert learning_rate(1.0, 5000, 1.0, 0.4) == 0
