@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from undark.develop.colour import (
     encode_srgb,
     srgb_from_camera,
 )
-from undark.develop.metrics import brightness_correction
+from undark.develop.metrics import brightness_correction, psnr
 from undark.sensor.cfa import RGGB
 from undark.sensor.mosaic import Mosaic
 
@@ -142,8 +143,7 @@ def ahd(mosaic: Plane) -> Plane:
                 user_wb=[*WHITE_BALANCE, 1.0],
                 user_flip=0,
             )
-    light: Plane = rgb * (headroom / 65535)
-    return light
+    return np.asarray(rgb, np.float64) * (headroom / 65535)
 
 
 def as_mosaic(plane: NDArray[np.uint16], black: int, white: int) -> Mosaic:
@@ -178,6 +178,15 @@ def score(mosaic: Plane, light: Plane, truth: Plane) -> Scores:
     }
 
 
+def fidelity(mosaic: Plane, light: Plane, truth: Plane) -> dict[str, float]:
+    """Only the PSNR of "raw" and "srgb": enough for tuning, and quick."""
+    pairs = {
+        "raw": (packed(mosaic), packed(see(truth))),
+        "srgb": (picture(light), picture(truth)),
+    }
+    return {name: psnr(a, b) for name, (a, b) in pairs.items()}
+
+
 def packed(mosaic: Plane) -> Plane:
     """(H, W) → (H/2, W/2, 4), clipped to [0, 1]."""
     planes = [mosaic[y::2, x::2] for y in range(2) for x in range(2)]
@@ -191,8 +200,9 @@ def picture(light: Plane) -> Plane:
 
 
 def compare(a: Plane, b: Plane) -> tuple[float, float]:
-    """PSNR in dB and SSIM of (H, W, C) in [0, 1] with scikit-image's defaults."""
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+    """PSNR in dB and SSIM of (H, W, C) in [0, 1]: scikit-image's, with its defaults."""
+    from skimage import metrics
 
-    psnr = peak_signal_noise_ratio(b, a, data_range=1)
-    return float(psnr), float(structural_similarity(b, a, data_range=1, channel_axis=-1))
+    judges: Any = metrics  # untyped
+    peak = judges.peak_signal_noise_ratio(b, a, data_range=1)
+    return float(peak), float(judges.structural_similarity(b, a, data_range=1, channel_axis=-1))

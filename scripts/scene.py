@@ -30,7 +30,7 @@ except ModuleNotFoundError:  # the encoding step runs in an ordinary Python
     bpy = None
 
 WIDTH, HEIGHT = 2400, 1600
-SAMPLES = 160
+SAMPLES, MINUTES = 160, 25  # a pixel at most; in all at most
 DISTANCE = 0.3  # JPEG XL distance: the loss in units of just noticeable
 BRIGHTEST = 16.0  # linear light that code value 65535 stands for
 FONTS = Path("/usr/share/fonts/opentype/ebgaramond")
@@ -44,8 +44,8 @@ across the street sends many thousands of them into the eye every second, and we
 call it a glimmer. Close the shutters, and the grains come one by one. Each is \
 whole: nobody has ever seen half a photon.
     When the lamp is bright we do not notice. A page under the noon sun gives back \
-so many that one more or one less is lost in the crowd, like a single voice in the \
-cheering of a stadium. But let the evening come, and the crowd goes home. Then \
+so many that one more or one less is lost in the crowd, like one voice in a \
+stadium. But let the evening come, and the crowd goes home. Then \
 every voice is heard, and the page begins to murmur.
     Count them in the hollow of a pixel. Where nine should fall, six come, or \
 eleven, or eight; never by fault, for nothing is broken. Chance is the oldest law \
@@ -246,9 +246,7 @@ def cloth(name: str, colours: Callable[[Paint, Field], Any], threads: tuple[floa
     shade = paint.ramp(height * 0.8 + tone * 0.25, (0.15, (0.2,) * 3), (0.85, (1.0,) * 3))
     colour = paint.mix(1.0, colour, shade, "MULTIPLY")
     relief = paint.bump(height + fuzz * 0.25, 0.0009)
-    look = paint.surface(
-        base_color=colour, roughness=0.9, specular=0.15, sheen=0.4, normal=relief
-    )
+    look = paint.surface(base_color=colour, roughness=0.9, specular=0.15, sheen=0.4, normal=relief)
     through = paint.node("BsdfTranslucent", color=colour, normal=relief)
     return paint.done(paint.blend(0.15, look, through))
 
@@ -298,14 +296,12 @@ def metal(name: str, colour: Colour, roughness: float, brushed: float = 0.0) -> 
 def hammered(name: str, colour: Colour) -> Any:
     """Copper beaten with a round hammer, polished on the crests and dull in the dips."""
     paint = Paint(name)
-    dents = paint.node("TexVoronoi", vector=paint.place(), scale=62.0)
+    dents = paint.node("TexVoronoi", vector=paint.place(), scale=76.0)
     stains = paint.noise(paint.place(), 14, 6)
     tone = paint.mix(stains * 0.7, colour, tuple(c * c for c in colour))
     gloss = stains * 0.25 + 0.1
-    relief = paint.bump(dents * dents, 0.006)
-    return paint.done(
-        paint.surface(base_color=tone, metallic=1.0, roughness=gloss, normal=relief)
-    )
+    relief = paint.bump(dents * dents, 0.004)
+    return paint.done(paint.surface(base_color=tone, metallic=1.0, roughness=gloss, normal=relief))
 
 
 def glass(name: str, tint: Colour, ior: float = 1.46) -> Any:
@@ -341,7 +337,7 @@ def page_edges(name: str) -> Any:
 def book_cloth(name: str, colour: Colour) -> Any:
     """Bookbinder's cloth: a fine weave, rubbed pale in places."""
     paint = Paint(name)
-    x, y, z = paint.split(paint.place("Object", (1100, 1100, 1100)))
+    x, y, z = paint.split(paint.place("Object", (3600, 3600, 3600)))
     threads = (x + y * 0.3).sin() * 0.5 + z.sin() * 0.5
     rubbed = paint.noise(paint.place(), 30, 8)
     pale = tuple(0.5 * c + 0.12 for c in colour)
@@ -363,7 +359,9 @@ def skin(name: str, tone: Colour) -> Any:
             base_color=colour,
             subsurface=0.35,
             subsurface_radius=(0.006, 0.0025, 0.0015),
-            subsurface_color=tuple(min(1.0, c * k) for c, k in zip(tone, (1.1, 0.6, 0.45), strict=True)),
+            subsurface_color=tuple(
+                min(1.0, c * k) for c, k in zip(tone, (1.05, 0.72, 0.6), strict=True)
+            ),
             roughness=0.42,
             specular=0.4,
             normal=paint.bump(paint.noise(paint.place(), 900, 3), 0.0003),
@@ -379,9 +377,7 @@ def glaze(name: str, colour: Colour, speckle: Colour) -> Any:
     tone = paint.mix(pool * 0.5, colour, tuple(c * 0.7 for c in colour))
     tone = paint.mix(spots.math("greater_than", 0.66), tone, speckle)
     relief = paint.bump(pool, 0.001)
-    return paint.done(
-        paint.surface(base_color=tone, roughness=0.16, clearcoat=0.6, normal=relief)
-    )
+    return paint.done(paint.surface(base_color=tone, roughness=0.16, clearcoat=0.6, normal=relief))
 
 
 def leaf(name: str, dark: Colour, light: Colour) -> Any:
@@ -485,14 +481,10 @@ def sheet(
     """A surface over u, v in 0..1; ``closed`` joins u = 1 to u = 0."""
     across, along = steps
     columns = across if closed else across + 1
-    points = [
-        shape(i / across, j / along) for j in range(along + 1) for i in range(columns)
-    ]
+    points = [shape(i / across, j / along) for j in range(along + 1) for i in range(columns)]
     corners = [(i, j) for j in range(along) for i in range(across)]
     square = ((0, 0), (1, 0), (1, 1), (0, 1))
-    faces = [
-        [(i + di) % columns + (j + dj) * columns for di, dj in square] for i, j in corners
-    ]
+    faces = [[(i + di) % columns + (j + dj) * columns for di, dj in square] for i, j in corners]
     mesh = bpy.data.meshes.new(name)
     mesh.from_pydata(points, [], faces)
     places = [((i + di) / across, (j + dj) / along) for i, j in corners for di, dj in square]
@@ -511,8 +503,12 @@ def smooth_line(points: Sequence[Sequence[float]], steps: int = 8) -> list[tuple
             line.append(
                 tuple(
                     0.5
-                    * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2
-                       + (3 * b - a - 3 * c + d) * t**3)
+                    * (
+                        2 * b
+                        + (c - a) * t
+                        + (2 * a - 5 * b + 4 * c - d) * t**2
+                        + (3 * b - a - 3 * c + d) * t**3
+                    )
                     for a, b, c, d in zip(p0, p1, p2, p3, strict=True)
                 )
             )
@@ -533,9 +529,7 @@ def turned(
     return sheet(name, material, shape, (sides, len(line) - 1), closed=True)
 
 
-def tube(
-    name: str, material: Any, points: Sequence[Point], radii: Sequence[float] | float
-) -> Any:
+def tube(name: str, material: Any, points: Sequence[Point], radii: Sequence[float] | float) -> Any:
     """A round bar along a smooth line, as thick as ``radii`` says at each point."""
     if isinstance(radii, float):
         radii = [radii] * len(points)
@@ -628,19 +622,29 @@ def build_night() -> None:
     """Outside: a dusk sky and the lights of a town, far out of focus."""
     paint = Paint("dusk")
     _, _, z = paint.split(paint.place())
-    sky = paint.ramp(z * 0.25 + 0.3, (0.26, (0.085, 0.085, 0.105)), (0.36, (0.035, 0.065, 0.14)),
-                     (0.62, (0.008, 0.02, 0.065)))
+    sky = paint.ramp(
+        z * 0.3 + 0.45,
+        (0.1, (0.075, 0.066, 0.08)),
+        (0.34, (0.04, 0.06, 0.115)),
+        (0.62, (0.016, 0.034, 0.09)),
+        (0.95, (0.006, 0.014, 0.05)),
+    )
     box("sky", shining("dusk", sky, 1.0, paint), (14, 0.1, 8), (-4, 6.0, 1), 0)
-    dice = random.Random(5)
-    lights = [
-        shining("street", (1.0, 0.62, 0.25), 5.0),
-        shining("window far", (1.0, 0.82, 0.5), 2.5),
-        shining("signal", (0.25, 0.9, 0.6), 2.5),
+    dice = random.Random(8)
+    roofs = shining("roofs", (0.011, 0.014, 0.024), 1.0)
+    for number in range(9):
+        x, top = -3.4 + 0.3 * number, dice.uniform(-0.35, 0.3)
+        box("house", roofs, (dice.uniform(0.25, 0.45), 0.1, 6), (x, 5.4, top - 3), 0)
+    lamps = [
+        shining("street", (1.0, 0.55, 0.2), 9.0),
+        shining("window far", (1.0, 0.78, 0.45), 4.0),
+        shining("window near", (1.0, 0.9, 0.7), 2.0),
+        shining("signal", (0.3, 0.9, 0.65), 5.0),
     ]
-    for _ in range(26):
-        x, z = dice.uniform(-4.2, -1.0), dice.gauss(0.25, 0.22)
-        dot = turned("light", dice.choice(lights), [(0, -0.02), (0.02, 0), (0, 0.02)], 12)
-        dot.location = (x, 4.6, z)
+    for _ in range(60):
+        x, z, size = dice.uniform(-2.9, -1.0), dice.gauss(-0.3, 0.28), dice.uniform(0.3, 1.0)
+        dot = turned("light", dice.choice(lamps), [(0, -0.016), (0.016, 0), (0, 0.016)], 12)
+        dot.location, dot.scale = (x, 4.6, z), (size,) * 3
         for ray in ("diffuse", "glossy", "shadow"):
             setattr(dot, f"visible_{ray}", False)
 
@@ -662,12 +666,35 @@ def build_curtain() -> None:
 
 def build_lamp(at: Point) -> None:
     brass = metal("polished brass", (0.78, 0.52, 0.2), 0.14)
-    body = turned("lamp", brass, [
-        (0.0, 0.0), (0.078, 0.0), (0.078, 0.0), (0.08, 0.008), (0.072, 0.014), (0.05, 0.022),
-        (0.024, 0.034), (0.014, 0.05), (0.012, 0.07), (0.022, 0.082), (0.022, 0.088), (0.012, 0.1),
-        (0.016, 0.13), (0.026, 0.165), (0.03, 0.19), (0.024, 0.215), (0.011, 0.235), (0.009, 0.25),
-        (0.018, 0.258), (0.018, 0.264), (0.008, 0.27), (0.008, 0.34), (0.0, 0.34),
-    ])
+    body = turned(
+        "lamp",
+        brass,
+        [
+            (0.0, 0.0),
+            (0.078, 0.0),
+            (0.078, 0.0),
+            (0.08, 0.008),
+            (0.072, 0.014),
+            (0.05, 0.022),
+            (0.024, 0.034),
+            (0.014, 0.05),
+            (0.012, 0.07),
+            (0.022, 0.082),
+            (0.022, 0.088),
+            (0.012, 0.1),
+            (0.016, 0.13),
+            (0.026, 0.165),
+            (0.03, 0.19),
+            (0.024, 0.215),
+            (0.011, 0.235),
+            (0.009, 0.25),
+            (0.018, 0.258),
+            (0.018, 0.264),
+            (0.008, 0.27),
+            (0.008, 0.34),
+            (0.0, 0.34),
+        ],
+    )
 
     def shape(u: float, v: float) -> Point:
         radius = 0.158 - 0.062 * v
@@ -676,12 +703,19 @@ def build_lamp(at: Point) -> None:
     shade = sheet("shade", lampshade("lit linen"), shape, (128, 12), closed=True)
     trim = plain("shade trim", (0.3, 0.2, 0.1), 0.6)
     rings = [
-        tube("trim", trim, [(r * math.cos(a / 8 * math.pi), r * math.sin(a / 8 * math.pi), z)
-                            for a in range(17)], 0.0022)
+        tube(
+            "trim",
+            trim,
+            [(r * math.cos(a / 8 * math.pi), r * math.sin(a / 8 * math.pi), z) for a in range(17)],
+            0.0022,
+        )
         for r, z in ((0.158, 0.305), (0.096, 0.495))
     ]
-    bulb = turned("bulb", shining("filament", (1.0, 0.86, 0.62), 15.0), [
-        (0.0, 0.335), (0.013, 0.34), (0.016, 0.36), (0.03, 0.39), (0.03, 0.41), (0.0, 0.435)])
+    bulb = turned(
+        "bulb",
+        shining("filament", (1.0, 0.86, 0.62), 15.0),
+        [(0.0, 0.335), (0.013, 0.34), (0.016, 0.36), (0.03, 0.39), (0.03, 0.41), (0.0, 0.435)],
+    )
     for ray in ("diffuse", "glossy", "shadow"):
         setattr(bulb, f"visible_{ray}", False)
     light = bpy.data.lights.new("lamp light", "POINT")
@@ -702,21 +736,63 @@ def build_open_book(at: Point, angles: Point) -> None:
     sheets, ink = paper("page"), plain("ink", (0.016, 0.014, 0.013), 0.6)
     red = plain("red ink", (0.26, 0.028, 0.018), 0.6)
     wide, tall = 0.17, 0.235
-    parts = [box("cover", book_cloth("cover cloth", (0.22, 0.03, 0.03)),
-                 (2 * wide + 0.012, tall + 0.01, 0.004), (0, 0, -0.002), 0.001)]
+    parts = [
+        box(
+            "cover",
+            book_cloth("cover cloth", (0.22, 0.03, 0.03)),
+            (2 * wide + 0.012, tall + 0.01, 0.004),
+            (0, 0, -0.002),
+            0.001,
+        )
+    ]
     for side in (-1, 1):
-        parts.append(sheet("page", sheets, lambda u, v, s=side: (
-            s * wide * u, tall * (v - 0.5) * s, page_height(wide * u)), (60, 8)))
-        parts.append(sheet("fore edge", page_edges("edges"), lambda u, v, s=side: (
-            s * (wide + 0.002 * (1 - v)), tall * (u - 0.5) * s, page_height(wide) * v), (40, 6)))
+        parts.append(
+            sheet(
+                "page",
+                sheets,
+                lambda u, v, s=side: (s * wide * u, tall * (v - 0.5) * s, page_height(wide * u)),
+                (60, 8),
+            )
+        )
+        parts.append(
+            sheet(
+                "fore edge",
+                page_edges("edges"),
+                lambda u, v, s=side: (
+                    s * (wide + 0.002 * (1 - v)),
+                    tall * (u - 0.5) * s,
+                    page_height(wide) * v,
+                ),
+                (40, 6),
+            )
+        )
         for end in (-1, 1):
-            parts.append(sheet("head edge", page_edges("edges"), lambda u, v, s=side, e=end: (
-                s * wide * u, e * tall / 2, page_height(wide * u) * v), (40, 6)))
+            parts.append(
+                sheet(
+                    "head edge",
+                    page_edges("edges"),
+                    lambda u, v, s=side, e=end: (
+                        s * wide * u,
+                        e * tall / 2,
+                        page_height(wide * u) * v,
+                    ),
+                    (40, 6),
+                )
+            )
     parts += typeset(ink, red)
     # A silk ribbon marks the place.
-    parts.append(sheet("ribbon", plain("silk", (0.03, 0.06, 0.16), 0.35, sheen=0.5), lambda u, v: (
-        0.012 * v + 0.004 + 0.0065 * u + 0.012 * math.sin(4 * v) * v, 0.12 - 0.27 * v,
-        page_height(0.02) * (1 - 0.7 * max(0, v - 0.86) / 0.14) + 0.0015), (4, 60)))
+    parts.append(
+        sheet(
+            "ribbon",
+            plain("silk", (0.03, 0.06, 0.16), 0.35, sheen=0.5),
+            lambda u, v: (
+                0.001 + 0.0065 * u + 0.004 * math.sin(4 * v) * v,
+                0.12 - 0.27 * v,
+                page_height(0.02) * (1 - 0.7 * max(0, v - 0.86) / 0.14) + 0.0015,
+            ),
+            (4, 60),
+        )
+    )
     turn(parts, at, angles)
 
 
@@ -727,20 +803,45 @@ def typeset(ink: Any, red: Any) -> list[Any]:
         return lambda x, y: (x + x0, y + y0, page_height(x + x0) + 0.00025)
 
     regular, italic, bold = (f"EBGaramond12-{cut}" for cut in ("Regular", "Italic", "Bold"))
-    area = (0.134, 0.172)
-    left, right = -0.155, 0.02
+    area = (0.133, 0.2)
+    left, right = -0.155, 0.025
     return [
-        letters("head", "THE LANTERN AND THE OWL", ink, 0.0052, regular, "CENTER",
-                onto=lay(-0.088, 0.1035)),
-        letters("head", "OF SEEING IN THE DARK", ink, 0.0052, regular, "CENTER",
-                onto=lay(0.087, 0.1035)),
+        letters(
+            "head",
+            "THE LANTERN AND THE OWL",
+            ink,
+            0.0052,
+            regular,
+            "CENTER",
+            onto=lay(-0.088, 0.1035),
+        ),
+        letters(
+            "head", "OF SEEING IN THE DARK", ink, 0.0052, regular, "CENTER", onto=lay(0.087, 0.1035)
+        ),
         letters("title", "Grains of Light", red, 0.0165, bold, "CENTER", onto=lay(-0.088, 0.082)),
-        letters("subtitle", "in which a page begins to murmur", ink, 0.0072, italic, "CENTER",
-                onto=lay(-0.088, 0.070)),
-        letters("left", BOOK_LEFT, ink, 0.0071, regular, "JUSTIFY", (area[0], 0.155), 0.92,
-                lay(left, 0.056)),
-        letters("right", BOOK_RIGHT, ink, 0.0071, regular, "JUSTIFY", area, 0.92,
-                lay(right, 0.091)),
+        letters(
+            "subtitle",
+            "in which a page begins to murmur",
+            ink,
+            0.0085,
+            italic,
+            "CENTER",
+            onto=lay(-0.088, 0.070),
+        ),
+        letters(
+            "left",
+            BOOK_LEFT,
+            ink,
+            0.0091,
+            regular,
+            "JUSTIFY",
+            (area[0], 0.166),
+            0.92,
+            lay(left, 0.056),
+        ),
+        letters(
+            "right", BOOK_RIGHT, ink, 0.0091, regular, "JUSTIFY", area, 0.92, lay(right, 0.091)
+        ),
         letters("folio", "42", ink, 0.0062, regular, "CENTER", onto=lay(-0.088, -0.111)),
         letters("folio", "43", ink, 0.0062, regular, "CENTER", onto=lay(0.087, -0.111)),
     ]
@@ -758,27 +859,64 @@ def build_newspaper(at: Point, angles: Point) -> None:
     def lay(x0: float, y0: float) -> Callable[[float, float], Point]:
         return lambda x, y: (x + x0, y + y0, height(x + x0, y + y0) + 0.0002)
 
-    parts = [sheet("newspaper", stock, lambda u, v, drop=drop, w=w: (
-        (u - 0.5) * w, (v - 0.5) * tall - drop,
-        height((u - 0.5) * w, (v - 0.5) * tall) - drop), (50, 60))
-        for drop, w in ((0.0, wide), (0.0012, wide + 0.002), (0.0022, wide - 0.001))]
+    parts = [
+        sheet(
+            "newspaper",
+            stock,
+            lambda u, v, drop=drop, w=w: (
+                (u - 0.5) * w,
+                (v - 0.5) * tall - drop,
+                height((u - 0.5) * w, (v - 0.5) * tall) - drop,
+            ),
+            (50, 60),
+        )
+        for drop, w in ((0.0, wide), (0.0012, wide + 0.002), (0.0022, wide - 0.001))
+    ]
     bold, regular = "EBGaramond12-Bold", "EBGaramond12-Regular"
     parts += [
-        letters("masthead", "The Night Observer", ink, 0.031, bold, "CENTER",
-                onto=lay(0, 0.165)),
-        letters("date", "LATE EDITION     ·     FIVE LUX AND FALLING     ·     PRICE ONE PHOTON",
-                ink, 0.0062, regular, "CENTER", onto=lay(0, 0.152)),
-        letters("headline", "DARKNESS ARRIVES\nON TIME, AGAIN", ink, 0.0225, bold, "CENTER",
-                leading=0.85, onto=lay(0, 0.124)),
+        letters("masthead", "The Night Observer", ink, 0.031, bold, "CENTER", onto=lay(0, 0.165)),
+        letters(
+            "date",
+            "LATE EDITION     ·     FIVE LUX AND FALLING     ·     PRICE ONE PHOTON",
+            ink,
+            0.0062,
+            regular,
+            "CENTER",
+            onto=lay(0, 0.152),
+        ),
+        letters(
+            "headline",
+            "DARKNESS ARRIVES\nON TIME, AGAIN",
+            ink,
+            0.0225,
+            bold,
+            "CENTER",
+            leading=0.85,
+            onto=lay(0, 0.124),
+        ),
     ]
     for y in (0.160, 0.1475):
-        parts.append(sheet("rule", ink, lambda u, v, y=y: lay(0, 0)(
-            (u - 0.5) * 0.276, y + v * 0.0006), (40, 1)))
+        parts.append(
+            sheet(
+                "rule", ink, lambda u, v, y=y: lay(0, 0)((u - 0.5) * 0.276, y + v * 0.0006), (40, 1)
+            )
+        )
     story = (BOOK_RIGHT + BOOK_LEFT).replace("    ", "  ") * 2
     for column in range(3):
-        start = story[column * 700:].split(" ", 1)[1]
-        parts.append(letters("column", start, ink, 0.0056, regular, "JUSTIFY",
-                             (0.087, 0.27), 0.9, lay(-0.138 + 0.0945 * column, 0.088)))
+        start = story[column * 700 :].split(" ", 1)[1]
+        parts.append(
+            letters(
+                "column",
+                start,
+                ink,
+                0.0056,
+                regular,
+                "JUSTIFY",
+                (0.087, 0.27),
+                0.9,
+                lay(-0.138 + 0.0945 * column, 0.088),
+            )
+        )
     turn(parts, at, angles)
 
 
@@ -791,23 +929,56 @@ def closed_book(size: Point, colour: Colour, title: str, author: str, gold: Any)
         box("boards", bound, (length, depth, board), (0, 0, z), 0.001)
         for z in (board / 2, height - board / 2)
     ]
-    parts.append(box("block", edges, (length - 0.008, depth - 0.006, height - 2 * board),
-                     (0, 0, height / 2), 0.0005))
+    parts.append(
+        box(
+            "block",
+            edges,
+            (length - 0.008, depth - 0.006, height - 2 * board),
+            (0, 0, height / 2),
+            0.0005,
+        )
+    )
 
     def bow(z: float) -> float:
         return -depth / 2 - 0.006 * math.sin(math.pi * min(max(z / height, 0), 1)) ** 0.6 - 0.0005
 
-    parts.append(sheet("spine", bound, lambda u, v: (
-        length * (u - 0.5), bow(v * height), v * height), (8, 24)))
+    parts.append(
+        sheet(
+            "spine", bound, lambda u, v: (length * (u - 0.5), bow(v * height), v * height), (8, 24)
+        )
+    )
     onto = lambda x, z: (x, bow(z) - 0.0003, z)  # noqa: E731
     big = min(0.62 * height, 1.0 * length / len(title))
-    parts.append(letters("title", title, gold, big, "EBGaramond12-Bold",
-                         onto=lambda x, y: onto(x - 0.44 * length, y + height / 2 - 0.32 * big)))
-    parts.append(letters("author", author, gold, 0.3 * height, "EBGaramond12-Italic", "RIGHT",
-                         onto=lambda x, y: onto(x + 0.45 * length, y + 0.42 * height)))
+    parts.append(
+        letters(
+            "title",
+            title,
+            gold,
+            big,
+            "EBGaramond12-Bold",
+            onto=lambda x, y: onto(x - 0.44 * length, y + height / 2 - 0.32 * big),
+        )
+    )
+    parts.append(
+        letters(
+            "author",
+            author,
+            gold,
+            0.3 * height,
+            "EBGaramond12-Italic",
+            "RIGHT",
+            onto=lambda x, y: onto(x + 0.45 * length, y + 0.42 * height),
+        )
+    )
     for end in (-0.475, -0.465, 0.465, 0.475):
-        parts.append(sheet("band", gold, lambda u, v, e=end: onto(
-            length * e + 0.0012 * u, 0.001 + v * (height - 0.002)), (1, 20)))
+        parts.append(
+            sheet(
+                "band",
+                gold,
+                lambda u, v, e=end: onto(length * e + 0.0012 * u, 0.001 + v * (height - 0.002)),
+                (1, 20),
+            )
+        )
     return parts
 
 
@@ -834,24 +1005,51 @@ def build_books() -> None:
     for number, (size, colour, title, author) in enumerate(row):
         lean = -8 if number == 0 else 0
         # Standing on its tail: the length becomes height, the title reads downwards.
-        turn(closed_book(size, colour, title, author, gold),
-             (x + size[2] / 2, 0.44 - 0.008 * (number % 3), size[0] / 2 + 0.001), (0, 90 + lean, 0))
+        turn(
+            closed_book(size, colour, title, author, gold),
+            (x + size[2] / 2, 0.44 - 0.008 * (number % 3), size[0] / 2 + 0.001),
+            (0, 90 + lean, 0),
+        )
         x += size[2] + 0.002
 
 
 def build_doll(at: Point, tone: Colour, dress: Colour, tall: float, gaze: float) -> None:
     """A turned peg doll: waxed head in a skin tone, glazed coat, painted hair and eyes."""
     ink = plain("eye", (0.012, 0.01, 0.01), 0.25)
-    body = turned("doll body", glaze("coat", dress, tuple(c * 0.3 for c in dress)), [
-        (0, 0), (0.0165, 0), (0.0165, 0), (0.0178, 0.004), (0.0172, 0.02), (0.0135, 0.034),
-        (0.0075, 0.0395), (0, 0.04)])
-    head = turned("doll head", skin("skin", tone), [
-        (0, 0.036), (0.007, 0.0375), (0.0125, 0.044), (0.0138, 0.051), (0.0118, 0.0595),
-        (0.006, 0.0645), (0, 0.0655)])
-    hair = turned("doll hair", plain("hair", tuple(0.08 * c + 0.01 for c in dress), 0.5), [
-        (0.0146, 0.0535), (0.0144, 0.057), (0.0122, 0.0612), (0.0068, 0.0658), (0, 0.0668)])
+    body = turned(
+        "doll body",
+        glaze("coat", dress, tuple(c * 0.3 for c in dress)),
+        [
+            (0, 0),
+            (0.0165, 0),
+            (0.0165, 0),
+            (0.0178, 0.004),
+            (0.0172, 0.02),
+            (0.0135, 0.034),
+            (0.0075, 0.0395),
+            (0, 0.04),
+        ],
+    )
+    head = turned(
+        "doll head",
+        skin("skin", tone),
+        [
+            (0, 0.036),
+            (0.007, 0.0375),
+            (0.0125, 0.044),
+            (0.0138, 0.051),
+            (0.0118, 0.0595),
+            (0.006, 0.0645),
+            (0, 0.0655),
+        ],
+    )
+    hair = turned(
+        "doll hair",
+        plain("hair", tuple(0.08 * c + 0.01 for c in dress), 0.5),
+        [(0.0146, 0.0535), (0.0144, 0.057), (0.0122, 0.0612), (0.0068, 0.0658), (0, 0.0668)],
+    )
     hair.rotation_euler = (math.radians(-14), 0, 0)
-    hair.location = (0, 0.0125, -0.0005)
+    hair.location = (0, -0.0126, 0.0015)  # tilted about the middle of the head
     eyes = []
     for side in (-1, 1):
         eye = turned("eye", ink, [(0, -0.0013), (0.0013, 0), (0, 0.0013)], 16)
@@ -871,52 +1069,157 @@ def build_dolls() -> None:
     ]
     for number, (tone, dress, tall) in enumerate(family):
         x = -0.135 + 0.051 * number
-        build_doll((x, 0.235 + 0.008 * (number % 2), 0.0962), tone, dress, 1.2 * tall, 9 * (2 - number))
+        build_doll(
+            (x, 0.235 + 0.008 * (number % 2), 0.0962), tone, dress, 1.2 * tall, 9 * (2 - number)
+        )
 
 
 def build_colour_card(at: Point, angles: Point) -> None:
     """Twenty-four patches; the lowest row is a grey scale."""
     patches = [
-        (0.17, 0.08, 0.05), (0.54, 0.30, 0.22), (0.11, 0.19, 0.33), (0.10, 0.15, 0.05),
-        (0.23, 0.21, 0.42), (0.13, 0.50, 0.40), (0.68, 0.20, 0.02), (0.06, 0.10, 0.38),
-        (0.53, 0.09, 0.12), (0.10, 0.04, 0.14), (0.33, 0.50, 0.05), (0.75, 0.36, 0.02),
-        (0.02, 0.04, 0.30), (0.06, 0.29, 0.06), (0.43, 0.03, 0.04), (0.80, 0.57, 0.01),
-        (0.49, 0.08, 0.29), (0.00, 0.23, 0.37), (0.88, 0.88, 0.85), (0.58, 0.58, 0.57),
-        (0.36, 0.36, 0.36), (0.19, 0.19, 0.19), (0.09, 0.09, 0.09), (0.031, 0.031, 0.032),
+        (0.17, 0.08, 0.05),
+        (0.54, 0.30, 0.22),
+        (0.11, 0.19, 0.33),
+        (0.10, 0.15, 0.05),
+        (0.23, 0.21, 0.42),
+        (0.13, 0.50, 0.40),
+        (0.68, 0.20, 0.02),
+        (0.06, 0.10, 0.38),
+        (0.53, 0.09, 0.12),
+        (0.10, 0.04, 0.14),
+        (0.33, 0.50, 0.05),
+        (0.75, 0.36, 0.02),
+        (0.02, 0.04, 0.30),
+        (0.06, 0.29, 0.06),
+        (0.43, 0.03, 0.04),
+        (0.80, 0.57, 0.01),
+        (0.49, 0.08, 0.29),
+        (0.00, 0.23, 0.37),
+        (0.88, 0.88, 0.85),
+        (0.58, 0.58, 0.57),
+        (0.36, 0.36, 0.36),
+        (0.19, 0.19, 0.19),
+        (0.09, 0.09, 0.09),
+        (0.031, 0.031, 0.032),
     ]
-    parts = [box("card", plain("card", (0.02, 0.02, 0.02), 0.7), (0.14, 0.096, 0.002), (0, 0, 0),
-                 0.0005)]
+    parts = [
+        box("card", plain("card", (0.02, 0.02, 0.02), 0.7), (0.14, 0.096, 0.002), (0, 0, 0), 0.0005)
+    ]
     for number, colour in enumerate(patches):
         x, y = -0.0575 + 0.023 * (number % 6), 0.0335 - 0.0205 * (number // 6)
-        parts.append(box("patch", plain("patch", colour, 0.75, specular=0.2),
-                         (0.0195, 0.0172, 0.0012), (x, y + 0.002, 0.0009), 0.0003))
+        parts.append(
+            box(
+                "patch",
+                plain("patch", colour, 0.75, specular=0.2),
+                (0.0195, 0.0172, 0.0012),
+                (x, y + 0.002, 0.0009),
+                0.0003,
+            )
+        )
     white = plain("card print", (0.6, 0.6, 0.58), 0.6)
-    parts.append(letters("maker", "undark  ·  24 reflectances, one of them yours", white, 0.0062,
-                         "EBGaramond12-Regular", "CENTER", onto=lambda x, y: (x, y - 0.0455, 0.0012)))
+    parts.append(
+        letters(
+            "maker",
+            "undark  ·  24 reflectances, one of them yours",
+            white,
+            0.0062,
+            "EBGaramond12-Regular",
+            "CENTER",
+            onto=lambda x, y: (x, y - 0.0455, 0.0012),
+        )
+    )
     turn(parts, at, angles)
 
 
 def build_kettle(at: Point) -> None:
-    copper, brass = hammered("copper", (0.83, 0.38, 0.23)), metal("brushed brass", (0.7, 0.5, 0.22), 0.3, 1.0)
-    body = turned("kettle", copper, [
-        (0, 0), (0.078, 0), (0.078, 0), (0.088, 0.008), (0.097, 0.035), (0.093, 0.07),
-        (0.072, 0.105), (0.046, 0.122), (0.043, 0.124)], 128)
-    collar = turned("collar", brass, [
-        (0.045, 0.121), (0.049, 0.122), (0.049, 0.128), (0.046, 0.13), (0.046, 0.13), (0.04, 0.137),
-        (0.02, 0.145), (0.006, 0.148), (0.005, 0.153), (0.0105, 0.160), (0.0105, 0.166), (0.006, 0.171), (0, 0.172)])
-    spout = tube("spout", copper, [
-        (-0.075, 0, 0.045), (-0.105, 0, 0.058), (-0.126, 0, 0.085), (-0.143, 0, 0.118), (-0.158, 0, 0.128)],
-        [0.026, 0.02, 0.0135, 0.0105, 0.0098])
-    arch = tube("handle", metal("brushed steel", (0.56, 0.55, 0.53), 0.28, 1.0), [
-        (-0.066, 0, 0.108), (-0.069, 0, 0.15), (-0.05, 0, 0.197), (0, 0, 0.212), (0.05, 0, 0.197),
-        (0.069, 0, 0.15), (0.066, 0, 0.108)], 0.0048)
-    grip = tube("grip", wood("walnut", (0.03, 0.013, 0.007), (0.12, 0.06, 0.03), 0.3), [
-        (-0.042, 0, 0.202), (-0.02, 0, 0.211), (0, 0, 0.2135), (0.02, 0, 0.211), (0.042, 0, 0.202)],
-        [0.007, 0.0105, 0.0112, 0.0105, 0.007])
+    copper, brass = (
+        hammered("copper", (0.83, 0.38, 0.23)),
+        metal("brushed brass", (0.7, 0.5, 0.22), 0.3, 1.0),
+    )
+    body = turned(
+        "kettle",
+        copper,
+        [
+            (0, 0),
+            (0.078, 0),
+            (0.078, 0),
+            (0.088, 0.008),
+            (0.097, 0.035),
+            (0.093, 0.07),
+            (0.072, 0.105),
+            (0.046, 0.122),
+            (0.043, 0.124),
+        ],
+        128,
+    )
+    collar = turned(
+        "collar",
+        brass,
+        [
+            (0.045, 0.121),
+            (0.049, 0.122),
+            (0.049, 0.128),
+            (0.046, 0.13),
+            (0.046, 0.13),
+            (0.04, 0.137),
+            (0.02, 0.145),
+            (0.006, 0.148),
+            (0.005, 0.153),
+            (0.0105, 0.160),
+            (0.0105, 0.166),
+            (0.006, 0.171),
+            (0, 0.172),
+        ],
+    )
+    spout = tube(
+        "spout",
+        copper,
+        [
+            (-0.075, 0, 0.045),
+            (-0.105, 0, 0.058),
+            (-0.126, 0, 0.085),
+            (-0.143, 0, 0.118),
+            (-0.158, 0, 0.128),
+        ],
+        [0.026, 0.02, 0.0135, 0.0105, 0.0098],
+    )
+    arch = tube(
+        "handle",
+        metal("brushed steel", (0.56, 0.55, 0.53), 0.28, 1.0),
+        [
+            (-0.066, 0, 0.108),
+            (-0.069, 0, 0.15),
+            (-0.05, 0, 0.197),
+            (0, 0, 0.212),
+            (0.05, 0, 0.197),
+            (0.069, 0, 0.15),
+            (0.066, 0, 0.108),
+        ],
+        0.0048,
+    )
+    grip = tube(
+        "grip",
+        wood("walnut", (0.03, 0.013, 0.007), (0.12, 0.06, 0.03), 0.3),
+        [
+            (-0.042, 0, 0.202),
+            (-0.02, 0, 0.211),
+            (0, 0, 0.2135),
+            (0.02, 0, 0.211),
+            (0.042, 0, 0.202),
+        ],
+        [0.007, 0.0105, 0.0112, 0.0105, 0.007],
+    )
     turn([body, collar, spout, arch, grip], at, (0, 0, 28))
 
 
-def build_spoon(material: Any, at: Point, angles: Point, long: float = 0.17) -> None:
+def height_at(x: float, y: float) -> float:
+    """How high the topmost thing built so far reaches at a place on the table."""
+    scene = bpy.context.scene
+    graph = bpy.context.evaluated_depsgraph_get()
+    return scene.ray_cast(graph, (x, y, 0.08), (0, 0, -1))[1][2]
+
+
+def build_spoon(material: Any, at: tuple[float, float], angles: Point, long: float = 0.17) -> None:
     def shape(u: float, v: float) -> Point:
         s = 2 * u - 1
         bowl = math.sqrt(max(0.0, 1 - ((v - 0.15) / 0.15) ** 2)) if v < 0.3 else 0.0
@@ -926,39 +1229,111 @@ def build_spoon(material: Any, at: Point, angles: Point, long: float = 0.17) -> 
         if v > 0.96:
             half *= math.sqrt(max(0.0, 1 - ((v - 0.96) / 0.04) ** 2))
         depth = 0.009 * bowl * (1 - s * s)
-        rise = 0.011 * math.sin(math.pi * min(1.0, max(0.0, (v - 0.2) / 0.8))) + 0.0105
+        rise = 0.011 * math.sin(math.pi * min(1.0, max(0.0, (v - 0.2) / 0.8))) + 0.0105 - 0.0075 * v
         return half * s, long * v, rise - depth - 0.0012 * s * s * blend
 
+    reach = math.radians(angles[2])
+    spots = [
+        (at[0] - math.sin(reach) * d, at[1] + math.cos(reach) * d) for d in (0, 0.03, 0.05, long)
+    ]
+    rest = max(height_at(x, y) for x, y in spots)
     spoon = sheet("spoon", material, shape, (24, 120))
     body = spoon.modifiers.new("body", "SOLIDIFY")
     body.thickness = 0.0014
-    turn([spoon], at, angles)
+    turn([spoon], (*at, rest), angles)
 
 
 def build_tumbler(at: Point) -> None:
     """A glass of water, thick in the base."""
     inner = [(0.0285, 0.018), (0.0335, 0.1), (0.0335, 0.1)]
-    pane = turned("tumbler", glass("glass", (0.97, 0.99, 0.98)), [
-        (0, 0), (0.028, 0), (0.028, 0), (0.0305, 0.004), (0.0365, 0.1), (0.0365, 0.1),
-        (0.035, 0.1012), inner[1], inner[1], inner[0], (0.024, 0.013), (0, 0.012)], 128)
-    water = turned("water", glass("water", (0.96, 0.99, 1.0), 1.33), [
-        (0, 0.0123), (0.0238, 0.0133), (0.0283, 0.0182), (0.0313, 0.066), (0.0313, 0.066), (0, 0.0655)], 128)
+    pane = turned(
+        "tumbler",
+        glass("glass", (0.97, 0.99, 0.98)),
+        [
+            (0, 0),
+            (0.028, 0),
+            (0.028, 0),
+            (0.0305, 0.004),
+            (0.0365, 0.1),
+            (0.0365, 0.1),
+            (0.035, 0.1012),
+            inner[1],
+            inner[1],
+            inner[0],
+            (0.024, 0.013),
+            (0, 0.012),
+        ],
+        128,
+    )
+    water = turned(
+        "water",
+        glass("water", (0.96, 0.99, 1.0), 1.33),
+        [
+            (0, 0.0123),
+            (0.0238, 0.0133),
+            (0.0283, 0.0182),
+            (0.0313, 0.066),
+            (0.0313, 0.066),
+            (0, 0.0655),
+        ],
+        128,
+    )
     turn([pane, water], at)
 
 
 def build_cup(at: Point) -> None:
     stone = glaze("stoneware", (0.36, 0.42, 0.40), (0.05, 0.03, 0.02))
-    cup = turned("cup", stone, [
-        (0, 0.006), (0.022, 0.006), (0.024, 0.004), (0.027, 0.005), (0.0345, 0.02), (0.0395, 0.045),
-        (0.0415, 0.07), (0.0405, 0.0715), (0.039, 0.07), (0.037, 0.045), (0.031, 0.02), (0, 0.014)])
-    tea = turned("tea", plain("tea", (0.09, 0.022, 0.004), 0.16, specular=0.6), [
-        (0.0378, 0.056), (0.0378, 0.056), (0, 0.056)])
-    handle = tube("cup handle", stone, [
-        (0.038, 0, 0.058), (0.052, 0, 0.061), (0.064, 0, 0.05), (0.06, 0, 0.032), (0.035, 0, 0.022)],
-        [0.0055, 0.0048, 0.0045, 0.0046, 0.0058])
-    saucer = turned("saucer", stone, [
-        (0, 0.001), (0.03, 0.001), (0.034, 0.0), (0.037, 0.002), (0.062, 0.009), (0.074, 0.015),
-        (0.0745, 0.017), (0.062, 0.0125), (0.036, 0.006), (0, 0.006)])
+    cup = turned(
+        "cup",
+        stone,
+        [
+            (0, 0.006),
+            (0.022, 0.006),
+            (0.024, 0.004),
+            (0.027, 0.005),
+            (0.0345, 0.02),
+            (0.0395, 0.045),
+            (0.0415, 0.07),
+            (0.0405, 0.0715),
+            (0.039, 0.07),
+            (0.037, 0.045),
+            (0.031, 0.02),
+            (0, 0.014),
+        ],
+    )
+    tea = turned(
+        "tea",
+        plain("tea", (0.09, 0.022, 0.004), 0.16, specular=0.6),
+        [(0.0378, 0.056), (0.0378, 0.056), (0, 0.056)],
+    )
+    handle = tube(
+        "cup handle",
+        stone,
+        [
+            (0.038, 0, 0.058),
+            (0.052, 0, 0.061),
+            (0.064, 0, 0.05),
+            (0.06, 0, 0.032),
+            (0.035, 0, 0.022),
+        ],
+        [0.0055, 0.0048, 0.0045, 0.0046, 0.0058],
+    )
+    saucer = turned(
+        "saucer",
+        stone,
+        [
+            (0, 0.001),
+            (0.03, 0.001),
+            (0.034, 0.0),
+            (0.037, 0.002),
+            (0.062, 0.009),
+            (0.074, 0.015),
+            (0.0745, 0.017),
+            (0.062, 0.0125),
+            (0.036, 0.006),
+            (0, 0.006),
+        ],
+    )
     turn([cup, tea, handle, saucer], at, (0, 0, -35))
 
 
@@ -991,12 +1366,27 @@ def take_out(mesh: Any) -> Any:
 def build_plant(at: Point) -> None:
     """A fig in a clay pot: stems that fork, each with leaves turning around it."""
     dice = random.Random(11)
-    pot = turned("pot", clay("terracotta", (0.36, 0.13, 0.065)), [
-        (0, 0), (0.052, 0), (0.052, 0), (0.055, 0.004), (0.07, 0.088), (0.07, 0.088), (0.078, 0.09),
-        (0.08, 0.113), (0.078, 0.116), (0.071, 0.115), (0.068, 0.1), (0.068, 0.098)])
+    pot = turned(
+        "pot",
+        clay("terracotta", (0.36, 0.13, 0.065)),
+        [
+            (0, 0),
+            (0.052, 0),
+            (0.052, 0),
+            (0.055, 0.004),
+            (0.07, 0.088),
+            (0.07, 0.088),
+            (0.078, 0.09),
+            (0.08, 0.113),
+            (0.078, 0.116),
+            (0.071, 0.115),
+            (0.068, 0.1),
+            (0.068, 0.098),
+        ],
+    )
     earth = turned("soil", soil("soil"), [(0.069, 0.1), (0.04, 0.104), (0, 0.102)])
     turn([pot, earth], at)
-    green = leaf("fig leaf", (0.018, 0.06, 0.016), (0.07, 0.16, 0.03))
+    green = leaf("fig leaf", (0.028, 0.09, 0.022), (0.11, 0.23, 0.045))
     bark = plain("bark", (0.09, 0.07, 0.035), 0.8)
     kinds = [take_out(blade("leaf", green, 0.085, 0.042, d)) for d in (0.1, 0.25, 0.45)]
     for stem in range(9):
@@ -1006,7 +1396,13 @@ def build_plant(at: Point) -> None:
 
 
 def grow_stem(
-    dice: random.Random, at: Point, yaw: float, lean: float, tall: float, bark: Any, kinds: list[Any]
+    dice: random.Random,
+    at: Point,
+    yaw: float,
+    lean: float,
+    tall: float,
+    bark: Any,
+    kinds: list[Any],
 ) -> None:
     def along(t: float) -> Point:
         out = 0.02 + lean * tall * t * t * 1.2
@@ -1018,17 +1414,36 @@ def grow_stem(
         t = 0.22 + 0.78 * number / count
         facing = yaw + number * 2.399 + dice.uniform(-0.3, 0.3)
         pitch = dice.uniform(-0.25, 0.45) + 0.5 * max(0.0, t - 0.7)
-        scatter(dice.choice(kinds), along(t), facing, pitch, dice.uniform(-0.4, 0.4),
-                dice.uniform(0.6, 1.05) * (1.15 - 0.45 * t))
+        scatter(
+            dice.choice(kinds),
+            along(t),
+            facing,
+            pitch,
+            dice.uniform(-0.4, 0.4),
+            dice.uniform(0.6, 1.05) * (1.15 - 0.45 * t),
+        )
 
 
 def build_fern(at: Point) -> None:
     """A fern on the window sill: arching fronds of paired leaflets."""
     dice = random.Random(3)
-    pot = turned("fern pot", glaze("blue pot", (0.05, 0.1, 0.17), (0.02, 0.03, 0.05)), [
-        (0, 0), (0.034, 0), (0.034, 0), (0.04, 0.01), (0.048, 0.05), (0.046, 0.075), (0.043, 0.075), (0.04, 0.06), (0, 0.06)])
+    pot = turned(
+        "fern pot",
+        glaze("blue pot", (0.05, 0.1, 0.17), (0.02, 0.03, 0.05)),
+        [
+            (0, 0),
+            (0.034, 0),
+            (0.034, 0),
+            (0.04, 0.01),
+            (0.048, 0.05),
+            (0.046, 0.075),
+            (0.043, 0.075),
+            (0.04, 0.06),
+            (0, 0.06),
+        ],
+    )
     turn([pot], at)
-    green = leaf("fern leaf", (0.03, 0.085, 0.015), (0.09, 0.2, 0.03))
+    green = leaf("fern leaf", (0.045, 0.12, 0.02), (0.12, 0.26, 0.04))
     leaflet = take_out(blade("leaflet", green, 0.03, 0.0085, 0.15))
     bark = plain("frond", (0.07, 0.1, 0.03), 0.7)
     for frond in range(22):
@@ -1038,18 +1453,28 @@ def build_fern(at: Point) -> None:
             t = step / 25
             out = long * math.sin(t * 1.5) * math.cos(up * (1 - t * 0.8))
             rise = long * (math.sin(up) * t * 1.3 - 0.75 * t * t)
-            points.append((at[0] + out * math.cos(yaw), at[1] + out * math.sin(yaw), at[2] + 0.068 + rise))
+            points.append(
+                (at[0] + out * math.cos(yaw), at[1] + out * math.sin(yaw), at[2] + 0.068 + rise)
+            )
         tube("frond", bark, points[::5], 0.0009)
         for step in range(4, 26):
             size = math.sin(math.pi * (step / 26) ** 0.8) * 0.9 + 0.15
             for side in (-1, 1):
-                scatter(leaflet, points[step], yaw - math.pi / 2 + side * 1.2, 0.1 - 0.5 * step / 26,
-                        dice.uniform(-0.3, 0.3), size * dice.uniform(0.85, 1.1))
+                scatter(
+                    leaflet,
+                    points[step],
+                    yaw - math.pi / 2 + side * 1.2,
+                    0.1 - 0.5 * step / 26,
+                    dice.uniform(-0.3, 0.3),
+                    size * dice.uniform(0.85, 1.1),
+                )
 
 
 def build_towel(at: Point, angles: Point) -> None:
     """A tea towel, thrown down: a short cloth simulation lets the folds fall as they will."""
-    linen = cloth("tea towel", striped((0.66, 0.62, 0.54), (0.20, 0.03, 0.03), (0.62, 0.58, 0.5)), (190, 260))
+    linen = cloth(
+        "tea towel", striped((0.66, 0.62, 0.54), (0.20, 0.03, 0.03), (0.62, 0.58, 0.5)), (190, 260)
+    )
 
     def shape(u: float, v: float) -> Point:
         x, y = 0.38 * (u - 0.5), 0.52 * (v - 0.5)
@@ -1081,12 +1506,25 @@ def build_towel(at: Point, angles: Point) -> None:
 def build_print(at: Point) -> None:
     """A framed print on the wall: the phases of the moon."""
     frame = wood("frame", (0.03, 0.013, 0.007), (0.11, 0.055, 0.026), 0.3)
-    stock, ink = paper("print paper", (0.62, 0.58, 0.47)), plain("print ink", (0.02, 0.025, 0.05), 0.7)
+    stock, ink = (
+        paper("print paper", (0.62, 0.58, 0.47)),
+        plain("print ink", (0.02, 0.025, 0.05), 0.7),
+    )
     wide, tall = 0.25, 0.33
     parts = [box("mount", stock, (wide, 0.004, tall), (0, 0, 0), 0.0005)]
     for side in (-1, 1):
-        parts.append(box("frame", frame, (wide + 0.04, 0.02, 0.02), (0, -0.005, side * (tall / 2 + 0.01)), 0.004))
-        upright = box("frame", frame, (tall + 0.04, 0.02, 0.02), (side * (wide / 2 + 0.01), -0.005, 0), 0.004)
+        parts.append(
+            box(
+                "frame",
+                frame,
+                (wide + 0.04, 0.02, 0.02),
+                (0, -0.005, side * (tall / 2 + 0.01)),
+                0.004,
+            )
+        )
+        upright = box(
+            "frame", frame, (tall + 0.04, 0.02, 0.02), (side * (wide / 2 + 0.01), -0.005, 0), 0.004
+        )
         upright.rotation_euler = (0, math.pi / 2, 0)
         parts.append(upright)
 
@@ -1096,31 +1534,73 @@ def build_print(at: Point) -> None:
     bold, italic = "EBGaramond12-Bold", "EBGaramond12-Italic"
     parts += [
         letters("title", "PHASES OF THE MOON", ink, 0.0185, bold, "CENTER", onto=up(0, 0.125)),
-        letters("line", "as seen by an unaided and patient eye", ink, 0.0108, italic, "CENTER", onto=up(0, 0.108)),
-        letters("line", "it is never dark; it is only early", ink, 0.0108, italic, "CENTER", onto=up(0, -0.15)),
+        letters(
+            "line",
+            "as seen by an unaided and patient eye",
+            ink,
+            0.0108,
+            italic,
+            "CENTER",
+            onto=up(0, 0.108),
+        ),
+        letters(
+            "line",
+            "it is never dark; it is only early",
+            ink,
+            0.0108,
+            italic,
+            "CENTER",
+            onto=up(0, -0.15),
+        ),
     ]
     names = ["New", "Crescent", "Quarter", "Gibbous", "Full", "Waning", "Last", "Old", "Dark"]
     for number, name in enumerate(names):
         x, z = 0.074 * (number % 3 - 1), 0.06 - 0.078 * (number // 3)
         phase = math.cos(math.tau * number / 8)
 
-        def moon(u: float, v: float, x: float = x, z: float = z, phase: float = phase, number: int = number) -> Point:
+        def moon(
+            u: float,
+            v: float,
+            x: float = x,
+            z: float = z,
+            phase: float = phase,
+            number: int = number,
+        ) -> Point:
             angle = math.pi * (v - 0.5)
             rim, edge = 0.027 * math.cos(angle), 0.027 * math.cos(angle) * phase
             dark = (-rim, edge) if number <= 4 else (-edge, rim)
             return x + dark[0] + (dark[1] - dark[0]) * u, -0.0023, z + 0.027 * math.sin(angle)
 
         parts.append(sheet("dark side", ink, moon, (4, 40)))
-        parts.append(tube("rim", ink, [(x + 0.027 * math.cos(a * math.pi / 12), -0.0022, z + 0.027 * math.sin(a * math.pi / 12))
-                                       for a in range(25)], 0.00035))
-        parts.append(letters("name", name, ink, 0.0085, "EBGaramond12-Regular", "CENTER", onto=up(x, z - 0.037)))
+        parts.append(
+            tube(
+                "rim",
+                ink,
+                [
+                    (
+                        x + 0.027 * math.cos(a * math.pi / 12),
+                        -0.0022,
+                        z + 0.027 * math.sin(a * math.pi / 12),
+                    )
+                    for a in range(25)
+                ],
+                0.00035,
+            )
+        )
+        parts.append(
+            letters(
+                "name", name, ink, 0.0085, "EBGaramond12-Regular", "CENTER", onto=up(x, z - 0.037)
+            )
+        )
     turn(parts, at, (-2, 0, 0))
 
 
 # --- light, camera, render -----------------------------------------------------------------------
 
 
-def area_light(name: str, at: Point, towards: Point, size: float, power: float, colour: Colour) -> None:
+def area_light(
+    name: str, at: Point, towards: Point, size: float, power: float, colour: Colour
+) -> None:
     """A soft rectangle of light that the camera itself does not see."""
     light = bpy.data.lights.new(name, "AREA")
     light.size, light.energy, light.color = size, power, colour
@@ -1143,6 +1623,7 @@ def light_scene() -> None:
     world.use_nodes = True
     world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.9, 0.95, 1.1, 1)
     world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.045
+    world.cycles.sampling_method = "NONE"  # even and dim: rays find it unaided
     bpy.context.scene.world = world
     area_light("window light", (-0.6, 1.1, 0.75), (-0.2, 0, 0), 0.7, 16.0, (0.42, 0.62, 1.0))
     # A door ajar behind the photographer, for the metal and the eyes to reflect.
@@ -1176,8 +1657,8 @@ def build() -> None:
     build_colour_card((0.075, 0.145, 0.05), (72, 0, -3))
     build_kettle((0.46, 0.04, 0))
     silver = metal("silver", (0.86, 0.84, 0.8), 0.1)
-    build_spoon(silver, (0.30, -0.30, 0.012), (0, 0, 35))
-    build_spoon(metal("brushed spoon", (0.62, 0.61, 0.58), 0.26, 1.0), (0.36, -0.31, 0.012), (0, 0, 22))
+    build_spoon(silver, (0.275, -0.275), (0, 0, 35))
+    build_spoon(metal("brushed spoon", (0.62, 0.61, 0.58), 0.26, 1.0), (0.34, -0.285), (0, 0, 22))
     build_tumbler((0.185, 0.05, 0))
     build_plant((-0.44, 0.16, 0))
     build_fern((-0.37, 0.585, 0.083))
@@ -1193,12 +1674,16 @@ def configure(out: Path, preview: bool) -> None:
     render.resolution_x, render.resolution_y = WIDTH, HEIGHT
     render.resolution_percentage = 25 if preview else 100
     cycles.samples = 24 if preview else SAMPLES
-    cycles.use_adaptive_sampling = cycles.use_denoising = False
+    cycles.use_denoising = False
+    cycles.use_auto_tile = False
+    # Samples go where there is still noise; the clock ends the render on a slow machine.
+    cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.015
+    cycles.adaptive_min_samples, cycles.time_limit = 32, MINUTES * 60
     # Bounce light brighter than this comes as fireflies; what the camera sees itself stays unclamped.
     cycles.sample_clamp_indirect, cycles.blur_glossy = 3.0, 1.0
     cycles.caustics_reflective = cycles.caustics_refractive = False
-    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 12, 3, 4
-    cycles.transmission_bounces, cycles.transparent_max_bounces = 10, 8
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 10, 2, 3
+    cycles.transmission_bounces, cycles.transparent_max_bounces = 8, 8
     cycles.filter_width = 1.3
     # Debian builds Blender without a denoiser; these passes guide one when the file is encoded.
     layer.cycles.denoising_store_passes = True
@@ -1218,7 +1703,6 @@ def render(arguments: Sequence[str]) -> None:
     bpy.ops.render.render(write_still=True)
 
 
-
 # --- the file ------------------------------------------------------------------------------------
 
 
@@ -1233,7 +1717,11 @@ def read_passes(path: Path) -> tuple[Any, Any, Any]:
     def layer(title: str, channels: str) -> Any:
         return pixels[..., [names.index(f"ViewLayer.{title}.{c}") for c in channels]].copy()
 
-    return layer("Combined", "RGB"), layer("Denoising Albedo", "RGB"), layer("Denoising Normal", "XYZ")
+    return (
+        layer("Combined", "RGB"),
+        layer("Denoising Albedo", "RGB"),
+        layer("Denoising Normal", "XYZ"),
+    )
 
 
 def denoise(picture: Any, albedo: Any, normal: Any) -> Any:
@@ -1242,7 +1730,9 @@ def denoise(picture: Any, albedo: Any, normal: Any) -> Any:
     import oidn
 
     # The wrapper leaves out the switches, so they are set through its library itself.
-    library = ctypes.CDLL(str(next(Path(oidn.__file__).parent.glob("lib*/libOpenImageDenoise.so*"))))
+    library = ctypes.CDLL(
+        str(next(Path(oidn.__file__).parent.glob("lib*/libOpenImageDenoise.so*")))
+    )
     library.oidnSetFilter1b.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_bool]
     device = oidn.NewDevice()
     oidn.CommitDevice(device)

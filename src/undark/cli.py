@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +33,9 @@ app = typer.Typer(
 train_app = typer.Typer(help="Train a model of your own.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C."""
+
 _say = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -48,6 +53,16 @@ class Bits(StrEnum):
 
     EIGHT = "8"
     SIXTEEN = "16"
+
+
+@contextmanager
+def _interruptible(line: str) -> Iterator[None]:
+    """Ctrl-C inside is answered with one line."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        _say.print(f"stopped; {line}")
+        raise typer.Exit(INTERRUPTED) from stop
 
 
 def _version(asked: bool) -> None:
@@ -104,7 +119,8 @@ def restore_command(
     kind = _kind(to, output, bits)
     jobs = plan(photos, output, kind)
     network = load_model(model, device)
-    results = _restore_all(jobs, network, exposure, strength, int(bits), overwrite)
+    with _interruptible("finished photos are kept, the same command goes on from there"):
+        results = _restore_all(jobs, network, exposure, strength, int(bits), overwrite)
     if as_json:
         print(json.dumps(results, indent=1))
     failed = sum(r["status"] == "failed" for r in results)
@@ -285,10 +301,11 @@ def train_photos_command(
         raise SetupError(
             f"training needs {error.name}; install it with: pip install 'undark[train]'"
         ) from error
-    model = train_photos(
-        Training(folder, out, val=val, minutes=minutes, steps=steps, start=start, resume=resume)
+    training = Training(
+        folder, out, val=val, minutes=minutes, steps=steps, start=start, resume=resume
     )
-    print(model)
+    with _interruptible("the same command with --resume goes on from there"):
+        print(train_photos(training))
 
 
 def main() -> None:
@@ -298,6 +315,3 @@ def main() -> None:
     except UndarkError as error:
         _say.print(str(error))
         sys.exit(1 if isinstance(error, PhotoError) else 2)
-    except KeyboardInterrupt:
-        _say.print("stopped; what was finished is kept, the same command goes on from there")
-        sys.exit(130)

@@ -42,7 +42,7 @@ def camera_from_srgb(camera_from_xyz: NDArray[np.floating]) -> NDArray[np.float6
     sums = matrix.sum(axis=1, keepdims=True)
     if not np.all(np.isfinite(matrix)) or np.any(sums <= 0):
         raise ValueError("the colour matrix does not keep white white")
-    balanced: NDArray[np.float64] = matrix / sums
+    balanced: NDArray[np.float64] = np.asarray(matrix / sums, np.float64)
     if np.linalg.cond(balanced) > 1e3:
         raise ValueError("the colour matrix is singular")
     return balanced
@@ -50,8 +50,8 @@ def camera_from_srgb(camera_from_xyz: NDArray[np.floating]) -> NDArray[np.float6
 
 def srgb_from_camera(camera_from_xyz: NDArray[np.floating]) -> NDArray[np.float64]:
     """(3, 3): white-balanced camera RGB → linear sRGB: the inverse of `camera_from_srgb`."""
-    inverse: NDArray[np.float64] = np.linalg.inv(camera_from_srgb(camera_from_xyz))
-    return inverse
+    inverse = np.linalg.inv(camera_from_srgb(camera_from_xyz))
+    return np.asarray(inverse, np.float64)
 
 
 def encode_srgb(linear: Array) -> Array:

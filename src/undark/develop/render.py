@@ -37,7 +37,7 @@ KNEE = 0.7
 WHITE = 16.0
 """Light that becomes the picture's white, unless the sensor saturates before: then that."""
 FADE = 7.0
-"""How far above white the light is where colours are half faded to white."""
+"""How far above 1 the light is where colours are half faded to white; less with a nearer white."""
 BORDER = 0.04
 """Where colours begin to be held back, from sRGB's border, in shares of the strongest channel."""
 TILE = (32, 512)
@@ -145,7 +145,7 @@ def shoulder(planes: RGB, white: float = WHITE) -> RGB:
     if peak.max() <= KNEE:
         return planes
     shown = roll_off(peak, white)
-    faded: Floats = fade(peak) * shown
+    faded: Floats = fade(peak, white) * shown
     ratio: Floats = np.subtract(shown, faded)
     ratio /= peak
     for plane in planes:
@@ -175,11 +175,16 @@ def roll_off(light: Floats, white: float = WHITE) -> Floats:
     return np.minimum(curve, 1, out=curve)
 
 
-def fade(light: Floats) -> Floats:
-    """How far colours are faded to white: 0 up to white, half at 1 + `FADE`, towards 1 beyond."""
+def fade(light: Floats, white: float = WHITE) -> Floats:
+    """How far colours are faded to white: 0 up to 1, half at 1 + `FADE`, towards 1 beyond.
+
+    With a `white` below `WHITE` it goes faster, so that colours are pale where one channel after
+    the other saturates: there their hues are not to be trusted.
+    """
+    half = min(max(FADE * (white - 1) / (WHITE - 1), 1.0), FADE)
     beyond: Floats = np.maximum(light - 1, 0)
     beyond *= beyond
-    total: Floats = beyond + np.float32(FADE**2)
+    total: Floats = beyond + np.float32(half**2)
     return np.divide(beyond, total, out=beyond)
 
 
@@ -198,7 +203,8 @@ def quantise(plane: Floats, bits: int) -> Picture:
 def _curve(bits: int) -> Picture:
     """Levels of sRGB's curve at evenly spaced square roots of linear light."""
     root = np.linspace(0, 1, _CURVE_STEPS[bits] + 1)
-    return np.rint(encode_srgb(root**2) * (2**bits - 1)).astype(_TYPES[bits])
+    levels: Picture = np.rint(encode_srgb(root**2) * (2**bits - 1)).astype(_TYPES[bits])
+    return levels
 
 
 def oriented(shape: tuple[int, ...], orientation: int, bits: int) -> tuple[Picture, Picture]:

@@ -32,11 +32,11 @@ def software() -> str:
 
 def exif_entries(shot: Shot) -> list[Entry]:
     """The EXIF directory: what is known of exposure, lens and date."""
-    entries = [raw_bytes(36864, b"0231")]  # ExifVersion
+    entries = [raw_bytes(36864, b"0231"), raw_bytes(40960, b"0100")]  # Exif, FlashpixVersion
     for code, value in ((33434, shot.exposure_time), (33437, shot.aperture)):
         entries += [rational(code, value)] if value is not None else []
     if shot.iso is not None:
-        entries.append(numbers(34855, SHORT, min(round(shot.iso), 65535)))
+        entries += _sensitivity(round(shot.iso))
     if shot.focal_length is not None:
         entries.append(rational(37386, shot.focal_length))
     if shot.taken is not None:
@@ -44,6 +44,13 @@ def exif_entries(shot: Shot) -> list[Entry]:
     if shot.lens is not None:
         entries.append(text(42036, shot.lens))
     return entries
+
+
+def _sensitivity(iso: int) -> list[Entry]:
+    """ISO; above 65535 it stands as the recommended exposure index too."""
+    if iso <= 65535:
+        return [numbers(34855, SHORT, iso)]
+    return [numbers(34855, SHORT, 65535), numbers(34864, SHORT, 2), numbers(34866, LONG, iso)]
 
 
 def camera_entries(shot: Shot) -> list[Entry]:
@@ -68,7 +75,6 @@ def exif_block(height: int, width: int, shot: Shot) -> bytes:
     exif = [
         *exif_entries(shot),
         raw_bytes(37121, b"\1\2\3\0"),  # ComponentsConfiguration: Y Cb Cr
-        raw_bytes(40960, b"0100"),  # FlashpixVersion
         COLOUR_IS_SRGB,
         numbers(40962, LONG, width),
         numbers(40963, LONG, height),

@@ -181,7 +181,7 @@ def _cfa(raw: rawpy.RawPy, path: Path) -> CFA:
 def _unsupported(raw: rawpy.RawPy) -> str | None:
     """What it is that undark has no way to deal with; None if nothing."""
     if raw.raw_type != rawpy.RawType.Flat:
-        return "every pixel has all colours (linear DNG, Foveon or reduced RAW)"
+        return "no mosaic of whole numbers (linear DNG, Foveon, reduced or floating-point RAW)"
     try:
         pattern = raw.raw_pattern
     except NotImplementedError:

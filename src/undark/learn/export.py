@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import subprocess
 import warnings
 from pathlib import Path
@@ -86,8 +87,10 @@ def to_onnx(network: UNet, card: Card) -> bytes:
     plain = _with_plain_convolutions(network).cpu().float().eval()
     side = 8 * network.config.multiple
     example = torch.zeros(1, card.channels, side, side)
+    # what the exporter says of itself and of torchvision no user can mend
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own, none of which a user can mend
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             plain,
             (example,),

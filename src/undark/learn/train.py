@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -95,11 +99,14 @@ def train_photos(training: Training) -> Path:
         training.peak,
         training.decay,
     )
-    trainer = _trainer(training, timer, lambda: _fraction(task, timer, training))
+    with _quiet():
+        trainer = _trainer(training, timer, lambda: _fraction(task, timer, training))
     steps = DataLoader(_Steps(), batch_size=None)
-    trainer.fit(task, steps, DataLoader(_Once(), batch_size=None), ckpt_path=last)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    with _quiet():
+        try:
+            trainer.fit(task, steps, DataLoader(_Once(), batch_size=None), ckpt_path=last)
+        except SystemExit as done:  # how Lightning ends after Ctrl-C
+            raise KeyboardInterrupt from done
     return export(network.eval(), training.out, _record(training, task, trainer, train_paths))
 
 
@@ -130,6 +137,22 @@ def bf16_is_faster() -> bool:
         return min(times)
 
     return seconds(torch.bfloat16) < 0.9 * seconds(torch.float32)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning from talking: the progress bar says what a user needs."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 class _SaveAtEnd(pl.Callback):
