@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import importlib
 import math
 import random
 import sys
@@ -30,13 +31,16 @@ except ModuleNotFoundError:  # the encoding step runs in an ordinary Python
     bpy = None
 
 WIDTH, HEIGHT = 2400, 1600
-SAMPLES, MINUTES = 160, 25  # a pixel at most; in all at most
+SAMPLES, MINUTES = 160, 25  # at most: per pixel, and for the whole render
 DISTANCE = 0.3  # JPEG XL distance: the loss in units of just noticeable
 BRIGHTEST = 16.0  # linear light that code value 65535 stands for
 FONTS = Path("/usr/share/fonts/opentype/ebgaramond")
 
 Point = tuple[float, float, float]
 Colour = tuple[float, float, float]
+Shape = Callable[[float, float], Point]
+
+REGULAR, ITALIC, BOLD = (f"EBGaramond12-{cut}.otf" for cut in ("Regular", "Italic", "Bold"))
 
 BOOK_LEFT = """\
 Light is never still and never smooth. It comes in grains so small that a candle \
@@ -165,10 +169,9 @@ class Paint:
             "MixRGB", settings={"blend_type": how}, fac=share, color1=first, color2=second
         )
 
-    def bump(self, height: Field, depth: float, after: Field | None = None) -> Field:
+    def bump(self, height: Field, depth: float) -> Field:
         """Surface relief; ``depth`` in metres is what a height of 1 stands for."""
-        normal = {"normal": after} if after else {}
-        return self.node("Bump", height=height, distance=depth, strength=1.0, **normal)
+        return self.node("Bump", height=height, distance=depth, strength=1.0)
 
     def random(self) -> Field:
         """A number in 0..1 that differs between objects sharing the material."""
@@ -187,6 +190,13 @@ class Paint:
 
 
 # --- materials ---------------------------------------------------------------------------------
+
+
+def tinted(colour: Colour, *by: float, plus: float = 0.0) -> Colour:
+    """A colour scaled by one number or three."""
+    red, green, blue = by * 3 if len(by) == 1 else by
+    scaled = (colour[0] * red + plus, colour[1] * green + plus, colour[2] * blue + plus)
+    return min(scaled[0], 1.0), min(scaled[1], 1.0), min(scaled[2], 1.0)
 
 
 def plain(name: str, colour: Colour, roughness: float = 0.5, **inputs: Any) -> Any:
@@ -280,7 +290,7 @@ def metal(name: str, colour: Colour, roughness: float, brushed: float = 0.0) -> 
     scratches = paint.noise(at, 1.0, 5)
     stains = paint.noise(paint.place(), 22, 6)
     gloss = stains * 0.22 + scratches * (0.35 * brushed) + (roughness - 0.1)
-    tarnish = paint.mix(stains * 0.35, colour, tuple(c * 0.55 for c in colour))
+    tarnish = paint.mix(stains * 0.35, colour, tinted(colour, 0.55))
     relief = paint.bump(scratches, 0.00012 * brushed + 0.000001)
     return paint.done(
         paint.surface(
@@ -298,7 +308,7 @@ def hammered(name: str, colour: Colour) -> Any:
     paint = Paint(name)
     dents = paint.node("TexVoronoi", vector=paint.place(), scale=76.0)
     stains = paint.noise(paint.place(), 14, 6)
-    tone = paint.mix(stains * 0.7, colour, tuple(c * c for c in colour))
+    tone = paint.mix(stains * 0.7, colour, tinted(colour, *colour))
     gloss = stains * 0.25 + 0.1
     relief = paint.bump(dents * dents, 0.004)
     return paint.done(paint.surface(base_color=tone, metallic=1.0, roughness=gloss, normal=relief))
@@ -308,7 +318,7 @@ def glass(name: str, tint: Colour, ior: float = 1.46) -> Any:
     """Clear glass that lets lamp light pass straight, so that no caustics need to be traced."""
     paint = Paint(name)
     clear = paint.node("BsdfGlass", color=tint, roughness=0.0, ior=ior)
-    ghost = paint.node("BsdfTransparent", color=tuple(0.93 * c for c in tint))
+    ghost = paint.node("BsdfTransparent", color=tinted(tint, 0.93))
     is_shadow = paint.node("LightPath", output=1)
     return paint.done(paint.blend(is_shadow, clear, ghost))
 
@@ -318,7 +328,7 @@ def paper(name: str, colour: Colour = (0.74, 0.69, 0.58)) -> Any:
     paint = Paint(name)
     fibres = paint.noise(paint.place("Object", (900, 900, 900)), 1.0, 4)
     foxing = paint.noise(paint.place(), 18, 8)
-    tone = paint.ramp(foxing, (0.3, tuple(c * 0.86 for c in colour)), (0.6, colour))
+    tone = paint.ramp(foxing, (0.3, tinted(colour, 0.86)), (0.6, colour))
     tone = paint.mix(0.16, tone, fibres, "OVERLAY")
     relief = paint.bump(fibres, 0.00012)
     look = paint.surface(base_color=tone, roughness=0.85, specular=0.2, normal=relief)
@@ -328,10 +338,11 @@ def paper(name: str, colour: Colour = (0.74, 0.69, 0.58)) -> Any:
 def page_edges(name: str) -> Any:
     """The cut side of a book: hundreds of sheets."""
     paint = Paint(name)
-    _, _, z = paint.split(paint.place())
-    x = paint.noise(paint.place("Object", (4, 4, 2600)), 1.0, 3)
-    tone = paint.ramp(x, (0.3, (0.24, 0.19, 0.12)), (0.62, (0.66, 0.58, 0.44)))
-    return paint.done(paint.surface(base_color=tone, roughness=0.9, normal=paint.bump(x, 0.0006)))
+    cuts = paint.noise(paint.place("Object", (4, 4, 2600)), 1.0, 3)
+    tone = paint.ramp(cuts, (0.3, (0.24, 0.19, 0.12)), (0.62, (0.66, 0.58, 0.44)))
+    return paint.done(
+        paint.surface(base_color=tone, roughness=0.9, normal=paint.bump(cuts, 0.0006))
+    )
 
 
 def book_cloth(name: str, colour: Colour) -> Any:
@@ -340,8 +351,8 @@ def book_cloth(name: str, colour: Colour) -> Any:
     x, y, z = paint.split(paint.place("Object", (3600, 3600, 3600)))
     threads = (x + y * 0.3).sin() * 0.5 + z.sin() * 0.5
     rubbed = paint.noise(paint.place(), 30, 8)
-    pale = tuple(0.5 * c + 0.12 for c in colour)
-    tone = paint.ramp(rubbed, (0.35, tuple(c * 0.8 for c in colour)), (0.56, colour), (0.78, pale))
+    pale = tinted(colour, 0.5, plus=0.12)
+    tone = paint.ramp(rubbed, (0.35, tinted(colour, 0.8)), (0.56, colour), (0.78, pale))
     relief = paint.bump(threads + rubbed, 0.0004)
     return paint.done(
         paint.surface(base_color=tone, roughness=0.75, specular=0.25, sheen=0.2, normal=relief)
@@ -352,16 +363,13 @@ def skin(name: str, tone: Colour) -> Any:
     """Wax in a skin tone: red light wanders further under the surface than blue."""
     paint = Paint(name)
     mottle = paint.noise(paint.place(), 120, 5)
-    flush = tuple(min(1.0, c * k) for c, k in zip(tone, (1.05, 0.8, 0.75), strict=True))
-    colour = paint.mix(mottle, tone, flush)
+    colour = paint.mix(mottle, tone, tinted(tone, 1.05, 0.8, 0.75))
     return paint.done(
         paint.surface(
             base_color=colour,
             subsurface=0.35,
             subsurface_radius=(0.006, 0.0025, 0.0015),
-            subsurface_color=tuple(
-                min(1.0, c * k) for c, k in zip(tone, (1.05, 0.72, 0.6), strict=True)
-            ),
+            subsurface_color=tinted(tone, 1.05, 0.72, 0.6),
             roughness=0.42,
             specular=0.4,
             normal=paint.bump(paint.noise(paint.place(), 900, 3), 0.0003),
@@ -374,7 +382,7 @@ def glaze(name: str, colour: Colour, speckle: Colour) -> Any:
     paint = Paint(name)
     spots = paint.noise(paint.place(), 380, 2)
     pool = paint.noise(paint.place(), 12, 4)
-    tone = paint.mix(pool * 0.5, colour, tuple(c * 0.7 for c in colour))
+    tone = paint.mix(pool * 0.5, colour, tinted(colour, 0.7))
     tone = paint.mix(spots.math("greater_than", 0.66), tone, speckle)
     relief = paint.bump(pool, 0.001)
     return paint.done(paint.surface(base_color=tone, roughness=0.16, clearcoat=0.6, normal=relief))
@@ -391,8 +399,8 @@ def leaf(name: str, dark: Colour, light: Colour) -> Any:
     cells = paint.node("TexVoronoi", vector=paint.place("UV", (26, 60, 1)), scale=1.0)
     age = paint.random()
     tone = paint.mix(age, dark, light)
-    tone = paint.mix(cells * 0.3, tone, tuple(c * 0.4 for c in dark))
-    tone = paint.mix(veins * 0.6, tone, tuple(min(1.0, 1.9 * c + 0.03) for c in light))
+    tone = paint.mix(cells * 0.3, tone, tinted(dark, 0.4))
+    tone = paint.mix(veins * 0.6, tone, tinted(light, 1.9, plus=0.03))
     relief = paint.bump(veins * -0.8 + cells * 0.4, 0.0008)
     look = paint.surface(base_color=tone, roughness=0.36, specular=0.45, normal=relief)
     lit = paint.node("BsdfTranslucent", color=paint.mix(0.5, tone, (0.25, 0.42, 0.04)))
@@ -413,7 +421,7 @@ def wallpaper(name: str, ground: Colour, figure: Colour) -> Any:
     wear = paint.noise(paint.place(), 5, 8)
     print_ = flower.math("maximum", dot) * (wear * 0.7 + 0.25)
     grain = paint.noise(paint.place(), 700, 4)
-    tone = paint.mix(wear * 0.5, ground, tuple(c * 0.7 for c in ground))
+    tone = paint.mix(wear * 0.5, ground, tinted(ground, 0.7))
     tone = paint.mix(print_, tone, figure)
     relief = paint.bump(grain + wear, 0.0008)
     return paint.done(paint.surface(base_color=tone, roughness=0.7, specular=0.3, normal=relief))
@@ -448,9 +456,9 @@ def lampshade(name: str) -> Any:
     """Linen lit from within: brightest level with the bulb, every thread drawn by the light."""
     paint = Paint(name)
     height, _, tone = weave(paint, (420, 130))
-    _, v, _ = paint.split(paint.place("UV"))
+    u, v, _ = paint.split(paint.place("UV"))
     glow = ((v - 0.42) * (v - 0.42) * -20.0).math("exponent") * 6.5 + 1.7
-    seam = (paint.split(paint.place("UV"))[0] - 0.78).abs() < 0.004
+    seam = (u - 0.78).abs() < 0.004
     thread = (height * 0.35 + tone * 0.3 + 0.45) * (seam * -0.3 + 1.0)
     lit = paint.node("Emission", color=(1.0, 0.80, 0.56), strength=glow * thread)
     cloth_ = paint.node("BsdfDiffuse", color=(0.7, 0.66, 0.58))
@@ -460,24 +468,18 @@ def lampshade(name: str) -> Any:
 # --- shapes ------------------------------------------------------------------------------------
 
 
-def keep(mesh: Any, name: str, material: Any, smooth: bool = True) -> Any:
+def keep(mesh: Any, material: Any, smooth: bool = True) -> Any:
     """Put a mesh into the scene."""
     mesh.materials.clear()
     mesh.materials.append(material)
     for polygon in mesh.polygons:
         polygon.use_smooth = smooth
-    thing = bpy.data.objects.new(name, mesh)
+    thing = bpy.data.objects.new("thing", mesh)
     bpy.context.collection.objects.link(thing)
     return thing
 
 
-def sheet(
-    name: str,
-    material: Any,
-    shape: Callable[[float, float], Point],
-    steps: tuple[int, int],
-    closed: bool = False,
-) -> Any:
+def sheet(material: Any, shape: Shape, steps: tuple[int, int], closed: bool = False) -> Any:
     """A surface over u, v in 0..1; ``closed`` joins u = 1 to u = 0."""
     across, along = steps
     columns = across if closed else across + 1
@@ -485,12 +487,12 @@ def sheet(
     corners = [(i, j) for j in range(along) for i in range(across)]
     square = ((0, 0), (1, 0), (1, 1), (0, 1))
     faces = [[(i + di) % columns + (j + dj) * columns for di, dj in square] for i, j in corners]
-    mesh = bpy.data.meshes.new(name)
+    mesh = bpy.data.meshes.new("thing")
     mesh.from_pydata(points, [], faces)
     places = [((i + di) / across, (j + dj) / along) for i, j in corners for di, dj in square]
     layer = mesh.uv_layers.new()
     layer.data.foreach_set("uv", [value for place in places for value in place])
-    return keep(mesh, name, material)
+    return keep(mesh, material)
 
 
 def smooth_line(points: Sequence[Sequence[float]], steps: int = 8) -> list[tuple[float, ...]]:
@@ -515,9 +517,12 @@ def smooth_line(points: Sequence[Sequence[float]], steps: int = 8) -> list[tuple
     return [*line, tuple(points[-1])]
 
 
-def turned(
-    name: str, material: Any, profile: Sequence[tuple[float, float]], sides: int = 96
-) -> Any:
+def mm(points: str) -> list[Any]:
+    """Points written in millimetres: ``"0,0  16.5,4"`` is ``[(0, 0), (0.0165, 0.004)]``."""
+    return [tuple(float(n) / 1000 for n in point.split(",")) for point in points.split()]
+
+
+def turned(material: Any, profile: Sequence[tuple[float, float]], sides: int = 96) -> Any:
     """A turned body: the profile is (radius, height), from the bottom up along the outside."""
     line = smooth_line(profile)
 
@@ -526,33 +531,33 @@ def turned(
         radius = max(radius, 1e-5)
         return radius * math.cos(math.tau * u), radius * math.sin(math.tau * u), z
 
-    return sheet(name, material, shape, (sides, len(line) - 1), closed=True)
+    return sheet(material, shape, (sides, len(line) - 1), closed=True)
 
 
-def tube(name: str, material: Any, points: Sequence[Point], radii: Sequence[float] | float) -> Any:
+def tube(material: Any, points: Sequence[Point], radii: Sequence[float] | float) -> Any:
     """A round bar along a smooth line, as thick as ``radii`` says at each point."""
     if isinstance(radii, float):
         radii = [radii] * len(points)
     line = smooth_line([(*p, r) for p, r in zip(points, radii, strict=True)], 10)
-    curve = bpy.data.curves.new(name, "CURVE")
+    curve = bpy.data.curves.new("bar", "CURVE")
     curve.dimensions, curve.bevel_depth, curve.bevel_resolution = "3D", 1.0, 5
     curve.use_fill_caps = True
     spline = curve.splines.new("POLY")
     spline.points.add(len(line) - 1)
     for knot, (x, y, z, radius) in zip(spline.points, line, strict=True):
         knot.co, knot.radius = (x, y, z, 1.0), radius
-    mesh = bpy.data.meshes.new_from_object(bpy.data.objects.new(name, curve))
-    return keep(mesh, name, material)
+    mesh = bpy.data.meshes.new_from_object(bpy.data.objects.new("line", curve))
+    return keep(mesh, material)
 
 
-def box(name: str, material: Any, size: Point, at: Point, bevel: float = 0.002) -> Any:
+def box(material: Any, size: Point, at: Point, bevel: float = 0.002) -> Any:
     """A block with softened edges, ``at`` its centre."""
     x, y, z = (s / 2 for s in size)
     points = [(i * x, j * y, k * z) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)]
     faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
-    mesh = bpy.data.meshes.new(name)
+    mesh = bpy.data.meshes.new("thing")
     mesh.from_pydata(points, [], faces)
-    thing = keep(mesh, name, material, smooth=False)
+    thing = keep(mesh, material, smooth=False)
     thing.location = at
     edge = thing.modifiers.new("edge", "BEVEL")
     edge.width, edge.segments = bevel, 3
@@ -570,31 +575,49 @@ def turn(things: Sequence[Any], at: Point, angles: Point = (0, 0, 0)) -> None:
 
 
 def letters(
-    name: str,
     text: str,
     ink: Any,
     size: float,
-    font: str = "EBGaramond12-Regular",
-    align: str = "LEFT",
+    font: str,
+    onto: Shape,
+    align: str = "CENTER",
     block: tuple[float, float] = (0.0, 0.0),
     leading: float = 1.0,
-    onto: Callable[[float, float], Point] = lambda x, y: (x, y, 0.0),
 ) -> Any:
     """Set type in the x, y plane; ``onto`` then lays each point on a surface.
 
     ``block`` is the width and height of the type area; text beyond it is cut off.
     """
-    curve = bpy.data.curves.new(name, "FONT")
+    curve = bpy.data.curves.new("type", "FONT")
     curve.body, curve.size, curve.align_x = text, size, align
-    curve.font = bpy.data.fonts.load(str(FONTS / f"{font}.otf"), check_existing=True)
+    curve.font = bpy.data.fonts.load(str(FONTS / font), check_existing=True)
     curve.space_line, curve.resolution_u = leading, 2
     curve.text_boxes[0].width, curve.text_boxes[0].height = block
     if block[1]:
         curve.overflow = "TRUNCATE"
-    mesh = bpy.data.meshes.new_from_object(bpy.data.objects.new(name, curve))
+    mesh = bpy.data.meshes.new_from_object(bpy.data.objects.new("line", curve))
     for vertex in mesh.vertices:
         vertex.co = onto(vertex.co.x, vertex.co.y)
-    return keep(mesh, name, ink, smooth=False)
+    return keep(mesh, ink, smooth=False)
+
+
+def laid(x0: float, y0: float, surface: Shape) -> Shape:
+    """Moves what is drawn around the origin to (x0, y0) of a surface."""
+    return lambda x, y: surface(x + x0, y + y0)
+
+
+def circle(radius: float, at: Point, steps: int = 24, upright: bool = False) -> list[Point]:
+    """Points around a circle that lies flat, or stands facing the viewer."""
+    points = []
+    for step in range(steps + 1):
+        a, b = (radius * f(math.tau * step / steps) for f in (math.cos, math.sin))
+        points.append((at[0] + a, at[1] + (0 if upright else b), at[2] + (b if upright else 0)))
+    return points
+
+
+def unseen_by(thing: Any, *rays: str) -> None:
+    for ray in rays:
+        setattr(thing, f"visible_{ray}", False)
 
 
 # --- the things on the table ---------------------------------------------------------------------
@@ -604,37 +627,37 @@ def build_room() -> None:
     paper_ = wallpaper("wallpaper", (0.055, 0.1, 0.098), (0.2, 0.22, 0.15))
     white = plain("window paint", (0.62, 0.6, 0.56), 0.4)
     # Four pieces of wall around the window.
-    box("wall right", paper_, (2.4, 0.1, 3.0), (0.98, 0.67, 0.5))
-    box("wall left", paper_, (1.0, 0.1, 3.0), (-1.28, 0.67, 0.5))
-    box("wall below", paper_, (0.56, 0.1, 1.06), (-0.5, 0.67, -0.47))
-    box("sill", white, (0.64, 0.16, 0.025), (-0.5, 0.63, 0.07), 0.005)
+    box(paper_, (2.4, 0.1, 3.0), (0.98, 0.67, 0.5))
+    box(paper_, (1.0, 0.1, 3.0), (-1.28, 0.67, 0.5))
+    box(paper_, (0.56, 0.1, 1.06), (-0.5, 0.67, -0.47))
+    box(white, (0.64, 0.16, 0.025), (-0.5, 0.63, 0.07), 0.005)
     for x in (-0.77, -0.5, -0.23):
-        box("stile", white, (0.032, 0.04, 1.2), (x, 0.66, 0.66), 0.006)
+        box(white, (0.032, 0.04, 1.2), (x, 0.66, 0.66), 0.006)
     for z in (0.1, 0.40, 0.72):
-        box("rail", white, (0.56, 0.036, 0.028), (-0.5, 0.66, z), 0.006)
+        box(white, (0.56, 0.036, 0.028), (-0.5, 0.66, z), 0.006)
     boards = wood("oak", (0.055, 0.024, 0.011), (0.26, 0.135, 0.062))
     for number in range(7):
         y = -0.62 + 0.17 * number
-        box("board", boards, (2.6, 0.168, 0.04), (0.03 * (number % 3), y, -0.02), 0.0025)
+        box(boards, (2.6, 0.168, 0.04), (0.03 * (number % 3), y, -0.02), 0.0025)
 
 
 def build_night() -> None:
     """Outside: a dusk sky and the lights of a town, far out of focus."""
     paint = Paint("dusk")
-    _, _, z = paint.split(paint.place())
+    _, _, up = paint.split(paint.place())
     sky = paint.ramp(
-        z * 0.3 + 0.45,
+        up * 0.3 + 0.45,
         (0.1, (0.075, 0.066, 0.08)),
         (0.34, (0.04, 0.06, 0.115)),
         (0.62, (0.016, 0.034, 0.09)),
         (0.95, (0.006, 0.014, 0.05)),
     )
-    box("sky", shining("dusk", sky, 1.0, paint), (14, 0.1, 8), (-4, 6.0, 1), 0)
+    box(shining("dusk", sky, 1.0, paint), (14, 0.1, 8), (-4, 6.0, 1), 0)
     dice = random.Random(8)
     roofs = shining("roofs", (0.011, 0.014, 0.024), 1.0)
     for number in range(9):
         x, top = -3.4 + 0.3 * number, dice.uniform(-0.35, 0.3)
-        box("house", roofs, (dice.uniform(0.25, 0.45), 0.1, 6), (x, 5.4, top - 3), 0)
+        box(roofs, (dice.uniform(0.25, 0.45), 0.1, 6), (x, 5.4, top - 3), 0)
     lamps = [
         shining("street", (1.0, 0.55, 0.2), 9.0),
         shining("window far", (1.0, 0.78, 0.45), 4.0),
@@ -643,16 +666,15 @@ def build_night() -> None:
     ]
     for _ in range(60):
         x, z, size = dice.uniform(-2.9, -1.0), dice.gauss(-0.3, 0.28), dice.uniform(0.3, 1.0)
-        dot = turned("light", dice.choice(lamps), [(0, -0.016), (0.016, 0), (0, 0.016)], 12)
+        dot = turned(dice.choice(lamps), mm("0,-16  16,0  0,16"), 12)
         dot.location, dot.scale = (x, 4.6, z), (size,) * 3
-        for ray in ("diffuse", "glossy", "shadow"):
-            setattr(dot, f"visible_{ray}", False)
+        unseen_by(dot, "diffuse", "glossy", "shadow")
 
 
 def build_curtain() -> None:
     linen = cloth("curtain", one_colour((0.30, 0.33, 0.36)), (150, 420))
 
-    def folds(left: float, width: float) -> Callable[[float, float], Point]:
+    def folds(left: float, width: float) -> Shape:
         def shape(u: float, v: float) -> Point:
             sway = 0.012 * math.sin(3 * v + 5 * u)
             depth = 0.026 * math.sin(26 * u + 1.3 * math.sin(2.2 * v)) + 0.01 * math.sin(61 * u + v)
@@ -660,67 +682,33 @@ def build_curtain() -> None:
 
         return shape
 
-    sheet("curtain right", linen, folds(-0.29, 0.2), (240, 60))
-    sheet("curtain left", linen, folds(-0.95, 0.19), (240, 60))
+    sheet(linen, folds(-0.29, 0.2), (240, 60))
+    sheet(linen, folds(-0.95, 0.19), (240, 60))
 
 
 def build_lamp(at: Point) -> None:
-    brass = metal("polished brass", (0.78, 0.52, 0.2), 0.14)
-    body = turned(
-        "lamp",
-        brass,
-        [
-            (0.0, 0.0),
-            (0.078, 0.0),
-            (0.078, 0.0),
-            (0.08, 0.008),
-            (0.072, 0.014),
-            (0.05, 0.022),
-            (0.024, 0.034),
-            (0.014, 0.05),
-            (0.012, 0.07),
-            (0.022, 0.082),
-            (0.022, 0.088),
-            (0.012, 0.1),
-            (0.016, 0.13),
-            (0.026, 0.165),
-            (0.03, 0.19),
-            (0.024, 0.215),
-            (0.011, 0.235),
-            (0.009, 0.25),
-            (0.018, 0.258),
-            (0.018, 0.264),
-            (0.008, 0.27),
-            (0.008, 0.34),
-            (0.0, 0.34),
-        ],
+    foot = mm(
+        "0,0  78,0  78,0  80,8  72,14  50,22  24,34  14,50  12,70  22,82  22,88  12,100  "
+        "16,130  26,165  30,190  24,215  11,235  9,250  18,258  18,264  8,270  8,340  0,340"
     )
+    body = turned(metal("polished brass", (0.78, 0.52, 0.2), 0.14), foot)
 
-    def shape(u: float, v: float) -> Point:
+    def cone(u: float, v: float) -> Point:
         radius = 0.158 - 0.062 * v
         return radius * math.cos(math.tau * u), radius * math.sin(math.tau * u), 0.305 + 0.19 * v
 
-    shade = sheet("shade", lampshade("lit linen"), shape, (128, 12), closed=True)
+    shade = sheet(lampshade("lit linen"), cone, (128, 12), closed=True)
     trim = plain("shade trim", (0.3, 0.2, 0.1), 0.6)
     rings = [
-        tube(
-            "trim",
-            trim,
-            [(r * math.cos(a / 8 * math.pi), r * math.sin(a / 8 * math.pi), z) for a in range(17)],
-            0.0022,
-        )
-        for r, z in ((0.158, 0.305), (0.096, 0.495))
+        tube(trim, circle(radius, (0, 0, z), 16), 0.0022)
+        for radius, z in ((0.158, 0.305), (0.096, 0.495))
     ]
-    bulb = turned(
-        "bulb",
-        shining("filament", (1.0, 0.86, 0.62), 15.0),
-        [(0.0, 0.335), (0.013, 0.34), (0.016, 0.36), (0.03, 0.39), (0.03, 0.41), (0.0, 0.435)],
-    )
-    for ray in ("diffuse", "glossy", "shadow"):
-        setattr(bulb, f"visible_{ray}", False)
-    light = bpy.data.lights.new("lamp light", "POINT")
+    filament = shining("filament", (1.0, 0.86, 0.62), 15.0)
+    bulb = turned(filament, mm("0,335  13,340  16,360  30,390  30,410  0,435"))
+    unseen_by(bulb, "diffuse", "glossy", "shadow")  # the light inside it does these
+    light = bpy.data.lights.new("lamp", "POINT")
     light.energy, light.color, light.shadow_soft_size = 17.0, (1.0, 0.84, 0.65), 0.028
-    source = bpy.data.objects.new("lamp light", light)
+    source = bpy.data.objects.new("lamp", light)
     bpy.context.collection.objects.link(source)
     source.location = (0, 0, 0.395)
     turn([body, shade, bulb, source, *rings], at)
@@ -733,117 +721,61 @@ def page_height(x: float) -> float:
 
 
 def build_open_book(at: Point, angles: Point) -> None:
-    sheets, ink = paper("page"), plain("ink", (0.016, 0.014, 0.013), 0.6)
-    red = plain("red ink", (0.26, 0.028, 0.018), 0.6)
     wide, tall = 0.17, 0.235
-    parts = [
-        box(
-            "cover",
-            book_cloth("cover cloth", (0.22, 0.03, 0.03)),
-            (2 * wide + 0.012, tall + 0.01, 0.004),
-            (0, 0, -0.002),
-            0.001,
-        )
-    ]
+    cover = book_cloth("cover cloth", (0.22, 0.03, 0.03))
+    parts = [box(cover, (2 * wide + 0.012, tall + 0.01, 0.004), (0, 0, -0.002), 0.001)]
     for side in (-1, 1):
-        parts.append(
-            sheet(
-                "page",
-                sheets,
-                lambda u, v, s=side: (s * wide * u, tall * (v - 0.5) * s, page_height(wide * u)),
-                (60, 8),
-            )
-        )
-        parts.append(
-            sheet(
-                "fore edge",
-                page_edges("edges"),
-                lambda u, v, s=side: (
-                    s * (wide + 0.002 * (1 - v)),
-                    tall * (u - 0.5) * s,
-                    page_height(wide) * v,
-                ),
-                (40, 6),
-            )
-        )
-        for end in (-1, 1):
-            parts.append(
-                sheet(
-                    "head edge",
-                    page_edges("edges"),
-                    lambda u, v, s=side, e=end: (
-                        s * wide * u,
-                        e * tall / 2,
-                        page_height(wide * u) * v,
-                    ),
-                    (40, 6),
-                )
-            )
-    parts += typeset(ink, red)
-    # A silk ribbon marks the place.
-    parts.append(
-        sheet(
-            "ribbon",
-            plain("silk", (0.03, 0.06, 0.16), 0.35, sheen=0.5),
-            lambda u, v: (
-                0.001 + 0.0065 * u + 0.004 * math.sin(4 * v) * v,
-                0.12 - 0.27 * v,
-                page_height(0.02) * (1 - 0.7 * max(0, v - 0.86) / 0.14) + 0.0015,
-            ),
-            (4, 60),
-        )
-    )
+        parts += half_book(side * wide, tall)
+    parts += typeset(lambda x, y: (x, y, page_height(x) + 0.00025))
+
+    def ribbon(u: float, v: float) -> Point:
+        x = 0.001 + 0.0065 * u + 0.004 * math.sin(4 * v) * v
+        drop = 1 - 0.7 * max(0, v - 0.86) / 0.14
+        return x, 0.12 - 0.27 * v, page_height(0.02) * drop + 0.0015
+
+    parts.append(sheet(plain("silk", (0.03, 0.06, 0.16), 0.35, sheen=0.5), ribbon, (4, 60)))
     turn(parts, at, angles)
 
 
-def typeset(ink: Any, red: Any) -> list[Any]:
-    """Both pages: running heads, a chapter title, an initial in red, the text, page numbers."""
+def half_book(wide: float, tall: float) -> list[Any]:
+    """The pages on one side of the fold (``wide`` < 0: the left), with their cut edges."""
+    side, edges = math.copysign(1, wide), page_edges("edges")
 
-    def lay(x0: float, y0: float) -> Callable[[float, float], Point]:
-        return lambda x, y: (x + x0, y + y0, page_height(x + x0) + 0.00025)
+    def page(u: float, v: float) -> Point:
+        return wide * u, tall * (v - 0.5) * side, page_height(wide * u)
 
-    regular, italic, bold = (f"EBGaramond12-{cut}" for cut in ("Regular", "Italic", "Bold"))
-    area = (0.133, 0.2)
-    left, right = -0.155, 0.025
-    return [
-        letters(
-            "head",
-            "THE LANTERN AND THE OWL",
-            ink,
-            0.0052,
-            regular,
-            "CENTER",
-            onto=lay(-0.088, 0.1035),
-        ),
-        letters(
-            "head", "OF SEEING IN THE DARK", ink, 0.0052, regular, "CENTER", onto=lay(0.087, 0.1035)
-        ),
-        letters("title", "Grains of Light", red, 0.0165, bold, "CENTER", onto=lay(-0.088, 0.082)),
-        letters(
-            "subtitle",
-            "in which a page begins to murmur",
-            ink,
-            0.0085,
-            italic,
-            "CENTER",
-            onto=lay(-0.088, 0.070),
-        ),
-        letters(
-            "left",
-            BOOK_LEFT,
-            ink,
-            0.0091,
-            regular,
-            "JUSTIFY",
-            (area[0], 0.166),
-            0.92,
-            lay(left, 0.056),
-        ),
-        letters(
-            "right", BOOK_RIGHT, ink, 0.0091, regular, "JUSTIFY", area, 0.92, lay(right, 0.091)
-        ),
-        letters("folio", "42", ink, 0.0062, regular, "CENTER", onto=lay(-0.088, -0.111)),
-        letters("folio", "43", ink, 0.0062, regular, "CENTER", onto=lay(0.087, -0.111)),
+    def fore(u: float, v: float) -> Point:
+        return wide + side * 0.002 * (1 - v), tall * (u - 0.5) * side, page_height(wide) * v
+
+    def head(u: float, v: float) -> Point:
+        return wide * u, tall / 2, page_height(wide * u) * v
+
+    def tail(u: float, v: float) -> Point:
+        return wide * u, -tall / 2, page_height(wide * u) * v
+
+    cuts = [sheet(edges, shape, (40, 6)) for shape in (fore, head, tail)]
+    return [sheet(paper("page"), page, (60, 8)), *cuts]
+
+
+def typeset(page: Shape) -> list[Any]:
+    """Both pages: running heads, a chapter title, the text, page numbers."""
+    ink, red = plain("ink", (0.016, 0.014, 0.013), 0.6), plain("red ink", (0.26, 0.028, 0.018), 0.6)
+    lines = [
+        ("THE LANTERN AND THE OWL", ink, 0.0052, REGULAR, -0.088, 0.1035),
+        ("OF SEEING IN THE DARK", ink, 0.0052, REGULAR, 0.087, 0.1035),
+        ("Grains of Light", red, 0.0165, BOLD, -0.088, 0.082),
+        ("in which a page begins to murmur", ink, 0.0085, ITALIC, -0.088, 0.070),
+        ("42", ink, 0.0062, REGULAR, -0.088, -0.111),
+        ("43", ink, 0.0062, REGULAR, 0.087, -0.111),
+    ]
+    texts = [(BOOK_LEFT, 0.166, -0.155, 0.056), (BOOK_RIGHT, 0.2, 0.025, 0.091)]
+    parts = [
+        letters(text, colour, size, font, laid(x, y, page))
+        for text, colour, size, font, x, y in lines
+    ]
+    return parts + [
+        letters(text, ink, 0.0091, REGULAR, laid(x, y, page), "JUSTIFY", (0.133, tall), 0.92)
+        for text, tall, x, y in texts
     ]
 
 
@@ -851,135 +783,69 @@ def build_newspaper(at: Point, angles: Point) -> None:
     """A folded evening paper: a masthead, a headline and three columns of small type."""
     stock = paper("newsprint", (0.52, 0.49, 0.43))
     ink = plain("news ink", (0.03, 0.03, 0.032), 0.7)
-    wide, tall = 0.30, 0.40
 
     def height(x: float, y: float) -> float:
         return 0.0035 + 0.0015 * math.sin(17 * x + 9 * y) + 0.001 * math.sin(31 * y - 12 * x)
 
-    def lay(x0: float, y0: float) -> Callable[[float, float], Point]:
-        return lambda x, y: (x + x0, y + y0, height(x + x0, y + y0) + 0.0002)
+    def leaf_of_paper(wide: float, drop: float) -> Shape:
+        def shape(u: float, v: float) -> Point:
+            x, y = (u - 0.5) * wide, (v - 0.5) * 0.4
+            return x, y - drop, height(x, y) - drop
 
-    parts = [
-        sheet(
-            "newspaper",
-            stock,
-            lambda u, v, drop=drop, w=w: (
-                (u - 0.5) * w,
-                (v - 0.5) * tall - drop,
-                height((u - 0.5) * w, (v - 0.5) * tall) - drop,
-            ),
-            (50, 60),
-        )
-        for drop, w in ((0.0, wide), (0.0012, wide + 0.002), (0.0022, wide - 0.001))
-    ]
-    bold, regular = "EBGaramond12-Bold", "EBGaramond12-Regular"
+        return shape
+
+    def front(x: float, y: float) -> Point:
+        return x, y, height(x, y) + 0.0002
+
+    def rule(y: float) -> Shape:
+        return lambda u, v: front((u - 0.5) * 0.276, y + v * 0.0006)
+
+    leaves = [(0.3, 0.0), (0.302, 0.0012), (0.299, 0.0022)]
+    parts = [sheet(stock, leaf_of_paper(*size), (50, 60)) for size in leaves]
+    parts += [sheet(ink, rule(y), (40, 1)) for y in (0.160, 0.1475)]
+    date = "     ·     ".join(["LATE EDITION", "FIVE LUX AND FALLING", "PRICE ONE PHOTON"])
+    headline = "DARKNESS ARRIVES\nON TIME, AGAIN"
     parts += [
-        letters("masthead", "The Night Observer", ink, 0.031, bold, "CENTER", onto=lay(0, 0.165)),
-        letters(
-            "date",
-            "LATE EDITION     ·     FIVE LUX AND FALLING     ·     PRICE ONE PHOTON",
-            ink,
-            0.0062,
-            regular,
-            "CENTER",
-            onto=lay(0, 0.152),
-        ),
-        letters(
-            "headline",
-            "DARKNESS ARRIVES\nON TIME, AGAIN",
-            ink,
-            0.0225,
-            bold,
-            "CENTER",
-            leading=0.85,
-            onto=lay(0, 0.124),
-        ),
+        letters("The Night Observer", ink, 0.031, BOLD, laid(0, 0.165, front)),
+        letters(date, ink, 0.0062, REGULAR, laid(0, 0.152, front)),
+        letters(headline, ink, 0.0225, BOLD, laid(0, 0.124, front), leading=0.85),
     ]
-    for y in (0.160, 0.1475):
-        parts.append(
-            sheet(
-                "rule", ink, lambda u, v, y=y: lay(0, 0)((u - 0.5) * 0.276, y + v * 0.0006), (40, 1)
-            )
-        )
     story = (BOOK_RIGHT + BOOK_LEFT).replace("    ", "  ") * 2
     for column in range(3):
-        start = story[column * 700 :].split(" ", 1)[1]
-        parts.append(
-            letters(
-                "column",
-                start,
-                ink,
-                0.0056,
-                regular,
-                "JUSTIFY",
-                (0.087, 0.27),
-                0.9,
-                lay(-0.138 + 0.0945 * column, 0.088),
-            )
-        )
+        text = story[column * 700 :].split(" ", 1)[1]
+        place = laid(-0.138 + 0.0945 * column, 0.088, front)
+        parts.append(letters(text, ink, 0.0056, REGULAR, place, "JUSTIFY", (0.087, 0.27), 0.9))
     turn(parts, at, angles)
 
 
 def closed_book(size: Point, colour: Colour, title: str, author: str, gold: Any) -> list[Any]:
-    """A book lying flat: spine towards the viewer (-y), title along it. Size: length, depth, height."""
+    """A book lying flat, spine towards the viewer; size: along the spine, deep, thick."""
     length, depth, height = size
-    bound, edges = book_cloth(f"binding {title}", colour), page_edges("book edges")
-    board = 0.003
-    parts = [
-        box("boards", bound, (length, depth, board), (0, 0, z), 0.001)
-        for z in (board / 2, height - board / 2)
+    bound, board = book_cloth(f"binding {title}", colour), 0.003
+    inside = (length - 0.008, depth - 0.006, height - 2 * board)
+
+    def back(x: float, z: float, gap: float = 0.0003) -> Point:
+        bow = 0.006 * math.sin(math.pi * min(max(z / height, 0), 1)) ** 0.6
+        return x, -depth / 2 - bow - 0.0005 - gap, z
+
+    def spine(u: float, v: float) -> Point:
+        return back(length * (u - 0.5), v * height, 0)
+
+    def band(end: float) -> Shape:
+        return lambda u, v: back(length * end + 0.0012 * u, 0.001 + v * (height - 0.002))
+
+    big = min(0.62 * height, length / len(title))
+    at_title = laid(-0.44 * length, height / 2 - 0.32 * big, back)
+    at_author = laid(0.45 * length, 0.42 * height, back)
+    return [
+        box(bound, (length, depth, board), (0, 0, board / 2), 0.001),
+        box(bound, (length, depth, board), (0, 0, height - board / 2), 0.001),
+        box(page_edges("book edges"), inside, (0, 0, height / 2), 0.0005),
+        sheet(bound, spine, (8, 24)),
+        letters(title, gold, big, BOLD, at_title, "LEFT"),
+        letters(author, gold, 0.3 * height, ITALIC, at_author, "RIGHT"),
+        *[sheet(gold, band(end), (1, 20)) for end in (-0.475, -0.465, 0.465, 0.475)],
     ]
-    parts.append(
-        box(
-            "block",
-            edges,
-            (length - 0.008, depth - 0.006, height - 2 * board),
-            (0, 0, height / 2),
-            0.0005,
-        )
-    )
-
-    def bow(z: float) -> float:
-        return -depth / 2 - 0.006 * math.sin(math.pi * min(max(z / height, 0), 1)) ** 0.6 - 0.0005
-
-    parts.append(
-        sheet(
-            "spine", bound, lambda u, v: (length * (u - 0.5), bow(v * height), v * height), (8, 24)
-        )
-    )
-    onto = lambda x, z: (x, bow(z) - 0.0003, z)  # noqa: E731
-    big = min(0.62 * height, 1.0 * length / len(title))
-    parts.append(
-        letters(
-            "title",
-            title,
-            gold,
-            big,
-            "EBGaramond12-Bold",
-            onto=lambda x, y: onto(x - 0.44 * length, y + height / 2 - 0.32 * big),
-        )
-    )
-    parts.append(
-        letters(
-            "author",
-            author,
-            gold,
-            0.3 * height,
-            "EBGaramond12-Italic",
-            "RIGHT",
-            onto=lambda x, y: onto(x + 0.45 * length, y + 0.42 * height),
-        )
-    )
-    for end in (-0.475, -0.465, 0.465, 0.475):
-        parts.append(
-            sheet(
-                "band",
-                gold,
-                lambda u, v, e=end: onto(length * e + 0.0012 * u, 0.001 + v * (height - 0.002)),
-                (1, 20),
-            )
-        )
-    return parts
 
 
 def build_books() -> None:
@@ -1016,328 +882,142 @@ def build_books() -> None:
 def build_doll(at: Point, tone: Colour, dress: Colour, tall: float, gaze: float) -> None:
     """A turned peg doll: waxed head in a skin tone, glazed coat, painted hair and eyes."""
     ink = plain("eye", (0.012, 0.01, 0.01), 0.25)
-    body = turned(
-        "doll body",
-        glaze("coat", dress, tuple(c * 0.3 for c in dress)),
-        [
-            (0, 0),
-            (0.0165, 0),
-            (0.0165, 0),
-            (0.0178, 0.004),
-            (0.0172, 0.02),
-            (0.0135, 0.034),
-            (0.0075, 0.0395),
-            (0, 0.04),
-        ],
-    )
-    head = turned(
-        "doll head",
-        skin("skin", tone),
-        [
-            (0, 0.036),
-            (0.007, 0.0375),
-            (0.0125, 0.044),
-            (0.0138, 0.051),
-            (0.0118, 0.0595),
-            (0.006, 0.0645),
-            (0, 0.0655),
-        ],
-    )
-    hair = turned(
-        "doll hair",
-        plain("hair", tuple(0.08 * c + 0.01 for c in dress), 0.5),
-        [(0.0146, 0.0535), (0.0144, 0.057), (0.0122, 0.0612), (0.0068, 0.0658), (0, 0.0668)],
-    )
+    coat = glaze("coat", dress, tinted(dress, 0.3))
+    body = turned(coat, mm("0,0  16.5,0  16.5,0  17.8,4  17.2,20  13.5,34  7.5,39.5  0,40"))
+    face = mm("0,36  7,37.5  12.5,44  13.8,51  11.8,59.5  6,64.5  0,65.5")
+    head = turned(skin("skin", tone), face)
+    locks = plain("hair", tinted(dress, 0.08, plus=0.01), 0.5)
+    hair = turned(locks, mm("14.6,53.5  14.4,57  12.2,61.2  6.8,65.8  0,66.8"))
     hair.rotation_euler = (math.radians(-14), 0, 0)
     hair.location = (0, -0.0126, 0.0015)  # tilted about the middle of the head
-    eyes = []
-    for side in (-1, 1):
-        eye = turned("eye", ink, [(0, -0.0013), (0.0013, 0), (0, 0.0013)], 16)
-        eye.location = (side * 0.0046, -0.0129, 0.0515)
-        eyes.append(eye)
+    eyes = [turned(ink, mm("0,-1.3  1.3,0  0,1.3"), 16) for _ in range(2)]
+    eyes[0].location, eyes[1].location = (-0.0046, -0.0129, 0.0515), (0.0046, -0.0129, 0.0515)
     turn([body, head, hair, *eyes], at, (0, 0, gaze))
     body.parent.scale = (tall,) * 3
 
 
 def build_dolls() -> None:
     family = [
-        ((0.76, 0.52, 0.40), (0.07, 0.16, 0.22), 0.95),
-        ((0.58, 0.34, 0.22), (0.42, 0.25, 0.05), 1.12),
-        ((0.38, 0.19, 0.105), (0.13, 0.2, 0.09), 0.85),
-        ((0.20, 0.09, 0.047), (0.4, 0.1, 0.06), 1.18),
-        ((0.085, 0.037, 0.021), (0.5, 0.44, 0.33), 1.0),
+        ((0.76, 0.52, 0.40), (0.07, 0.16, 0.22), 1.14),
+        ((0.58, 0.34, 0.22), (0.42, 0.25, 0.05), 1.344),
+        ((0.38, 0.19, 0.105), (0.13, 0.2, 0.09), 1.02),
+        ((0.20, 0.09, 0.047), (0.4, 0.1, 0.06), 1.416),
+        ((0.085, 0.037, 0.021), (0.5, 0.44, 0.33), 1.2),
     ]
     for number, (tone, dress, tall) in enumerate(family):
-        x = -0.135 + 0.051 * number
-        build_doll(
-            (x, 0.235 + 0.008 * (number % 2), 0.0962), tone, dress, 1.2 * tall, 9 * (2 - number)
-        )
+        at = (-0.135 + 0.051 * number, 0.235 + 0.008 * (number % 2), 0.0962)
+        build_doll(at, tone, dress, tall, gaze=9 * (2 - number))
+
+
+PATCHES = (  # reflectance in thousandths; the last row is the grey scale
+    "170,80,50  540,300,220  110,190,330  100,150,50  230,210,420  130,500,400  "
+    "680,200,20  60,100,380  530,90,120  100,40,140  330,500,50  750,360,20  "
+    "20,40,300  60,290,60  430,30,40  800,570,10  490,80,290  0,230,370  "
+    "880,880,850  580,580,570  360,360,360  190,190,190  90,90,90  31,31,32  "
+)
 
 
 def build_colour_card(at: Point, angles: Point) -> None:
-    """Twenty-four patches; the lowest row is a grey scale."""
-    patches = [
-        (0.17, 0.08, 0.05),
-        (0.54, 0.30, 0.22),
-        (0.11, 0.19, 0.33),
-        (0.10, 0.15, 0.05),
-        (0.23, 0.21, 0.42),
-        (0.13, 0.50, 0.40),
-        (0.68, 0.20, 0.02),
-        (0.06, 0.10, 0.38),
-        (0.53, 0.09, 0.12),
-        (0.10, 0.04, 0.14),
-        (0.33, 0.50, 0.05),
-        (0.75, 0.36, 0.02),
-        (0.02, 0.04, 0.30),
-        (0.06, 0.29, 0.06),
-        (0.43, 0.03, 0.04),
-        (0.80, 0.57, 0.01),
-        (0.49, 0.08, 0.29),
-        (0.00, 0.23, 0.37),
-        (0.88, 0.88, 0.85),
-        (0.58, 0.58, 0.57),
-        (0.36, 0.36, 0.36),
-        (0.19, 0.19, 0.19),
-        (0.09, 0.09, 0.09),
-        (0.031, 0.031, 0.032),
-    ]
-    parts = [
-        box("card", plain("card", (0.02, 0.02, 0.02), 0.7), (0.14, 0.096, 0.002), (0, 0, 0), 0.0005)
-    ]
-    for number, colour in enumerate(patches):
-        x, y = -0.0575 + 0.023 * (number % 6), 0.0335 - 0.0205 * (number // 6)
-        parts.append(
-            box(
-                "patch",
-                plain("patch", colour, 0.75, specular=0.2),
-                (0.0195, 0.0172, 0.0012),
-                (x, y + 0.002, 0.0009),
-                0.0003,
-            )
-        )
-    white = plain("card print", (0.6, 0.6, 0.58), 0.6)
-    parts.append(
-        letters(
-            "maker",
-            "undark  ·  24 reflectances, one of them yours",
-            white,
-            0.0062,
-            "EBGaramond12-Regular",
-            "CENTER",
-            onto=lambda x, y: (x, y - 0.0455, 0.0012),
-        )
-    )
+    black, white = plain("card", (0.02,) * 3, 0.7), plain("card print", (0.6, 0.6, 0.58), 0.6)
+    parts = [box(black, (0.14, 0.096, 0.002), (0, 0, 0), 0.0005)]
+    for number, colour in enumerate(mm(PATCHES)):
+        x, y = -0.0575 + 0.023 * (number % 6), 0.0355 - 0.0205 * (number // 6)
+        tile = plain("patch", colour, 0.75, specular=0.2)
+        parts.append(box(tile, (0.0195, 0.0172, 0.0012), (x, y, 0.0009), 0.0003))
+    note = "undark  ·  24 reflectances, one of them yours"
+    parts.append(letters(note, white, 0.0062, REGULAR, lambda x, y: (x, y - 0.0455, 0.0012)))
     turn(parts, at, angles)
 
 
 def build_kettle(at: Point) -> None:
-    copper, brass = (
-        hammered("copper", (0.83, 0.38, 0.23)),
-        metal("brushed brass", (0.7, 0.5, 0.22), 0.3, 1.0),
+    copper = hammered("copper", (0.83, 0.38, 0.23))
+    brass = metal("brushed brass", (0.7, 0.5, 0.22), 0.3, 1.0)
+    steel = metal("brushed steel", (0.56, 0.55, 0.53), 0.28, 1.0)
+    walnut = wood("walnut", (0.03, 0.013, 0.007), (0.12, 0.06, 0.03), 0.3)
+    lid = mm(
+        "45,121  49,122  49,128  46,130  46,130  40,137  20,145  6,148  5,153  "
+        "10.5,160  10.5,166  6,171  0,172"
     )
-    body = turned(
-        "kettle",
-        copper,
-        [
-            (0, 0),
-            (0.078, 0),
-            (0.078, 0),
-            (0.088, 0.008),
-            (0.097, 0.035),
-            (0.093, 0.07),
-            (0.072, 0.105),
-            (0.046, 0.122),
-            (0.043, 0.124),
-        ],
-        128,
-    )
-    collar = turned(
-        "collar",
-        brass,
-        [
-            (0.045, 0.121),
-            (0.049, 0.122),
-            (0.049, 0.128),
-            (0.046, 0.13),
-            (0.046, 0.13),
-            (0.04, 0.137),
-            (0.02, 0.145),
-            (0.006, 0.148),
-            (0.005, 0.153),
-            (0.0105, 0.160),
-            (0.0105, 0.166),
-            (0.006, 0.171),
-            (0, 0.172),
-        ],
-    )
-    spout = tube(
-        "spout",
-        copper,
-        [
-            (-0.075, 0, 0.045),
-            (-0.105, 0, 0.058),
-            (-0.126, 0, 0.085),
-            (-0.143, 0, 0.118),
-            (-0.158, 0, 0.128),
-        ],
-        [0.026, 0.02, 0.0135, 0.0105, 0.0098],
-    )
-    arch = tube(
-        "handle",
-        metal("brushed steel", (0.56, 0.55, 0.53), 0.28, 1.0),
-        [
-            (-0.066, 0, 0.108),
-            (-0.069, 0, 0.15),
-            (-0.05, 0, 0.197),
-            (0, 0, 0.212),
-            (0.05, 0, 0.197),
-            (0.069, 0, 0.15),
-            (0.066, 0, 0.108),
-        ],
-        0.0048,
-    )
-    grip = tube(
-        "grip",
-        wood("walnut", (0.03, 0.013, 0.007), (0.12, 0.06, 0.03), 0.3),
-        [
-            (-0.042, 0, 0.202),
-            (-0.02, 0, 0.211),
-            (0, 0, 0.2135),
-            (0.02, 0, 0.211),
-            (0.042, 0, 0.202),
-        ],
-        [0.007, 0.0105, 0.0112, 0.0105, 0.007],
-    )
-    turn([body, collar, spout, arch, grip], at, (0, 0, 28))
+    spout = mm("-75,0,45  -105,0,58  -126,0,85  -143,0,118  -158,0,128")
+    arch = mm("-66,0,108  -69,0,150  -50,0,197  0,0,212  50,0,197  69,0,150  66,0,108")
+    grip = mm("-42,0,202  -20,0,211  0,0,213.5  20,0,211  42,0,202")
+    parts = [
+        turned(copper, mm("0,0  78,0  78,0  88,8  97,35  93,70  72,105  46,122  43,124"), 128),
+        turned(brass, lid),
+        tube(copper, spout, [0.026, 0.02, 0.0135, 0.0105, 0.0098]),
+        tube(steel, arch, 0.0048),
+        tube(walnut, grip, [0.007, 0.0105, 0.0112, 0.0105, 0.007]),
+    ]
+    turn(parts, at, (0, 0, 28))
 
 
 def height_at(x: float, y: float) -> float:
     """How high the topmost thing built so far reaches at a place on the table."""
-    scene = bpy.context.scene
     graph = bpy.context.evaluated_depsgraph_get()
-    return scene.ray_cast(graph, (x, y, 0.08), (0, 0, -1))[1][2]
+    _, point, *_ = bpy.context.scene.ray_cast(graph, (x, y, 0.08), (0, 0, -1))
+    return float(point[2])
 
 
-def build_spoon(material: Any, at: tuple[float, float], angles: Point, long: float = 0.17) -> None:
+def spoon_outline(v: float) -> tuple[float, float, float]:
+    """Along the spoon (0: tip of the bowl): half its width, how much bowl, how much stem."""
+    bowl = math.sqrt(max(0.0, 1 - ((v - 0.15) / 0.15) ** 2))
+    stem = min(1.0, max(0.0, (v - 0.2) / 0.12))
+    handle = 0.004 + 0.0065 * max(0.0, (v - 0.55) / 0.45) ** 1.3
+    half = max(0.021 * bowl * (1 - 0.3 * stem), handle * stem)
+    tip = math.sqrt(max(0.0, 1 - (max(0.0, v - 0.96) / 0.04) ** 2))
+    return half * tip, bowl, stem
+
+
+def build_spoon(material: Any, at: tuple[float, float], turned_by: float) -> None:
+    long = 0.17
+
     def shape(u: float, v: float) -> Point:
         s = 2 * u - 1
-        bowl = math.sqrt(max(0.0, 1 - ((v - 0.15) / 0.15) ** 2)) if v < 0.3 else 0.0
-        stem = 0.004 + 0.0065 * max(0.0, (v - 0.55) / 0.45) ** 1.3
-        blend = min(1.0, max(0.0, (v - 0.2) / 0.12))
-        half = max(0.021 * bowl * (1 - 0.3 * blend), stem * blend)
-        if v > 0.96:
-            half *= math.sqrt(max(0.0, 1 - ((v - 0.96) / 0.04) ** 2))
-        depth = 0.009 * bowl * (1 - s * s)
-        rise = 0.011 * math.sin(math.pi * min(1.0, max(0.0, (v - 0.2) / 0.8))) + 0.0105 - 0.0075 * v
-        return half * s, long * v, rise - depth - 0.0012 * s * s * blend
+        half, bowl, stem = spoon_outline(v)
+        arch = 0.011 * math.sin(math.pi * min(1.0, max(0.0, (v - 0.2) / 0.8)))
+        rim = 0.0105 - 0.0075 * v
+        hollow = 0.009 * bowl * (1 - s * s) + 0.0012 * s * s * stem
+        return half * s, long * v, rim + arch - hollow
 
-    reach = math.radians(angles[2])
-    spots = [
-        (at[0] - math.sin(reach) * d, at[1] + math.cos(reach) * d) for d in (0, 0.03, 0.05, long)
+    angle = math.radians(turned_by)
+    support = [
+        (at[0] - math.sin(angle) * d, at[1] + math.cos(angle) * d) for d in (0, 0.03, 0.05, long)
     ]
-    rest = max(height_at(x, y) for x, y in spots)
-    spoon = sheet("spoon", material, shape, (24, 120))
-    body = spoon.modifiers.new("body", "SOLIDIFY")
-    body.thickness = 0.0014
-    turn([spoon], (*at, rest), angles)
+    rest = max(height_at(x, y) for x, y in support)
+    spoon = sheet(material, shape, (24, 120))
+    spoon.modifiers.new("body", "SOLIDIFY").thickness = 0.0014
+    turn([spoon], (*at, rest), (0, 0, turned_by))
 
 
 def build_tumbler(at: Point) -> None:
     """A glass of water, thick in the base."""
-    inner = [(0.0285, 0.018), (0.0335, 0.1), (0.0335, 0.1)]
-    pane = turned(
-        "tumbler",
-        glass("glass", (0.97, 0.99, 0.98)),
-        [
-            (0, 0),
-            (0.028, 0),
-            (0.028, 0),
-            (0.0305, 0.004),
-            (0.0365, 0.1),
-            (0.0365, 0.1),
-            (0.035, 0.1012),
-            inner[1],
-            inner[1],
-            inner[0],
-            (0.024, 0.013),
-            (0, 0.012),
-        ],
-        128,
+    wall = mm(
+        "0,0  28,0  28,0  30.5,4  36.5,100  36.5,100  35,101.2  "
+        "33.5,100  33.5,100  28.5,18  24,13  0,12"
     )
-    water = turned(
-        "water",
-        glass("water", (0.96, 0.99, 1.0), 1.33),
-        [
-            (0, 0.0123),
-            (0.0238, 0.0133),
-            (0.0283, 0.0182),
-            (0.0313, 0.066),
-            (0.0313, 0.066),
-            (0, 0.0655),
-        ],
-        128,
-    )
-    turn([pane, water], at)
+    fill = mm("0,12.3  23.8,13.3  28.3,18.2  31.3,66  31.3,66  0,65.5")
+    pane = turned(glass("glass", (0.97, 0.99, 0.98)), wall, 128)
+    turn([pane, turned(glass("water", (0.96, 0.99, 1.0), 1.33), fill, 128)], at)
 
 
 def build_cup(at: Point) -> None:
     stone = glaze("stoneware", (0.36, 0.42, 0.40), (0.05, 0.03, 0.02))
-    cup = turned(
-        "cup",
-        stone,
-        [
-            (0, 0.006),
-            (0.022, 0.006),
-            (0.024, 0.004),
-            (0.027, 0.005),
-            (0.0345, 0.02),
-            (0.0395, 0.045),
-            (0.0415, 0.07),
-            (0.0405, 0.0715),
-            (0.039, 0.07),
-            (0.037, 0.045),
-            (0.031, 0.02),
-            (0, 0.014),
-        ],
+    tea = plain("tea", (0.09, 0.022, 0.004), 0.16, specular=0.6)
+    cup = mm(
+        "0,6  22,6  24,4  27,5  34.5,20  39.5,45  41.5,70  40.5,71.5  39,70  37,45  31,20  0,14"
     )
-    tea = turned(
-        "tea",
-        plain("tea", (0.09, 0.022, 0.004), 0.16, specular=0.6),
-        [(0.0378, 0.056), (0.0378, 0.056), (0, 0.056)],
-    )
-    handle = tube(
-        "cup handle",
-        stone,
-        [
-            (0.038, 0, 0.058),
-            (0.052, 0, 0.061),
-            (0.064, 0, 0.05),
-            (0.06, 0, 0.032),
-            (0.035, 0, 0.022),
-        ],
-        [0.0055, 0.0048, 0.0045, 0.0046, 0.0058],
-    )
-    saucer = turned(
-        "saucer",
-        stone,
-        [
-            (0, 0.001),
-            (0.03, 0.001),
-            (0.034, 0.0),
-            (0.037, 0.002),
-            (0.062, 0.009),
-            (0.074, 0.015),
-            (0.0745, 0.017),
-            (0.062, 0.0125),
-            (0.036, 0.006),
-            (0, 0.006),
-        ],
-    )
-    turn([cup, tea, handle, saucer], at, (0, 0, -35))
+    saucer = mm("0,1  30,1  34,0  37,2  62,9  74,15  74.5,17  62,12.5  36,6  0,6")
+    handle = mm("38,0,58  52,0,61  64,0,50  60,0,32  35,0,22")
+    parts = [
+        turned(stone, cup),
+        turned(stone, saucer),
+        turned(tea, mm("37.8,56  37.8,56  0,56")),
+        tube(stone, handle, [0.0055, 0.0048, 0.0045, 0.0046, 0.0058]),
+    ]
+    turn(parts, at, (0, 0, -35))
 
 
-def blade(name: str, material: Any, long: float, wide: float, droop: float) -> Any:
+def blade(material: Any, long: float, wide: float, droop: float) -> Any:
     """One leaf from the origin along +y, folded along its rib and drooping to its tip."""
 
     def shape(u: float, v: float) -> Point:
@@ -1346,7 +1026,7 @@ def blade(name: str, material: Any, long: float, wide: float, droop: float) -> A
         wave = 0.05 * wide * math.sin(11 * v + 2 * s) * abs(s)
         return half * s, long * v, 0.32 * half * abs(s) - droop * long * v * v + wave
 
-    return sheet(name, material, shape, (10, 20)).data
+    return sheet(material, shape, (10, 20)).data
 
 
 def scatter(mesh: Any, at: Point, yaw: float, pitch: float, roll: float, scale: float) -> None:
@@ -1364,235 +1044,152 @@ def take_out(mesh: Any) -> Any:
 
 
 def build_plant(at: Point) -> None:
-    """A fig in a clay pot: stems that fork, each with leaves turning around it."""
+    """A fig in a clay pot: stems, each with leaves turning around it."""
     dice = random.Random(11)
-    pot = turned(
-        "pot",
-        clay("terracotta", (0.36, 0.13, 0.065)),
-        [
-            (0, 0),
-            (0.052, 0),
-            (0.052, 0),
-            (0.055, 0.004),
-            (0.07, 0.088),
-            (0.07, 0.088),
-            (0.078, 0.09),
-            (0.08, 0.113),
-            (0.078, 0.116),
-            (0.071, 0.115),
-            (0.068, 0.1),
-            (0.068, 0.098),
-        ],
-    )
-    earth = turned("soil", soil("soil"), [(0.069, 0.1), (0.04, 0.104), (0, 0.102)])
-    turn([pot, earth], at)
+    pot = mm("0,0  52,0  52,0  55,4  70,88  70,88  78,90  80,113  78,116  71,115  68,100  68,98")
+    earth = turned(soil("soil"), mm("69,100  40,104  0,102"))
+    turn([turned(clay("terracotta", (0.36, 0.13, 0.065)), pot), earth], at)
     green = leaf("fig leaf", (0.028, 0.09, 0.022), (0.11, 0.23, 0.045))
     bark = plain("bark", (0.09, 0.07, 0.035), 0.8)
-    kinds = [take_out(blade("leaf", green, 0.085, 0.042, d)) for d in (0.1, 0.25, 0.45)]
+    kinds = [take_out(blade(green, 0.085, 0.042, droop)) for droop in (0.1, 0.25, 0.45)]
     for stem in range(9):
         yaw = stem * 2.4 + dice.uniform(-0.3, 0.3)
         lean, tall = dice.uniform(0.05, 0.42), dice.uniform(0.2, 0.33)
-        grow_stem(dice, at, yaw, lean, tall, bark, kinds)
+
+        def along(
+            t: float, yaw: float = yaw, reach: float = lean * tall, tall: float = tall
+        ) -> Point:
+            out = 0.02 + 1.2 * reach * t * t
+            return at[0] + out * math.cos(yaw), at[1] + out * math.sin(yaw), at[2] + 0.1 + tall * t
+
+        tube(bark, [along(t / 6) for t in range(7)], [0.0032 - 0.0003 * t for t in range(7)])
+        grow_leaves(dice, along, yaw, int(tall * 62), kinds)
 
 
-def grow_stem(
-    dice: random.Random,
-    at: Point,
-    yaw: float,
-    lean: float,
-    tall: float,
-    bark: Any,
-    kinds: list[Any],
+def grow_leaves(
+    dice: random.Random, along: Callable[[float], Point], yaw: float, count: int, kinds: list[Any]
 ) -> None:
-    def along(t: float) -> Point:
-        out = 0.02 + lean * tall * t * t * 1.2
-        return (at[0] + out * math.cos(yaw), at[1] + out * math.sin(yaw), at[2] + 0.1 + tall * t)
-
-    tube("stem", bark, [along(t / 6) for t in range(7)], [0.0032 - 0.0003 * t for t in range(7)])
-    count = int(tall * 62)
+    """Leaves in a spiral up a stem, smaller and steeper towards its top."""
     for number in range(count):
         t = 0.22 + 0.78 * number / count
         facing = yaw + number * 2.399 + dice.uniform(-0.3, 0.3)
         pitch = dice.uniform(-0.25, 0.45) + 0.5 * max(0.0, t - 0.7)
-        scatter(
-            dice.choice(kinds),
-            along(t),
-            facing,
-            pitch,
-            dice.uniform(-0.4, 0.4),
-            dice.uniform(0.6, 1.05) * (1.15 - 0.45 * t),
-        )
+        kind, roll = dice.choice(kinds), dice.uniform(-0.4, 0.4)
+        scatter(kind, along(t), facing, pitch, roll, dice.uniform(0.6, 1.05) * (1.15 - 0.45 * t))
 
 
 def build_fern(at: Point) -> None:
     """A fern on the window sill: arching fronds of paired leaflets."""
     dice = random.Random(3)
-    pot = turned(
-        "fern pot",
-        glaze("blue pot", (0.05, 0.1, 0.17), (0.02, 0.03, 0.05)),
-        [
-            (0, 0),
-            (0.034, 0),
-            (0.034, 0),
-            (0.04, 0.01),
-            (0.048, 0.05),
-            (0.046, 0.075),
-            (0.043, 0.075),
-            (0.04, 0.06),
-            (0, 0.06),
-        ],
-    )
-    turn([pot], at)
+    blue = glaze("blue pot", (0.05, 0.1, 0.17), (0.02, 0.03, 0.05))
+    pot = mm("0,0  34,0  34,0  40,10  48,50  46,75  43,75  40,60  0,60")
+    turn([turned(blue, pot)], at)
     green = leaf("fern leaf", (0.045, 0.12, 0.02), (0.12, 0.26, 0.04))
-    leaflet = take_out(blade("leaflet", green, 0.03, 0.0085, 0.15))
+    leaflet = take_out(blade(green, 0.03, 0.0085, 0.15))
     bark = plain("frond", (0.07, 0.1, 0.03), 0.7)
-    for frond in range(22):
-        yaw, long, up = frond * 2.4, dice.uniform(0.11, 0.2), dice.uniform(0.6, 1.25)
-        points = []
-        for step in range(26):
-            t = step / 25
-            out = long * math.sin(t * 1.5) * math.cos(up * (1 - t * 0.8))
-            rise = long * (math.sin(up) * t * 1.3 - 0.75 * t * t)
-            points.append(
-                (at[0] + out * math.cos(yaw), at[1] + out * math.sin(yaw), at[2] + 0.068 + rise)
-            )
-        tube("frond", bark, points[::5], 0.0009)
+    for number in range(22):
+        yaw, long, up = number * 2.4, dice.uniform(0.11, 0.2), dice.uniform(0.6, 1.25)
+        points = frond((at[0], at[1], at[2] + 0.068), yaw, long, up)
+        tube(bark, points[::5], 0.0009)
         for step in range(4, 26):
-            size = math.sin(math.pi * (step / 26) ** 0.8) * 0.9 + 0.15
-            for side in (-1, 1):
-                scatter(
-                    leaflet,
-                    points[step],
-                    yaw - math.pi / 2 + side * 1.2,
-                    0.1 - 0.5 * step / 26,
-                    dice.uniform(-0.3, 0.3),
-                    size * dice.uniform(0.85, 1.1),
-                )
+            size, pitch = math.sin(math.pi * (step / 26) ** 0.8) * 0.9 + 0.15, 0.1 - 0.5 * step / 26
+            for side in (-1.2, 1.2):
+                roll, scale = dice.uniform(-0.3, 0.3), size * dice.uniform(0.85, 1.1)
+                scatter(leaflet, points[step], yaw - math.pi / 2 + side, pitch, roll, scale)
+
+
+def frond(at: Point, yaw: float, long: float, up: float) -> list[Point]:
+    """Points along an arch that leaves ``at`` at the angle ``up`` and bows to its tip."""
+    points = []
+    for t in (step / 25 for step in range(26)):
+        out = long * math.sin(t * 1.5) * math.cos(up * (1 - t * 0.8))
+        rise = long * (math.sin(up) * t * 1.3 - 0.75 * t * t)
+        points.append((at[0] + out * math.cos(yaw), at[1] + out * math.sin(yaw), at[2] + rise))
+    return points
 
 
 def build_towel(at: Point, angles: Point) -> None:
     """A tea towel, thrown down: a short cloth simulation lets the folds fall as they will."""
-    linen = cloth(
-        "tea towel", striped((0.66, 0.62, 0.54), (0.20, 0.03, 0.03), (0.62, 0.58, 0.5)), (190, 260)
-    )
+    stripes = striped((0.66, 0.62, 0.54), (0.20, 0.03, 0.03), (0.62, 0.58, 0.5))
+    linen = cloth("tea towel", stripes, (190, 260))
 
-    def shape(u: float, v: float) -> Point:
+    def thrown(u: float, v: float) -> Point:
         x, y = 0.38 * (u - 0.5), 0.52 * (v - 0.5)
         bend = 0.03 * math.sin(10 * u + 3.2 * v) + 0.02 * math.sin(6 * v - 5 * u + 1)
         return 0.93 * x + 0.01 * math.sin(9 * v), 0.95 * y, 0.055 + bend
 
-    towel = sheet("towel", linen, shape, (62, 84))
-    floor = sheet("floor", linen, lambda u, v: (2 * u - 1, 2 * v - 1, 0.0), (1, 1))
+    towel = keep(settle(sheet(linen, thrown, (62, 84))), linen)
+    towel.modifiers.new("soft", "SUBSURF").render_levels = 1
+    turn([towel], at, angles)
+
+
+def settle(fabric: Any, frames: int = 35) -> Any:
+    """The mesh that a sheet has become after falling on the plane z = 0; the sheet is used up."""
+    floor = sheet(None, lambda u, v: (2 * u - 1, 2 * v - 1, 0.0), (1, 1))
     floor.modifiers.new("stop", "COLLISION")
     floor.collision.thickness_outer = 0.0015
-    fall = towel.modifiers.new("fall", "CLOTH")
+    fall = fabric.modifiers.new("fall", "CLOTH")
     fall.settings.quality, fall.settings.mass = 5, 0.25
     fall.settings.bending_stiffness, fall.settings.tension_stiffness = 0.6, 18
     fall.collision_settings.use_self_collision = True
-    fall.collision_settings.self_distance_min = 0.0015
-    fall.collision_settings.distance_min = 0.0015
-    for frame in range(1, 36):
+    fall.collision_settings.self_distance_min = fall.collision_settings.distance_min = 0.0015
+    for frame in range(1, frames + 1):
         bpy.context.scene.frame_set(frame)
     graph = bpy.context.evaluated_depsgraph_get()
-    mesh = bpy.data.meshes.new_from_object(towel.evaluated_get(graph))
-    bpy.data.objects.remove(towel)
-    bpy.data.objects.remove(floor)
-    settled = keep(mesh, "towel", linen)
-    soft = settled.modifiers.new("soft", "SUBSURF")
-    soft.render_levels = 1
-    turn([settled], at, angles)
+    mesh = bpy.data.meshes.new_from_object(fabric.evaluated_get(graph))
+    for thing in (fabric, floor):
+        bpy.data.objects.remove(thing)
+    return mesh
 
 
 def build_print(at: Point) -> None:
     """A framed print on the wall: the phases of the moon."""
-    frame = wood("frame", (0.03, 0.013, 0.007), (0.11, 0.055, 0.026), 0.3)
-    stock, ink = (
-        paper("print paper", (0.62, 0.58, 0.47)),
-        plain("print ink", (0.02, 0.025, 0.05), 0.7),
-    )
+    ink = plain("print ink", (0.02, 0.025, 0.05), 0.7)
     wide, tall = 0.25, 0.33
-    parts = [box("mount", stock, (wide, 0.004, tall), (0, 0, 0), 0.0005)]
-    for side in (-1, 1):
-        parts.append(
-            box(
-                "frame",
-                frame,
-                (wide + 0.04, 0.02, 0.02),
-                (0, -0.005, side * (tall / 2 + 0.01)),
-                0.004,
-            )
-        )
-        upright = box(
-            "frame", frame, (tall + 0.04, 0.02, 0.02), (side * (wide / 2 + 0.01), -0.005, 0), 0.004
-        )
-        upright.rotation_euler = (0, math.pi / 2, 0)
-        parts.append(upright)
+    mount = box(paper("print paper", (0.62, 0.58, 0.47)), (wide, 0.004, tall), (0, 0, 0), 0.0005)
+    parts = [mount, *picture_frame(wide, tall)]
 
-    def up(x0: float, z0: float) -> Callable[[float, float], Point]:
-        return lambda x, y: (x + x0, -0.0024, y + z0)
+    def front(x: float, z: float) -> Point:
+        return x, -0.0024, z
 
-    bold, italic = "EBGaramond12-Bold", "EBGaramond12-Italic"
-    parts += [
-        letters("title", "PHASES OF THE MOON", ink, 0.0185, bold, "CENTER", onto=up(0, 0.125)),
-        letters(
-            "line",
-            "as seen by an unaided and patient eye",
-            ink,
-            0.0108,
-            italic,
-            "CENTER",
-            onto=up(0, 0.108),
-        ),
-        letters(
-            "line",
-            "it is never dark; it is only early",
-            ink,
-            0.0108,
-            italic,
-            "CENTER",
-            onto=up(0, -0.15),
-        ),
+    lines = [
+        ("PHASES OF THE MOON", 0.0185, BOLD, 0.125),
+        ("as seen by an unaided and patient eye", 0.0108, ITALIC, 0.108),
+        ("it is never dark; it is only early", 0.0108, ITALIC, -0.15),
     ]
+    parts += [letters(text, ink, size, font, laid(0, z, front)) for text, size, font, z in lines]
     names = ["New", "Crescent", "Quarter", "Gibbous", "Full", "Waning", "Last", "Old", "Dark"]
     for number, name in enumerate(names):
         x, z = 0.074 * (number % 3 - 1), 0.06 - 0.078 * (number // 3)
-        phase = math.cos(math.tau * number / 8)
-
-        def moon(
-            u: float,
-            v: float,
-            x: float = x,
-            z: float = z,
-            phase: float = phase,
-            number: int = number,
-        ) -> Point:
-            angle = math.pi * (v - 0.5)
-            rim, edge = 0.027 * math.cos(angle), 0.027 * math.cos(angle) * phase
-            dark = (-rim, edge) if number <= 4 else (-edge, rim)
-            return x + dark[0] + (dark[1] - dark[0]) * u, -0.0023, z + 0.027 * math.sin(angle)
-
-        parts.append(sheet("dark side", ink, moon, (4, 40)))
-        parts.append(
-            tube(
-                "rim",
-                ink,
-                [
-                    (
-                        x + 0.027 * math.cos(a * math.pi / 12),
-                        -0.0022,
-                        z + 0.027 * math.sin(a * math.pi / 12),
-                    )
-                    for a in range(25)
-                ],
-                0.00035,
-            )
-        )
-        parts.append(
-            letters(
-                "name", name, ink, 0.0085, "EBGaramond12-Regular", "CENTER", onto=up(x, z - 0.037)
-            )
-        )
+        parts.append(sheet(ink, dark_of_moon(number, laid(x, z, front)), (4, 40)))
+        parts.append(tube(ink, circle(0.027, (x, -0.0022, z), upright=True), 0.00035))
+        parts.append(letters(name, ink, 0.0085, REGULAR, laid(x, z - 0.037, front)))
     turn(parts, at, (-2, 0, 0))
+
+
+def picture_frame(wide: float, tall: float) -> list[Any]:
+    timber = wood("frame", (0.03, 0.013, 0.007), (0.11, 0.055, 0.026), 0.3)
+    bars = []
+    for side in (-1, 1):
+        rail = (0, -0.005, side * (tall / 2 + 0.01))
+        bars.append(box(timber, (wide + 0.04, 0.02, 0.02), rail, 0.004))
+        stile = (side * (wide / 2 + 0.01), -0.005, 0)
+        bars.append(box(timber, (tall + 0.04, 0.02, 0.02), stile, 0.004))
+        bars[-1].rotation_euler = (0, math.pi / 2, 0)
+    return bars
+
+
+def dark_of_moon(day: int, front: Shape) -> Shape:
+    """The unlit part of the disc, ``day`` eighths of a month after new moon."""
+
+    def shape(u: float, v: float) -> Point:
+        angle = math.pi * (v - 0.5)
+        rim = 0.027 * math.cos(angle)
+        edge = rim * math.cos(math.tau * day / 8)
+        start, end = (-rim, edge) if day <= 4 else (-edge, rim)
+        return front(start + (end - start) * u, 0.027 * math.sin(angle))
+
+    return shape
 
 
 # --- light, camera, render -----------------------------------------------------------------------
@@ -1657,8 +1254,8 @@ def build() -> None:
     build_colour_card((0.075, 0.145, 0.05), (72, 0, -3))
     build_kettle((0.46, 0.04, 0))
     silver = metal("silver", (0.86, 0.84, 0.8), 0.1)
-    build_spoon(silver, (0.275, -0.275), (0, 0, 35))
-    build_spoon(metal("brushed spoon", (0.62, 0.61, 0.58), 0.26, 1.0), (0.34, -0.285), (0, 0, 22))
+    build_spoon(silver, (0.275, -0.275), 35)
+    build_spoon(metal("brushed spoon", (0.62, 0.61, 0.58), 0.26, 1.0), (0.34, -0.285), 22)
     build_tumbler((0.185, 0.05, 0))
     build_plant((-0.44, 0.16, 0))
     build_fern((-0.37, 0.585, 0.083))
@@ -1679,7 +1276,7 @@ def configure(out: Path, preview: bool) -> None:
     # Samples go where there is still noise; the clock ends the render on a slow machine.
     cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.015
     cycles.adaptive_min_samples, cycles.time_limit = 32, MINUTES * 60
-    # Bounce light brighter than this comes as fireflies; what the camera sees itself stays unclamped.
+    # Brighter bounce light comes as fireflies; what the camera sees itself stays unclamped.
     cycles.sample_clamp_indirect, cycles.blur_glossy = 3.0, 1.0
     cycles.caustics_reflective = cycles.caustics_refractive = False
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 10, 2, 3
@@ -1713,6 +1310,8 @@ def read_passes(path: Path) -> tuple[Any, Any, Any]:
     buffer = oiio.ImageBuf(str(path))
     names = buffer.spec().channelnames
     pixels = buffer.get_pixels(oiio.FLOAT)
+    if pixels is None:
+        raise SystemExit(f"{path}: {buffer.geterror()}")
 
     def layer(title: str, channels: str) -> Any:
         return pixels[..., [names.index(f"ViewLayer.{title}.{c}") for c in channels]].copy()
@@ -1727,8 +1326,8 @@ def read_passes(path: Path) -> tuple[Any, Any, Any]:
 def denoise(picture: Any, albedo: Any, normal: Any) -> Any:
     """Intel Open Image Denoise, told what is texture by ``albedo`` and ``normal``."""
     import numpy as np
-    import oidn
 
+    oidn: Any = importlib.import_module("oidn")
     # The wrapper leaves out the switches, so they are set through its library itself.
     library = ctypes.CDLL(
         str(next(Path(oidn.__file__).parent.glob("lib*/libOpenImageDenoise.so*")))
@@ -1762,10 +1361,16 @@ def from_codes(codes: Any) -> Any:
     return (codes / 65535.0) ** 3 * BRIGHTEST
 
 
-def decibels(first: Any, second: Any, peak: float) -> float:
+def decibels(first: Any, second: Any) -> float:
+    """PSNR of two arrays whose peak is 1."""
     import numpy as np
 
-    return float(10 * np.log10(peak**2 / np.mean((first.astype(float) - second) ** 2)))
+    return float(-10 * np.log10(np.mean((first - second) ** 2)))
+
+
+def as_seen(codes: Any) -> Any:
+    """Light up to diffuse white, with the gamma of a screen: where an error would be visible."""
+    return from_codes(codes).clip(0, 1) ** (1 / 2.2)
 
 
 def encode(arguments: Sequence[str]) -> None:
@@ -1781,8 +1386,8 @@ def encode(arguments: Sequence[str]) -> None:
     options.out.write_bytes(data)
     back = imagecodecs.jpegxl_decode(data)
     print(f"{options.out}: {back.shape[1]} x {back.shape[0]}, {len(data) / 1e6:.2f} MB")
-    print(f"PSNR of the code values {decibels(codes, back, 65535):.1f} dB,", end=" ")
-    print(f"of linear light {decibels(from_codes(codes), from_codes(back), 1.0):.1f} dB (peak 1.0)")
+    print(f"PSNR of the code values: {decibels(codes / 65535, back / 65535):.1f} dB")
+    print(f"PSNR as seen on a screen: {decibels(as_seen(codes), as_seen(back)):.1f} dB")
 
 
 if __name__ == "__main__":

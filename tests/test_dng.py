@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import rawpy
 import tifffile
-from conftest import A7S2_FROM_XYZ, SHOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import A7S2_FROM_XYZ, SHOT
 from undark.develop.colour import camera_from_srgb
 from undark.errors import OutputError
 from undark.files.dng import HEADROOM, write_linear, write_mosaic
@@ -90,7 +90,7 @@ def test_a_fractional_white_level_is_rounded(tmp_path, mosaic):
 
 
 def write_patches(path, make_mosaic, lamp=1.0, brightness=1.0, **changes):
-    """A linear DNG of colour patches, each 32 pixels wide, one of which has a lamp in its corner."""
+    """A linear DNG of colour patches, each 32 pixels wide, with a lamp in the corner."""
     camera = PATCHES * brightness @ camera_from_srgb(A7S2_FROM_XYZ).T.astype(np.float32)
     linear = np.tile(np.repeat(camera, 32, 0), (40, 1, 1)).astype(np.float32)
     linear[:4, :4] *= lamp

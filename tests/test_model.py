@@ -4,6 +4,7 @@ from undark.engine import model as engine
 from undark.engine.model import Model, find_model, load_model, read_card, shipped_models
 from undark.errors import DeviceError, ModelError
 
+
 @pytest.mark.parametrize("path", list(shipped_models().values()), ids=list(shipped_models()))
 def test_what_ships_describes_itself(path):
     card = read_card(path)

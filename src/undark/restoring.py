@@ -153,7 +153,7 @@ class _Frame:
 
     def _signal(self, rows: slice, columns: slice) -> NDArray[np.float32]:
         """DN above black of a part that starts at the canonical phase."""
-        part = self._plane[rows, columns].astype(np.float32)
+        part: NDArray[np.float32] = self._plane[rows, columns].astype(np.float32)
         period = self._cfa.period
         for y in range(period):
             for x in range(period):

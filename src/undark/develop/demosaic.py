@@ -38,7 +38,7 @@ def demosaic(plane: Floats, cfa: CFA, rows: tuple[int, int] | None = None) -> Fl
         end = min(begin + BAND, last)
         _band(plane, cfa, begin, out[begin - first : end - first])
 
-    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         list(pool.map(work, range(first, last, BAND)))
     return out
 

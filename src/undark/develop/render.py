@@ -67,7 +67,7 @@ def render(linear: Floats, mosaic: Mosaic, amplification: float, bits: int = 8) 
         for channel, plane in enumerate(planes):
             frame[(*tile, channel)] = quantise(plane, bits)
 
-    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         list(pool.map(work, _tiles(*linear.shape[:2])))
     return out
 
@@ -119,17 +119,20 @@ def compress_gamut(planes: RGB) -> RGB:
     A channel at b times the strongest, |b| < `BORDER`, moves along a parabola, below that to 0:
     colours outside sRGB keep some of their difference instead of all becoming one.
     """
-    peak = strongest(planes)
-    peak *= np.float32(BORDER)
+    border: Floats = strongest(planes) * np.float32(BORDER)
+    span = 2 * border
+    half_share = 0.5 / span
     for plane in planes:
-        short: Floats = peak - plane
+        short: Floats = border - plane
         if short.max() <= 0:
             continue
         np.maximum(short, 0, out=short)
-        bent: Floats = np.minimum(short, 2 * peak)
-        short -= bent / 2
+        bent: Floats = np.minimum(short, span)
+        # bent (short - bent / 2) / span: a parabola where short < span, then a line of slope 1
+        short *= 2
+        short -= bent
         bent *= short
-        bent /= 2 * peak
+        bent *= half_share
         plane += bent
         np.maximum(plane, 0, out=plane)
     return planes
@@ -181,7 +184,7 @@ def fade(light: Floats, white: float = WHITE) -> Floats:
     With a `white` below `WHITE` it goes faster, so that colours are pale where one channel after
     the other saturates: there their hues are not to be trusted.
     """
-    half = min(max(FADE * (white - 1) / (WHITE - 1), 1.0), FADE)
+    half = min(max(FADE * (white - 1) / (WHITE - 1), 2.0), FADE)
     beyond: Floats = np.maximum(light - 1, 0)
     beyond *= beyond
     total: Floats = beyond + np.float32(half**2)
@@ -195,7 +198,7 @@ def quantise(plane: Floats, bits: int) -> Picture:
     np.sqrt(plane, out=plane)  # finer steps where sRGB's curve is steep
     plane *= len(curve) - 1
     plane += np.float32(0.5)
-    levels: Picture = curve[plane.astype(np.int32)]
+    levels: Picture = curve.take(plane.astype(np.intp))
     return levels
 
 

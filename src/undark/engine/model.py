@@ -128,7 +128,6 @@ def _providers(device: str) -> list[str]:
 def _open(path: Path, providers: list[str]) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is said once, by us
-    options.enable_cpu_mem_arena = False  # gives memory back between tiles
     options.intra_op_num_threads = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     )

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from undark.develop.colour import XYZ_FROM_SRGB
 from undark.files.exif import (
     EXIF_POINTER,
-    EXIF_TIME,
     GPS_POINTER,
     camera_entries,
     exif_entries,
+    exif_time,
     gps_entries,
     software,
 )
@@ -159,7 +159,7 @@ def _write(
             compressionargs={"lossless": True, "bitspersample": 16},
             subfiletype=0,  # unless it is written, Adobe's SDK finds no main image
             software=software(),
-            datetime=shot.taken.strftime(EXIF_TIME) if shot.taken else None,
+            datetime=exif_time(shot.taken) if shot.taken else None,
         )
 
 

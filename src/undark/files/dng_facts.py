@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+
+# tifffile logs tags that it cannot read, and logging prints that where nobody has set it up
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _CFA = 32803
 _VERSION = 50706

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from undark.files.tiff_ifd import (
@@ -18,7 +19,6 @@ from undark.files.tiff_ifd import (
 from undark.sensor.mosaic import GPS, Shot
 
 EXIF_POINTER, GPS_POINTER = 34665, 34853
-EXIF_TIME = "%Y:%m:%d %H:%M:%S"
 COLOUR_IS_SRGB = numbers(40961, SHORT, 1)
 
 
@@ -28,6 +28,11 @@ def software() -> str:
         return f"undark {version('undark')}"
     except PackageNotFoundError:  # run from a source tree
         return "undark"
+
+
+def exif_time(moment: datetime) -> str:
+    """As EXIF writes a date: "2024:05:06 07:08:09", by the camera's clock."""
+    return moment.replace(tzinfo=None).isoformat(" ", "seconds").replace("-", ":")
 
 
 def exif_entries(shot: Shot) -> list[Entry]:
@@ -40,7 +45,7 @@ def exif_entries(shot: Shot) -> list[Entry]:
     if shot.focal_length is not None:
         entries.append(rational(37386, shot.focal_length))
     if shot.taken is not None:
-        entries.append(text(36867, shot.taken.strftime(EXIF_TIME)))
+        entries.append(text(36867, exif_time(shot.taken)))
     if shot.lens is not None:
         entries.append(text(42036, shot.lens))
     return entries
@@ -71,7 +76,7 @@ def exif_block(height: int, width: int, shot: Shot) -> bytes:
         numbers(531, SHORT, 1),  # YCbCrPositioning
     ]
     if shot.taken:
-        first.append(text(306, shot.taken.strftime(EXIF_TIME)))
+        first.append(text(306, exif_time(shot.taken)))
     exif = [
         *exif_entries(shot),
         raw_bytes(37121, b"\1\2\3\0"),  # ComponentsConfiguration: Y Cb Cr

@@ -10,15 +10,13 @@ from typing import Any, BinaryIO
 
 import exifread
 
-from undark.files.exif import EXIF_TIME
 from undark.sensor.mosaic import GPS, Shot
 
 Tags = Mapping[str, Any]
 """exifread's tags by name, as "EXIF ExposureTime"."""
 
-# exifread logs files that it does not know, and logging prints that where nobody set it up
+# exifread logs files that it does not know, and logging prints that where nobody has set it up
 logging.getLogger("exifread").addHandler(logging.NullHandler())
-logging.getLogger("exifread").propagate = False
 
 
 def read_tags(file: BinaryIO) -> Tags:
@@ -86,7 +84,7 @@ def _date(tags: Tags) -> datetime | None:
     for name in ("EXIF DateTimeOriginal", "Image DateTimeOriginal", "Image DateTime"):
         text = _text(tags, name)
         try:
-            return datetime.strptime((text or "")[:19], EXIF_TIME)
+            return datetime.strptime((text or "")[:19], "%Y:%m:%d %H:%M:%S")
         except ValueError:  # cameras whose clock was never set write zeros or blanks
             continue
     return None

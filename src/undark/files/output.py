@@ -19,6 +19,7 @@ _WHAT_TO_DO = {
     errno.EACCES: "no permission to write there: choose another folder with -o",
     errno.EPERM: "no permission to write there: choose another folder with -o",
     errno.ENOTDIR: "a part of this path is a file, not a folder: choose another path with -o",
+    errno.EEXIST: "a part of this path is a file, not a folder: choose another path with -o",
     errno.EISDIR: "that is a folder: name a file, or move the folder away",
     errno.ENAMETOOLONG: "the name is too long for this disk: choose a shorter one with -o",
 }

@@ -19,11 +19,11 @@ from undark.errors import OutputError, ReadError
 from undark.files.exif import (
     COLOUR_IS_SRGB,
     EXIF_POINTER,
-    EXIF_TIME,
     GPS_POINTER,
     camera_entries,
     exif_block,
     exif_entries,
+    exif_time,
     gps_entries,
     software,
 )
@@ -44,7 +44,9 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     """
     import OpenImageIO as oiio  # only training reads pictures: restoring need not wait for it
 
-    image = oiio.ImageInput.open(str(path))
+    wishes = oiio.ImageSpec()
+    wishes.attribute("oiio:UnassociatedAlpha", 1)  # or colours come multiplied with alpha
+    image = oiio.ImageInput.open(str(path), wishes)
     if image is None:
         oiio.geterror()  # take the message off OpenImageIO's list: it may tell little
         why = "not a picture that can be read" if path.exists() else "there is no such file"
@@ -133,7 +135,7 @@ def _write_tiff(path: Path, rgb: NDArray[Any], shot: Shot) -> None:
         rowsperstrip=64,
         iccprofile=srgb_profile(),
         software=software(),
-        datetime=shot.taken.strftime(EXIF_TIME) if shot.taken else None,
+        datetime=exif_time(shot.taken) if shot.taken else None,
     )
 
 
@@ -146,6 +148,6 @@ def read_light(path: Path) -> NDArray[np.float32]:
         codes = imagecodecs.jpegxl_decode(path.read_bytes())
     except FileNotFoundError as error:
         raise ReadError(f"{path}: there is no such file; install undark again") from error
-    except (OSError, imagecodecs.JpegxlError) as error:
+    except (OSError, ValueError, imagecodecs.JpegxlError) as error:
         raise ReadError(f"{path}: the scene is damaged ({error}); install undark again") from error
     return (_LIGHT_WHITE * (codes.astype(np.float32) / 65535) ** 3).astype(np.float32)

@@ -1,7 +1,7 @@
 """The U-Net that ships: plain convolutions without bias, packed mosaic in, full-size RGB out.
 
-Without a bias anywhere, and with ReLU, the network is homogeneous: twice the light and twice the
-noise give twice the output, exactly (Mohan et al., "Robust and interpretable blind image
+Without a bias anywhere, and with leaky ReLU, the network is homogeneous: twice the light and twice
+the noise give twice the output, exactly (Mohan et al., "Robust and interpretable blind image
 denoising via bias-free convolutional neural networks", ICLR 2020). One network thus serves ×1 and
 ×300, and lamps far above white. Residual blocks and added skips after DRUNet (Zhang et al.,
 TPAMI 2021).
@@ -15,6 +15,10 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+SLOPE = 0.1
+"""Of the leaky ReLU below 0. With plain ReLU the deep scales died: light is never negative, so one
+step too far turns a unit off for every photo, and there is no bias to turn it on again."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Conv(nn.Module):
         super().__init__()
         self.ins, self.size, self.stride = ins, size, stride
         self.weight = nn.Parameter(torch.empty(outs, size * size * ins))
-        nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
+        nn.init.kaiming_uniform_(self.weight, a=SLOPE)
 
     def forward(self, x: Tensor) -> Tensor:
         k = self.size
@@ -58,7 +62,7 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-    """x + conv(relu(conv(x))); starts as the identity."""
+    """x + conv(leaky_relu(conv(x))); starts as the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -66,7 +70,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(x)))
+        return x + self.second(F.leaky_relu(self.first(x), SLOPE))
 
 
 class Up(nn.Module):
