@@ -22,7 +22,7 @@ from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
 from undark.files.output import whole
 from undark.files.picture import write_picture
-from undark.sensor.cfa import CFA, extend, unpack
+from undark.sensor.cfa import CFA, pack, unpack
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
 from undark.sensor.estimate import noise_of
 from undark.sensor.exposure import Exposure, propose_exposure
@@ -101,8 +101,10 @@ def _run(
     """The network over the frame: (H, W, 3) linear camera RGB."""
     cfa = _check_cfa(model, mosaic)
     (height, width), (top, left) = mosaic.shape, cfa.shift
-    frame = _Frame(mosaic, model.card.multiple * cfa.cell, noise, amplification)
-    plan = tiles(*frame.packed_shape, model.card.multiple, model.card.halo, tile)
+    whole_cells = mosaic.canonical(model.card.multiple * cfa.cell)
+    frame = _Frame(whole_cells, noise, amplification)
+    down, across = (n // cfa.cell for n in whole_cells.shape)
+    plan = tiles(down, across, model.card.multiple, model.card.halo, tile)
     linear = np.empty((height, width, 3), np.float32)
     done = run_tiled(model, frame.inputs, plan, cfa.cell)
     for number, ((rows, columns), light) in enumerate(done, 1):
@@ -113,53 +115,28 @@ def _run(
 
 
 class _Frame:
-    """A mosaic extended to the canonical phase and the network's multiple, cut as asked for."""
+    """A mosaic at the canonical phase and the network's multiple, given out in parts."""
 
-    def __init__(
-        self, mosaic: Mosaic, multiple: int, noise: NoiseModel, amplification: float
-    ) -> None:
-        cfa, (height, width) = mosaic.cfa, mosaic.shape
-        (top, left) = cfa.shift
-        after = (-(height + top) % multiple, -(width + left) % multiple)
-        self._plane = extend(mosaic.plane, (top, left), after, cfa.period)
-        self._black = np.roll(mosaic.black, (top, left), (0, 1))
-        self._cfa = CFA(tuple(tuple(int(c) for c in row) for row in cfa.canonical))
-        self._noise = noise
+    def __init__(self, mosaic: Mosaic, noise: NoiseModel, amplification: float) -> None:
+        self._mosaic, self._noise = mosaic, noise
         like = np.empty(0, np.float32)
-        self._factor = scale(self._cfa, mosaic.white_balance, mosaic.span, amplification, like)
-        rows, columns = self._plane.shape
-        self.packed_shape = rows // cfa.cell, columns // cfa.cell
+        balance = mosaic.white_balance
+        self._factor = scale(mosaic.cfa, balance, mosaic.span, amplification, like)
 
     def inputs(self, tile: tuple[slice, slice]) -> NDArray[np.float32]:
         """(1, C, h, w) for rows and columns of packed pixels."""
-        cell = self._cfa.cell
-        signal = self._signal(*(slice(s.start * cell, s.stop * cell) for s in tile))
-        made: NDArray[np.float32] = condition(signal, self._cfa, self._noise, self._factor)[None]
-        return made
+        cell = self._mosaic.cfa.cell
+        signal = self._mosaic.signal(*(slice(s.start * cell, s.stop * cell) for s in tile))
+        made = condition(signal, self._mosaic.cfa, self._noise, self._factor)
+        return np.asarray(made[None], np.float32)
 
     def lamps(self, rows: slice, columns: slice) -> NDArray[np.float32] | float:
         """(3, H, W): what was above the ceiling and not given to the network; 0 if nothing."""
-        signal = self._signal(rows, columns)
+        cfa, signal = self._mosaic.cfa, self._mosaic.signal(rows, columns)
         if signal.max() * self._factor.max() <= HIGHLIGHT_CEILING:
             return 0.0
-        factors = np.broadcast_to(self._factor, (*self._factor.shape[:1], *self._cells(signal)))
-        light = signal * unpack(factors, self._cfa, signal.shape)
-        above = np.clip(light - HIGHLIGHT_CEILING, 0, None)
-        excess: NDArray[np.float32] = np.moveaxis(demosaic(above, self._cfa), -1, 0)
-        return excess
-
-    def _cells(self, signal: NDArray[np.float32]) -> tuple[int, int]:
-        return signal.shape[0] // self._cfa.cell, signal.shape[1] // self._cfa.cell
-
-    def _signal(self, rows: slice, columns: slice) -> NDArray[np.float32]:
-        """DN above black of a part that starts at the canonical phase."""
-        part: NDArray[np.float32] = self._plane[rows, columns].astype(np.float32)
-        period = self._cfa.period
-        for y in range(period):
-            for x in range(period):
-                level = self._black[(rows.start + y) % period, (columns.start + x) % period]
-                part[y::period, x::period] -= level
-        return part
+        above = np.clip(pack(signal, cfa) * self._factor - HIGHLIGHT_CEILING, 0, None)
+        return np.moveaxis(demosaic(unpack(above, cfa, signal.shape), cfa), -1, 0)
 
 
 def _check_cfa(model: Model, mosaic: Mosaic) -> CFA:

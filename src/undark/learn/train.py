@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
 from undark.errors import TrainingError
-from undark.learn.export import export, load_weights
+from undark.learn.export import commit, export, load_weights
 from undark.learn.network import UNetConfig, fresh
 from undark.learn.photos import (
     Batch,
@@ -107,7 +107,9 @@ def train_photos(training: Training) -> Path:
             trainer.fit(task, steps, DataLoader(_Once(), batch_size=None), ckpt_path=last)
         except SystemExit as done:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from done
-    return export(network.eval(), training.out, _record(training, task, trainer, train_paths))
+    return export(
+        network.eval(), training.out, _record(training, task, trainer, timer, train_paths)
+    )
 
 
 def split(training: Training) -> tuple[list[Path], list[Path]]:
@@ -266,26 +268,35 @@ def val_batch(
 
 
 def _record(
-    training: Training, task: RestoreTask, trainer: pl.Trainer, photos: list[Path]
+    training: Training,
+    task: RestoreTask,
+    trainer: pl.Trainer,
+    timer: Timer,
+    photos: list[Path],
 ) -> dict[str, Any]:
-    """What training.json says: enough to know, and to go on."""
-    asked = asdict(training)
-    for name in ("photos", "out", "val", "start"):
-        asked.pop(name)
+    """What training.json says: enough to know what a model is made of, and to go on."""
+    settings = asdict(training)
+    for name in ("photos", "out", "val", "start", "resume", "network"):
+        settings.pop(name)
     scores = {k: round(float(v), 3) for k, v in trainer.callback_metrics.items() if "psnr" in k}
-    packed = task.global_step * training.batch * training.crop**2
+    before = _record_of(training.start)
     return {
         "network": training.network.as_dict(),
-        "settings": asked,
-        "steps": task.global_step,
-        "packed_pixels": packed,
-        "validation": scores,
+        "settings": settings,
+        "steps": task.global_step + before.get("steps", 0),
+        "packed_pixels": task.global_step * training.batch * training.crop**2
+        + before.get("packed_pixels", 0),
+        "minutes": round(timer.time_elapsed() / 60 + before.get("minutes", 0), 1),
         "precision": str(trainer.precision),
-        "photos": [p.name for p in photos],
+        "commit": commit(),
+        "data": f"{len(photos)} photographs",
+        "photos": sorted({p.name for p in photos} | set(before.get("photos", []))),
+        "validation": scores,
     }
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """training.json of a finished run."""
-    record: dict[str, Any] = json.loads((folder / "training.json").read_text())
+def _record_of(weights: Path | None) -> dict[str, Any]:
+    """The record beside the weights that a run began from; empty if there is none."""
+    path = weights and weights.with_name("training.json")
+    record: dict[str, Any] = json.loads(path.read_text()) if path and path.exists() else {}
     return record

@@ -26,6 +26,8 @@ LAMPS = 0.02
 """The brightest share of the frame, taken to be lamps where it stands out: it may burn."""
 _BLOCK = 8
 """Side in packed pixels of the blocks whose medians are looked at, so noise averages out."""
+_BAND = 24
+"""Blocks from the top to the bottom of a band of rows."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +106,25 @@ def block_levels(mosaic: Mosaic) -> NDArray[np.float32]:
     """Green level of each block of the frame, white = 1, not amplified; hot pixels are left out.
 
     A block's level is the median of its rows' means: means take out noise and the converter's
-    steps, the median a hot pixel and its row.
+    steps, the median a hot pixel and its row. Done in bands of rows, to touch little memory.
     """
-    cfa = mosaic.cfa
+    height = mosaic.shape[0]
+    block = min(_BLOCK, *(n // mosaic.cfa.cell for n in mosaic.shape))
+    side = block * mosaic.cfa.cell
+    starts = range(0, height - side + 1, _BAND * side)
+    bands = (slice(start, min(start + _BAND * side, height)) for start in starts)
+    return np.concatenate([_band_levels(mosaic, rows, block) for rows in bands])
+
+
+def _band_levels(mosaic: Mosaic, rows: slice, block: int) -> NDArray[np.float32]:
+    """(rows, columns) levels of the whole blocks in some rows of the frame."""
+    cfa = mosaic.cfa.crop(rows.start % mosaic.cfa.period, 0)
     greens = [i for i, colour in enumerate(cfa.colours) if colour == GREEN]
-    planes = pack(mosaic.signal(), cfa)[greens[:2]]
-    block = min(_BLOCK, *planes.shape[1:])
-    rows, columns = (n // block for n in planes.shape[1:])
-    blocks = planes[:, : rows * block, : columns * block]
-    blocks = blocks.reshape(2, rows, block, columns, block)
-    cells = np.moveaxis(blocks, (0, 2), (2, 3)).reshape(rows, columns, 2 * block, block)
-    levels: NDArray[np.float32] = np.median(cells.mean(axis=-1), axis=-1) / mosaic.span
+    planes = pack(mosaic.signal(rows), cfa)[greens[:2]]
+    down, across = (n // block for n in planes.shape[1:])
+    blocks = planes[:, : down * block, : across * block].reshape(2, down, block, across, block)
+    means = np.moveaxis(blocks.mean(axis=-1), (0, 2), (2, 3)).reshape(down, across, -1)
+    levels: NDArray[np.float32] = np.median(means, axis=-1) / mosaic.span
     return levels
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.sensor.cfa import CFA
+from undark.sensor.cfa import CFA, extend
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,35 @@ class Mosaic:
         """DN between black (mean of all positions) and white."""
         return float(self.white - self.black.mean())
 
-    def signal(self) -> NDArray[np.float32]:
-        """(H, W) float32: DN above black; values below black stay, as negative numbers."""
-        height, width = self.shape
+    def signal(
+        self, rows: slice = slice(None), columns: slice = slice(None)
+    ) -> NDArray[np.float32]:
+        """(h, w) float32: DN above black of the frame or a part of it.
+
+        Values below black stay, as negative numbers.
+        """
+        part: NDArray[np.float32] = self.plane[rows, columns].astype(np.float32)
+        top, left = rows.start or 0, columns.start or 0
         period = self.cfa.period
-        repeats = (-(-height // period), -(-width // period))
-        black = np.tile(self.black, repeats)[:height, :width]
-        return self.plane.astype(np.float32) - black
+        for y in range(period):
+            for x in range(period):
+                part[y::period, x::period] -= self.black[(top + y) % period, (left + x) % period]
+        return part
+
+    def canonical(self, multiple: int) -> Self:
+        """The mosaic extended to the canonical phase of its CFA and a multiple of pixels.
+
+        What is put around it is copied from the nearest pixels of the same colour. `multiple` is
+        itself one of the CFA's period.
+        """
+        (top, left), (height, width) = self.cfa.shift, self.shape
+        after = (-(height + top) % multiple, -(width + left) % multiple)
+        return replace(
+            self,
+            plane=extend(self.plane, (top, left), after, self.cfa.period),
+            cfa=self.cfa.crop(-top, -left),
+            black=np.roll(self.black, (top, left), (0, 1)),
+        )
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed."""

@@ -1,0 +1,45 @@
+"""Ship a trained model: put it into the package, and its weights where training can go on.
+
+    python scripts/ship.py RUN [--name bayer]
+
+RUN is the --out folder of `undark train photos`. Writes `src/undark/engine/weights/NAME.onnx` and
+`models/NAME/` (model.safetensors, training.json), with the training photos' licences in the card.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from undark.learn.export import load_weights, make_card, to_onnx
+from undark.learn.network import UNet, UNetConfig
+
+ROOT = Path(__file__).parent.parent
+DATA = (
+    "113 photographs from the wallpaper collections of Budgie (CC0-1.0), elementary (Unsplash and "
+    "Pexels licences, CC0), Solus (public domain, CC0, CC BY, CC BY-SA) and Pop!_OS (Unsplash), "
+    "at most 1536 pixels wide"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--name", default="bayer")
+    asked = parser.parse_args()
+    record = json.loads((asked.run / "training.json").read_text()) | {"data": DATA}
+    network = UNet(UNetConfig(**record["network"]))
+    network.load_state_dict(load_weights(asked.run / "model.safetensors"))
+    home = ROOT / "models" / asked.name
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(asked.run / "model.safetensors", home)
+    (home / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+    shown = {k: v for k, v in record.items() if k != "photos"}
+    card = make_card(network, shown, asked.name)
+    target = ROOT / "src/undark/engine/weights" / f"{asked.name}.onnx"
+    target.write_bytes(to_onnx(network, card))
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
