@@ -11,7 +11,7 @@ import json
 import shutil
 from pathlib import Path
 
-from undark.learn.export import load_weights, make_card, to_onnx
+from undark.learn.export import make_card, start_from, to_onnx
 from undark.learn.network import UNet, UNetConfig
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ def main() -> None:
     asked = parser.parse_args()
     record = json.loads((asked.run / "training.json").read_text()) | {"data": DATA}
     network = UNet(UNetConfig(**record["network"]))
-    network.load_state_dict(load_weights(asked.run / "model.safetensors"))
+    start_from(network, asked.run / "model.safetensors")
     home = ROOT / "models" / asked.name
     home.mkdir(parents=True, exist_ok=True)
     shutil.copy(asked.run / "model.safetensors", home)

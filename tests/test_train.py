@@ -144,8 +144,15 @@ def test_what_cannot_be_trained_is_said(folder, tmp_path):
         train_photos(settings(folder, tmp_path / "out", crop=400))
     with pytest.raises(TrainingError, match="--minutes or --steps"):
         train_photos(settings(folder, tmp_path / "out", minutes=1.0))
-    with pytest.raises(TrainingError, match="weights"):
+    with pytest.raises(TrainingError, match="no weights"):
         train_photos(settings(folder, tmp_path / "out", start=tmp_path / "none.safetensors"))
+
+
+def test_weights_of_another_network_are_refused(folder, tmp_path):
+    train_photos(settings(folder, tmp_path / "first", steps=1))
+    weights = tmp_path / "first" / "model.safetensors"
+    with pytest.raises(TrainingError, match="another network"):
+        train_photos(settings(folder, tmp_path / "b", start=weights, network=UNetConfig()))
 
 
 def test_validation_is_the_same_at_every_call(folder):

@@ -32,6 +32,17 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
         raise TrainingError(f"{path}: no weights to start from here ({error})") from error
 
 
+def start_from(network: UNet, path: Path) -> None:
+    """Give a network the weights of another run. Raises `TrainingError` if they do not fit."""
+    try:
+        network.load_state_dict(load_weights(path))
+    except RuntimeError as error:
+        raise TrainingError(
+            f"{path}: the weights of another network than the one to be trained; "
+            "start without --from, or from weights of the same widths and blocks"
+        ) from error
+
+
 def export(network: UNet, out: Path, record: dict[str, Any], name: str = "model") -> Path:
     """Write model.onnx, model.safetensors and training.json to `out`; returns the first's path."""
     weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
 from undark.errors import TrainingError
-from undark.learn.export import commit, export, load_weights
+from undark.learn.export import commit, export, start_from
 from undark.learn.network import UNetConfig, fresh
 from undark.learn.photos import (
     Batch,
@@ -90,7 +90,7 @@ def train_photos(training: Training) -> Path:
     timer = Timer(timedelta(minutes=training.minutes) if training.minutes else None)
     network = fresh(training.network, training.seed)
     if training.start and not last:
-        network.load_state_dict(load_weights(training.start))
+        start_from(network, training.start)
     task = RestoreTask(
         network,
         source.batch,

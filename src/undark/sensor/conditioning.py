@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from undark.sensor.cfa import CFA, Array, pack
 from undark.sensor.noise import NoiseModel
 
-HIGHLIGHT_CEILING = 16.0
+HIGHLIGHT_CEILING = 4.0
 """Amplified values above this (white is 1) are not given to a network: lamps, free of noise."""
 
 
