@@ -3,7 +3,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
-from undark.learn.export import halo  # noqa: E402
+from undark.learn.export import halo, measured_halo  # noqa: E402
 from undark.learn.network import UNet, UNetConfig, bilinear_demosaic  # noqa: E402
 from undark.sensor.cfa import RGGB, mosaic, pack  # noqa: E402
 
@@ -43,6 +43,17 @@ def test_it_starts_as_bilinear_demosaicing():
 
 def test_bilinear_weights_sum_to_one():
     assert torch.allclose(bilinear_demosaic().sum(1), torch.ones(12))
+
+
+def test_the_measured_halo_is_enough():
+    network = _trained_looking(SMALL)
+    margin, most = measured_halo(network), halo(SMALL)
+    assert SMALL.multiple <= margin <= most
+    x = torch.cat([torch.rand(1, 4, 64, 128), torch.full((1, 4, 64, 128), 0.3)], 1)
+    with torch.no_grad():
+        whole = network(x)[..., 128:]
+        part = network(x[..., 64 - margin :])[..., 2 * margin :]
+    assert torch.allclose(part, whole, atol=3e-4)
 
 
 def test_nothing_beyond_the_halo_matters():

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 import undark
-from undark.demo import photograph
+from undark.demo import photograph, plain
 from undark.develop.metrics import psnr
+from undark.develop.render import render
 from undark.errors import UnsupportedError
 from undark.restoring import restore
 from undark.sensor.cfa import BAYER_ORDERS, CFA, X_TRANS, mosaic
+from undark.sensor.exposure import propose_exposure
 from undark.sensor.mosaic import Mosaic
 
 
@@ -130,3 +132,18 @@ def test_the_mosaic_of_a_restored_scene_is_close_to_the_clean_one():
     expected = mosaic(np.moveaxis(restore(clean, exposure=1).linear, -1, 0), dark.cfa)
     keep = expected < 0.9
     assert np.abs(again - expected)[keep].mean() < 0.02
+
+
+@pytest.mark.parametrize("lamps", [0.0, 0.015])
+def test_apart_from_lamps_hardly_a_pixel_is_white(lamps):
+    """With the amplification undark chooses, through the renderer's shoulder."""
+    random = np.random.default_rng(0)
+    tones = np.exp(random.normal(-2.5, 1.3, (30, 40, 1))) * random.uniform(0.6, 1, (30, 40, 3))
+    light = np.repeat(np.repeat(tones, 12, 0), 12, 1).astype(np.float32)
+    count = round(lamps * light.shape[0])
+    light[: count * 8, : light.shape[1] // 8] = 1000.0
+    dark = photograph(light, 400, 100)
+    picture = render(plain(dark, propose_exposure(dark).amplification), dark, 100.0)
+    scene = picture[count * 8 + 8 :]
+    assert (scene.min(axis=-1) == 255).mean() < 0.005
+    assert 40 < np.median(scene) < 180

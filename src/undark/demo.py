@@ -53,8 +53,8 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
     restored = restore(dark, exposure=amplification)
     restored.save(picture, overwrite=overwrite)
     pictures = {
-        "as shot": render(_plain(dark, 1), dark, 1),
-        f"amplified x{amplification:g}": render(_plain(dark, amplification), dark, amplification),
+        "as shot": render(plain(dark, 1), dark, 1),
+        f"amplified x{amplification:g}": render(plain(dark, amplification), dark, amplification),
         "undark": restored.picture(),
         "the truth": render(_camera_light(light), dark, amplification),
     }
@@ -99,7 +99,7 @@ def _camera_light(light: NDArray[np.float32]) -> NDArray[np.float32]:
     return made
 
 
-def _plain(dark: Mosaic, amplification: float) -> NDArray[np.float32]:
+def plain(dark: Mosaic, amplification: float) -> NDArray[np.float32]:
     """Amplified and demosaiced, nothing else."""
     gains = dark.white_balance * np.float32(amplification / dark.span)
     made: NDArray[np.float32] = demosaic(dark.signal(), dark.cfa) * gains

@@ -2,7 +2,7 @@
 
 A convolutional network's output depends on its input within a known reach, the card's `halo`.
 Each tile is given that much around it, and only its inner part is kept: tiles agree with the
-whole frame to rounding, so nothing has to be blended.
+whole frame, so nothing has to be blended.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from undark.errors import TrainingError
 from undark.learn.network import Conv, UNet, UNetConfig
 
 OPSET = 18
+SEAM = 1e-4
+"""Linear light (white is 1) by which tiles may differ from the whole frame."""
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -63,7 +65,7 @@ def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
         cfa="Bayer" if config.cell == 2 else "X-Trans",
         channels=2 * config.cell**2,
         multiple=config.multiple,
-        halo=halo(config),
+        halo=measured_halo(network),
         conditioning="amplified, white-balanced planes; their standard deviations",
         licence="Apache-2.0",
         training={k: v for k, v in record.items() if k not in ("validation", "settings")},
@@ -81,6 +83,26 @@ def halo(config: UNetConfig) -> int:
     reach = head_and_tail + sum(2 * n * 2**scale for scale, n in enumerate(blocks))
     reach += 2**deepest - 1  # strided cells: the far corner of the coarsest one
     return -(-reach // config.multiple) * config.multiple
+
+
+def measured_halo(network: UNet) -> int:
+    """Packed pixels around a tile that matter: with that many, no output is off by more than 1e-4.
+
+    A third to a half of what `halo` says could matter. Found by cutting a very noisy input closer
+    and closer to where the output is looked at.
+    """
+    multiple, most, cell = network.config.multiple, halo(network.config), network.config.cell
+    random = torch.Generator().manual_seed(0)
+    light = torch.rand((1, cell**2, 2 * most, 4 * most), generator=random)
+    noise = 0.3 * torch.randn(light.shape, generator=random)
+    inputs = torch.cat([light + noise, torch.full_like(light, 0.3)], dim=1)
+    with torch.no_grad():
+        whole = network(inputs)[..., 2 * most * cell :]
+        for margin in range(multiple, most, multiple):
+            part = network(inputs[..., 2 * most - margin :])[..., margin * cell :]
+            if (part - whole).abs().max() < SEAM:
+                return margin
+    return most
 
 
 def commit() -> str:

@@ -18,7 +18,7 @@ from undark.sensor.mosaic import Mosaic, Shot
 
 MIDDLE_LEVEL = 0.14
 """Linear level, white = 1, that the middle tone of the scene is brought to."""
-WHITE_LEVEL = 1.5
+WHITE_LEVEL = 3.0
 """Linear level that all but the lamps stay below; the renderer's shoulder shows it below white."""
 MAX_AMPLIFICATION = 300.0
 MAX_EV = 16
@@ -62,7 +62,7 @@ def propose_exposure(mosaic: Mosaic) -> Exposure:
     elif wanted < 1:
         reason = "bright enough as it is"
     elif by_bright < by_middle:
-        reason = f"brings the brightest parts but lamps to {WHITE_LEVEL}, just below white"
+        reason = f"holds all but lamps below {WHITE_LEVEL:g}, where detail still shows"
     else:
         reason = f"brings the middle tone of the scene to {MIDDLE_LEVEL}"
     return Exposure(amplification, reason)
