@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from undark.batch import Job, plan
-from undark.errors import ReadError
+from undark.batch import DONE, Job, plan, standing
+from undark.errors import OutputError
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_beside_the_source(tree):
 
 def test_a_file_is_named(tree):
     photo, result = tree / "a/1.ARW", tree / "x.png"
-    assert plan([photo], result, "png") == [Job(photo, result)]
+    assert plan([photo], result, "png") == [Job(photo, result, named=True)]
 
 
 def test_a_folder_keeps_its_structure(tree):
@@ -51,12 +51,15 @@ def test_a_photo_given_twice_is_done_once(tree):
     assert len(plan([tree / "a/1.ARW", tree / "a/1.ARW"], None, "jpeg")) == 1
 
 
-def test_same_name_and_folder_name_are_counted(tree, tmp_path):
+def test_same_name_and_folder_name_are_told_apart_in_any_order(tree, tmp_path):
     other = tmp_path / "other/a/1.ARW"
     other.parent.mkdir(parents=True)
     other.write_bytes(b"")
-    targets = [j.target for j in plan([tree / "a/1.ARW", other], tmp_path / "out", "jpeg")]
-    assert [t.name for t in targets] == ["1-a-1-arw-undark.jpg", "2-a-1-arw-undark.jpg"]
+    photos = [tree / "a/1.ARW", other]
+    forth, back = (plan(p, tmp_path / "out", "jpeg") for p in (photos, photos[::-1]))
+    assert len({j.target for j in forth}) == 2
+    assert set(forth) == set(back)
+    assert all(j.target.name.endswith("-a-1-arw-undark.jpg") for j in forth)
 
 
 def test_names_that_differ_in_case_only(tree):
@@ -66,6 +69,46 @@ def test_names_that_differ_in_case_only(tree):
     assert [j.target.name for j in jobs] == ["x-arw-undark.jpg", "X-dng-undark.jpg"]
 
 
-def test_an_empty_folder(tmp_path):
-    with pytest.raises(ReadError, match="no RAW photos in this folder"):
-        plan([tmp_path], None, "jpeg")
+def test_an_empty_folder_stays_to_be_reported(tmp_path, tree):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert [j.source for j in plan([empty, tree / "a/1.ARW"], None, "jpeg")] == [
+        empty,
+        tree / "a/1.ARW",
+    ]
+
+
+def test_a_photo_spelt_twice_is_done_once(tree):
+    assert len(plan([tree / "a/1.ARW", tree / "b/../a/1.ARW"], tree / "out", "jpeg")) == 1
+    assert len(plan([tree, tree / "b/1.ARW"], tree / "out", "jpeg")) == 4
+
+
+def test_a_result_never_takes_the_place_of_a_photo(tree):
+    with pytest.raises(OutputError, match="is a photo to be restored"):
+        plan([tree / "a/1.dng"], tree / "a/1.dng", "dng")
+    (tree / "a/link.dng").symlink_to(tree / "a/1.dng")
+    with pytest.raises(OutputError, match="is a photo to be restored"):
+        plan([tree / "a/link.dng"], tree / "a/1.dng", "dng")
+
+
+def test_results_are_no_photos(tree):
+    photos = [tree / "a/1.dng", tree / "b/2-undark.dng"]
+    assert [j.source for j in plan(photos, None, "dng")] == photos[:1]
+
+
+@pytest.mark.parametrize(("count", "name"), [(1, "x.webp"), (2, "x.jpg")])
+def test_names_that_cannot_be_meant(tree, count, name):
+    photos = [tree / "a/1.ARW", tree / "b/1.ARW"][:count]
+    with pytest.raises(OutputError, match="for a folder of that name, make it first"):
+        plan(photos, tree / name, "jpeg")
+
+
+def test_what_stands_there(tree):
+    photo, other = tree / "a/1.ARW", tree / "a/1-undark.jpg"
+    assert standing(Job(photo, other)) is None
+    other.write_bytes(b"a result, its date not known")
+    assert standing(Job(photo, other)) == DONE
+    assert "exists already" in standing(Job(photo, other, named=True))
+    assert "something else" in standing(Job(photo, tree / "b"))
+    (tree / "nowhere.jpg").symlink_to(tree / "nothing")
+    assert "something else" in standing(Job(photo, tree / "nowhere.jpg"))

@@ -1,10 +1,13 @@
 """The command line as a user meets it: exit status, one line a fault, nothing lost."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +133,72 @@ def test_wrong_options_are_refused(run, dark_dng, args):
 def test_an_empty_folder(run, tmp_path):
     status, _, err = run("restore", tmp_path)
     assert status == 1
-    assert "no RAW photos" in err
+    assert "without RAW photos" in err
+
+
+def test_results_of_other_photos_are_not_taken_for_ours(run, dark_dng, tmp_path, make_mosaic):
+    """Two cards with the same names, one after the other, into one folder."""
+    for card, day in (("c1", 1), ("c2", 2)):
+        folder = tmp_path / card / "100CANON"
+        folder.mkdir(parents=True)
+        photo = make_mosaic()
+        taken = replace(photo.shot, taken=datetime(2026, 1, day))
+        write_mosaic(folder / "IMG_1.dng", photo.replace(shot=taken))
+    out = tmp_path / "out"
+    assert run("restore", tmp_path / "c1", "-o", out)[0] == 0
+    assert run("restore", tmp_path / "c1", "-o", out)[0] == 0
+    status, _, err = run("restore", tmp_path / "c2", "-o", out)
+    assert status == 1
+    assert "the result of another photo" in err
+
+
+@pytest.mark.parametrize("name", ["a [b] c", "[bold]x", ":smile:", "a\nb", "ünï😀日"])
+def test_any_name(run, dark_dng, name):
+    photo = dark_dng.with_name(f"{name}.dng")
+    dark_dng.rename(photo)
+    status, _, err = run("restore", photo)
+    assert status == 0
+    assert photo.with_name(f"{name}-undark.jpg").exists()
+    assert name.replace("\n", "\\n") in err
+    assert err.count("\n") == 1
+
+
+def test_a_folder_that_looks_like_markup(run, dark_dng):
+    folder = dark_dng.parent.with_name("x[")
+    folder.mkdir()
+    dark_dng.parent.rename(folder / "b]")
+    assert run("restore", folder)[0] == 0
+    assert "x[/b]" in run("restore", folder)[2]
+
+
+def test_a_name_that_is_no_text(run, dark_dng):
+    photo = Path(os.fsdecode(os.fsencode(dark_dng.parent) + b"/bad\xff.dng"))
+    photo.write_bytes(dark_dng.read_bytes())
+    assert run("restore", dark_dng.parent)[0] == 0
+    assert len(list(dark_dng.parent.glob("*-undark.jpg"))) == 2
+
+
+def test_a_name_too_long_fails_alone(run, dark_dng):
+    (dark_dng.parent / f"{'n' * 250}.dng").write_bytes(dark_dng.read_bytes())
+    status, _, err = run("restore", dark_dng.parent)
+    assert status == 1
+    assert "too long" in err
+    assert dark_dng.with_name("IMG_1-undark.jpg").exists()
+
+
+def test_a_file_where_a_folder_is_meant(run, dark_dng, tmp_path):
+    (tmp_path / "file").write_text("")
+    for target in ("file", "file/below"):
+        status, _, err = run("restore", dark_dng, "-o", tmp_path / target)
+        assert status == 2
+        assert "file" in err
+        assert "Traceback" not in err
+
+
+def test_an_empty_name(run):
+    status, _, err = run("restore", "")
+    assert status == 2
+    assert "empty name" in err
 
 
 def test_info(run, dark_dng):

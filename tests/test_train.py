@@ -88,7 +88,7 @@ def test_the_loss_falls(source):
         optimiser.zero_grad()
         step(network, source.batch(number)).backward()
         optimiser.step()
-    assert loss(watched) < 0.85 * before
+    assert loss(watched) < before - 0.2  # nepers
 
 
 def test_train_leaves_a_model_that_runs(folder, tmp_path):
@@ -140,7 +140,7 @@ def test_photos_to_watch_by_are_not_trained_on(folder, tmp_path):
 def test_what_cannot_be_trained_is_said(folder, tmp_path):
     with pytest.raises(TrainingError, match="no photographs"):
         train_photos(settings(tmp_path, tmp_path / "out"))
-    with pytest.raises(TrainingError, match="smaller crop"):
+    with pytest.raises(TrainingError, match="give larger ones"):
         train_photos(settings(folder, tmp_path / "out", crop=400))
     with pytest.raises(TrainingError, match="--minutes or --steps"):
         train_photos(settings(folder, tmp_path / "out", minutes=1.0))

@@ -1,19 +1,23 @@
-"""Many photos at a time: which files, where each result goes, and what became of it."""
+"""Many photos at a time: which files, where each result goes, and what is there already."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from undark.errors import ReadError
+from undark.errors import OutputError
+from undark.files.metadata import date_taken
 from undark.files.raw import find_raws
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "dng": ".dng"}
+KINDS = {suffix: kind for kind, suffix in SUFFIXES.items()} | {".jpeg": "jpeg", ".tiff": "tiff"}
+"""Suffix of a result → its kind."""
 MARK = "-undark"
 """Ends the name of every result that undark names itself."""
+DONE = "restored already; --overwrite to redo"
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Job:
 
     source: Path
     target: Path
+    named: bool = False
+    """Whether the user named the result, rather than undark."""
 
 
 def plan(inputs: list[Path], output: Path | None, kind: str) -> list[Job]:
@@ -29,55 +35,110 @@ def plan(inputs: list[Path], output: Path | None, kind: str) -> list[Job]:
 
     Results go beside the source, or into the folder `output`, where folders keep their
     structure; a single photo may be given a file as `output`. Two sources that would write one
-    file are told apart by name. Raises `ReadError` for a folder without photos.
+    file are told apart by name. A folder without photos stays in the list, to be reported.
+    Raises `OutputError` where a result would take a photo's place, or `output` is no name for one.
     """
-    sources = list(dict.fromkeys(pair for path in inputs for pair in _sources(path)))
-    if output is not None and not _is_folder(output, inputs):
-        return [Job(sources[0][0], output)]
-    homes = [source.parent if output is None else output / below for source, below in sources]
-    return _tell_apart([source for source, _ in sources], homes, SUFFIXES[kind])
+    photos = _find(inputs)
+    if output is not None and _names_a_file(output, inputs):
+        jobs = [Job(photos[0][0], output, named=True)]
+    else:
+        homes = [p.parent if output is None else output / below for p, below in photos]
+        jobs = _tell_apart([p for p, _ in photos], homes, SUFFIXES[kind])
+    _check_photos_are_safe(jobs)
+    return jobs
 
 
-def _is_folder(output: Path, inputs: list[Path]) -> bool:
-    """Whether `-o` means a folder: it is one, many photos go there, or it has no picture suffix."""
-    many = len(inputs) != 1 or inputs[0].is_dir()
-    return many or output.is_dir() or output.suffix.lower() not in output_kinds()
+def standing(job: Job) -> str | None:
+    """What stands where a result would go: None, `DONE`, or why it cannot be written, in a line.
+
+    What has the name that undark gives counts as this photo's result unless its EXIF date is
+    another's; under a name that the user chose it has to have the photo's date.
+    """
+    if not os.path.lexists(job.target):
+        return None
+    if not os.path.isfile(job.target):
+        return f"{job.target}: something else has this name; move it, or choose another with -o"
+    ours, theirs = date_taken(job.source), date_taken(job.target)
+    known = ours is not None and theirs is not None
+    if (ours == theirs) if known else not job.named:
+        return DONE
+    what = "the result of another photo" if known else "exists already"
+    return f"{job.target}: {what}; choose another name with -o, or add --overwrite"
 
 
-def output_kinds() -> dict[str, str]:
-    """Suffix of a result → its kind."""
-    return {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"} | {
-        ".dng": "dng"
-    }
+def _find(inputs: list[Path]) -> list[tuple[Path, Path]]:
+    """(photo, its folder below the one that was asked for), each photo once.
+
+    Results of undark's own are left out where many files are given, as by *.dng.
+    """
+    found: dict[Path, tuple[Path, Path]] = {}
+    for path in inputs:
+        for photo, below in _photos(path):
+            if len(inputs) == 1 or not _is_result(photo):
+                found.setdefault(_real(photo), (photo, below))
+    return list(found.values())
 
 
-def _sources(path: Path) -> Iterable[tuple[Path, Path]]:
-    """(photo, its folder below the one that was asked for)."""
-    if not path.is_dir():
+def _photos(path: Path) -> list[tuple[Path, Path]]:
+    if not os.path.isdir(path):
         return [(path, Path())]
-    found = [p for p in find_raws(path) if not p.stem.endswith(MARK)]
-    if not found:
-        raise ReadError(f"{path}: no RAW photos in this folder; give RAW files or their folder")
-    return [(p, p.parent.relative_to(path)) for p in found]
+    raws = [p for p in find_raws(path) if not _is_result(p)]
+    return [(p, p.parent.relative_to(path)) for p in raws] or [(path, Path())]
+
+
+def _is_result(path: Path) -> bool:
+    return path.stem.endswith(MARK)
+
+
+def _real(path: Path) -> Path:
+    """The path with links followed, to know a photo again; as it is where that fails."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle
+        return path
+
+
+def _names_a_file(output: Path, inputs: list[Path]) -> bool:
+    """Whether `-o` names one picture rather than a folder. Raises `OutputError`."""
+    if os.path.isdir(output) or not output.suffix:
+        return False
+    if len(inputs) > 1 or os.path.isdir(inputs[0]):
+        why = "many photos do not go into one file"
+    elif output.suffix.lower() not in KINDS:
+        why = f"a picture's name ends in {', '.join(KINDS)}"
+    else:
+        return True
+    raise OutputError(f"{output}: {why}; for a folder of that name, make it first")
+
+
+def _check_photos_are_safe(jobs: list[Job]) -> None:
+    photos = {_real(job.source) for job in jobs}
+    for job in jobs:
+        if _real(job.target) in photos:
+            raise OutputError(
+                f"{job.target}: is a photo to be restored; choose another name with -o"
+            )
 
 
 def _tell_apart(sources: list[Path], homes: list[Path], suffix: str) -> list[Job]:
     """Name each result after its photo, adding its type, then its folder, where that clashes."""
     targets = [_name(home, source, 0, suffix) for source, home in zip(sources, homes, strict=True)]
-    for detail in (1, 2):
+    for detail in (1, 2, 3):
         for clash in _clashes(targets):
             for i in clash:
                 targets[i] = _name(homes[i], sources[i], detail, suffix)
-    for clash in _clashes(targets):  # same name, type and folder's name: count them
-        for number, i in enumerate(clash, 1):
-            targets[i] = targets[i].with_name(f"{number}-{targets[i].name}")
     return [Job(s, t) for s, t in zip(sources, targets, strict=True)]
 
 
 def _name(home: Path, source: Path, detail: int, suffix: str) -> Path:
-    parts = [source.stem, source.suffix[1:].lower()][: 1 + min(detail, 1)]
+    """A result's name: stem, stem and type, with the folder's name, with the folder's digest."""
+    parts = [source.stem]
+    if detail > 0:
+        parts.append(source.suffix[1:].lower())
     if detail > 1:
         parts.insert(0, source.absolute().parent.name)
+    if detail > 2:  # the same in whatever order and company the photos are given
+        parts.insert(0, hashlib.sha256(os.fsencode(_real(source).parent)).hexdigest()[:6])
     return home / ("-".join(p for p in parts if p) + MARK + suffix)
 
 

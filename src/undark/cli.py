@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -16,9 +17,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from undark import __version__
-from undark.batch import Job, output_kinds, plan
-from undark.engine.model import DEFAULT_MODEL, Model, load_model, read_card, shipped_models
-from undark.errors import ExistsError, PhotoError, SetupError, UndarkError
+from undark.batch import DONE, KINDS, Job, plan, standing
+from undark.engine.model import (
+    DEFAULT_MODEL,
+    Model,
+    find_model,
+    load_model,
+    read_card,
+    shipped_models,
+)
+from undark.errors import PhotoError, SetupError, UndarkError
 from undark.files.raw import read_mosaic
 from undark.report import describe
 from undark.restoring import Restored, restore
@@ -36,7 +44,23 @@ app.add_typer(train_app, name="train")
 INTERRUPTED = 130
 """The exit status after Ctrl-C."""
 
-_say = Console(stderr=True, highlight=False, soft_wrap=True)
+_say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def _tell(line: str) -> None:
+    """One line for the user, whatever a file is called."""
+    _say.print(_printable(line))
+
+
+def _printable(text: str) -> str:
+    """Control characters, line ends and bytes that are no text shown as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise typer.BadParameter("an empty name; perhaps a variable of the shell is not set")
+    return Path(text)
 
 
 class Kind(StrEnum):
@@ -61,7 +85,7 @@ def _interruptible(line: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        _say.print(f"stopped; {line}")
+        _tell(f"stopped; {line}")
         raise typer.Exit(INTERRUPTED) from stop
 
 
@@ -83,11 +107,16 @@ def _main(
 @app.command("restore")
 def restore_command(
     photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO|FOLDER...", help="RAW files, or folders of them.")
+        list[Path],
+        typer.Argument(
+            parser=_path, metavar="PHOTO|FOLDER...", help="RAW files, or folders of them."
+        ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE|FOLDER", help="Default: beside the photo."),
+        typer.Option(
+            "-o", "--output", parser=_path, metavar="FILE|FOLDER", help="Default: beside the photo."
+        ),
     ] = None,
     to: Annotated[
         Kind | None, typer.Option(help="Default: as the -o FILE's suffix says, else jpeg.")
@@ -119,19 +148,24 @@ def restore_command(
     kind = _kind(to, output, bits)
     jobs = plan(photos, output, kind)
     network = load_model(model, device)
-    with _interruptible("finished photos are kept, the same command goes on from there"):
-        results = _restore_all(jobs, network, exposure, strength, int(bits), overwrite)
-    if as_json:
-        print(json.dumps(results, indent=1))
+    results: list[dict[str, Any]] = []
+    try:
+        with _interruptible("finished photos are kept, the same command goes on from there"):
+            for result in _restore_all(jobs, network, exposure, strength, int(bits), overwrite):
+                results.append(result)
+    finally:
+        if as_json:  # also of a run that stopped: what was done is done
+            print(json.dumps(results, indent=1))
     failed = sum(r["status"] == "failed" for r in results)
+    if failed and len(results) > 1:
+        _tell(f"{failed} of {len(results)} photos could not be restored")
     if failed:
-        _say.print(f"{failed} of {len(results)} photos could not be restored")
         raise typer.Exit(1)
 
 
 def _kind(to: Kind | None, output: Path | None, bits: Bits) -> str:
     """What to write: as asked, or as the output's suffix says; both must agree."""
-    named = output_kinds().get(output.suffix.lower()) if output and not output.is_dir() else None
+    named = KINDS.get(output.suffix.lower()) if output and not output.is_dir() else None
     kind = to or named or Kind.JPEG
     if to and named and to != named:
         raise typer.BadParameter(f"{output} is no name for a {to} file")
@@ -148,29 +182,26 @@ def _wish(text: str) -> ExposureWish:
 
 
 def _restore_all(
-    jobs: list[Job],
-    model: Model,
-    exposure: ExposureWish,
-    strength: float,
-    bits: int,
-    overwrite: bool,
-) -> list[dict[str, Any]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=_say, transient=True) as bars:
+    jobs: list[Job], model: Model, exposure: ExposureWish, strength: float, bits: int, redo: bool
+) -> Iterator[dict[str, Any]]:
+    """What became of each photo, as it is done; a bar for the photo and one for the list."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    live = _say.is_terminal
+    with Progress(
+        *columns, TimeRemainingColumn(), console=_say, transient=True, disable=not live
+    ) as bars:
         all_photos = bars.add_task("all photos", total=len(jobs), visible=len(jobs) > 1)
         one_photo = bars.add_task("", total=100)
-        results = []
         for job in jobs:
-            bars.reset(one_photo, total=100, description=job.source.name)
+            bars.reset(one_photo, total=100, description=_printable(job.source.name))
 
             def show(share: float) -> None:
                 bars.update(one_photo, completed=round(100 * share))
 
-            result = _restore_one(job, model, exposure, strength, bits, overwrite, show)
-            results.append(result)
-            bars.console.print(_line(result))
+            result = _restore_one(job, model, exposure, strength, bits, redo, show)
+            _tell(_line(result))
             bars.advance(all_photos)
-    return results
+            yield result
 
 
 def _restore_one(
@@ -180,31 +211,39 @@ def _restore_one(
     strength: float,
     bits: int,
     overwrite: bool,
-    progress: Any,
+    progress: Callable[[float], None],
 ) -> dict[str, Any]:
     """One photo; what is wrong with it is part of the result, what stops the run is raised."""
     began = time.perf_counter()
     outcome: dict[str, Any] = {"source": str(job.source), "output": str(job.target)}
-    if job.target.exists() and not overwrite:
-        return outcome | {"status": "skipped", "reason": "restored already; --overwrite to redo"}
+    stands = None if overwrite else standing(job)
+    if stands:
+        status = "skipped" if stands == DONE else "failed"
+        return outcome | {"status": status, "reason": stands}
     try:
         mosaic = read_mosaic(job.source)
         done = restore(
-            mosaic, exposure=exposure.of(mosaic), strength=strength, model=model, progress=progress
+            mosaic,
+            exposure=exposure.of(mosaic),
+            strength=strength,
+            model=model,
+            progress=progress,
         )
-        job.target.parent.mkdir(parents=True, exist_ok=True)
         done.save(job.target, bits, overwrite)
-    except ExistsError:
-        return outcome | {"status": "skipped", "reason": "restored meanwhile"}
     except PhotoError as error:
-        return outcome | {"status": "failed", "reason": str(error)}
+        said = str(error)
+        named = str(job.source) in said or str(job.target) in said
+        return outcome | {
+            "status": "failed",
+            "reason": said if named else f"{job.source}: {said}",
+        }
     seconds = round(time.perf_counter() - began, 2)
     return outcome | {"status": "restored", "seconds": seconds} | _numbers(done)
 
 
 def _numbers(done: Restored) -> dict[str, Any]:
     return {
-        "amplification": round(done.exposure.amplification, 2),
+        "amplification": float(f"{done.exposure.amplification:.4g}"),
         "exposure": done.exposure.reason,
         "noise": done.noise_source,
     }
@@ -225,32 +264,38 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Say what a RAW photo is: camera, exposure, black, noise, proposed amplification and why."""
-    reports, failed = [], 0
-    for path in photos:
-        try:
-            report = describe(path)
-        except PhotoError as error:
-            failed += 1
-            _say.print(str(error))
-            continue
-        reports.append(report)
-        if not as_json:
-            print("\n".join([str(path), *(f"  {k:<16} {v}" for k, v in report.items())]))
+    reports = [_report(path) for path in photos]
+    for report in reports:
+        if "error" in report:
+            _tell(report["error"])
+        elif not as_json:
+            print(
+                "\n".join(f"{'' if k == 'file' else f'  {k:<16} '}{v}" for k, v in report.items())
+            )
     if as_json:
         print(json.dumps(reports, indent=1))
-    if failed:
+    if any("error" in report for report in reports):
         raise typer.Exit(1)
+
+
+def _report(path: Path) -> dict[str, str]:
+    """What `undark.report.describe` says of a photo, or the error."""
+    try:
+        return {"file": str(path)} | describe(path)
+    except PhotoError as error:
+        return {"file": str(path), "error": str(error)}
 
 
 @app.command()
 def models(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Models of your own.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME|FILE]...", help="Those that ship, or of your own."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole cards.")] = False,
 ) -> None:
     """Say which models ship and how good they are, or what a model file says of itself."""
-    paths = {str(p): p for p in files} if files else shipped_models()
+    paths = {name: find_model(name) for name in files} if files else shipped_models()
     cards = {name: read_card(path) for name, path in paths.items()}
     if as_json:
         print(json.dumps({n: json.loads(c.to_json()) for n, c in cards.items()}, indent=1))
@@ -309,9 +354,22 @@ def train_photos_command(
 
 
 def main() -> None:
-    """The `undark` command: errors on purpose are one line; exit status 2 if the run stopped."""
+    """The `undark` command: what is wrong is one line; exit status 2 if the run stopped."""
+    for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal's window was closed
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _end)
     try:
         app()
     except UndarkError as error:
-        _say.print(str(error))
+        _tell(str(error))
         sys.exit(1 if isinstance(error, PhotoError) else 2)
+    except OSError as error:
+        _tell(
+            f"stopped: {error.strerror or error}" + (f": {error.filename}" * bool(error.filename))
+        )
+        sys.exit(2)
+
+
+def _end(number: int, frame: object) -> None:
+    """Leave by way of every `finally`, so that nothing half-written stays."""
+    sys.exit(128 + number)

@@ -44,7 +44,6 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
     for path in (dng, picture, sheet):
         if path.exists() and not overwrite:
             raise SetupError(f"{path}: here already; add --overwrite or choose another folder -o")
-    folder.mkdir(parents=True, exist_ok=True)
     light = read_light(Path(str(files("undark.scene") / "scene.jxl")))
     with whole(dng, overwrite) as temporary:
         write_mosaic(temporary, photograph(light, iso, amplification))

@@ -4,7 +4,8 @@ UndarkError
 ├── PhotoError            this photo cannot be done; the others can
 │   ├── ReadError         missing, empty, damaged or not a RAW file
 │   ├── UnsupportedError  a RAW file, but not of a kind that undark restores
-│   └── ExistsError       the output is there already
+│   ├── ExistsError       the output is there already
+│   └── NameTooLongError  the output's name is more than the disk allows
 └── SetupError            nothing can be done until this is mended: the run stops
     ├── ModelError        unknown model, or a file that is not an undark model
     ├── DeviceError       no such device on this machine or in this installation
@@ -31,6 +32,10 @@ class UnsupportedError(PhotoError):
 
 class ExistsError(PhotoError):
     """The output file exists and overwriting was not asked for."""
+
+
+class NameTooLongError(PhotoError):
+    """The name of the output is longer than the disk allows."""
 
 
 class SetupError(UndarkError):

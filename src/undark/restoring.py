@@ -144,7 +144,7 @@ def _check_cfa(model: Model, mosaic: Mosaic) -> CFA:
     if model.card.cfa != kind:
         raise UnsupportedError(
             f"this photo's sensor is {kind}, the model {model.card.name} restores "
-            f"{model.card.cfa}; choose a model for {kind} with --model (none ships yet)"
+            f"{model.card.cfa}; choose a model for {kind} with --model (see `undark models`)"
         )
     return mosaic.cfa
 

@@ -19,6 +19,7 @@ CARD_KEY = "undark"
 """Where in an ONNX file's metadata the card is, as JSON."""
 
 DEFAULT_MODEL = "bayer"
+TASK = "mosaic to linear RGB"
 
 _PROVIDERS = {
     "cpu": ("CPUExecutionProvider", "onnxruntime"),
@@ -36,7 +37,7 @@ class Card:
 
     name: str
     task: str
-    """ "mosaic to linear RGB"."""
+    """`TASK`."""
     cfa: str
     """ "Bayer" or "X-Trans"."""
     channels: int
@@ -59,7 +60,14 @@ class Card:
     def from_json(cls, text: str) -> Card:
         """Raises `ValueError`, `KeyError` or `TypeError` if it is not a card."""
         content = json.loads(text)
-        return cls(**{f.name: content[f.name] for f in fields(cls)})
+        card = cls(**{f.name: content[f.name] for f in fields(cls)})
+        if card.task != TASK or card.channels not in (8, 18):
+            raise ValueError(f"not for {TASK}")
+        if not (isinstance(card.multiple, int) and isinstance(card.halo, int)):
+            raise TypeError("multiple and halo are whole numbers")
+        if card.multiple < 1 or card.halo < 0 or card.halo % card.multiple:
+            raise ValueError("the halo is a multiple of the multiple")
+        return card
 
 
 class Model:
@@ -75,7 +83,11 @@ class Model:
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(1, channels, h, w) → (1, 3, cell·h, cell·w); h and w multiples of `card.multiple`."""
-        output: NDArray[np.float32] = self._session.run(None, {"input": inputs})[0]
+        try:
+            output: NDArray[np.float32] = self._session.run(None, {"input": inputs})[0]
+        except Exception as error:  # ONNX Runtime's own exceptions share no base class
+            why = str(error).splitlines()[0] if str(error) else "no reason given"
+            raise ModelError(f"{self.path}: cannot be run here ({why})") from error
         return output
 
 
@@ -96,7 +108,7 @@ def find_model(name: str) -> Path:
     if name in shipped:
         return shipped[name]
     path = Path(name)
-    if path.suffix == ".onnx" and path.is_file():
+    if os.path.isfile(path):
         return path
     raise ModelError(
         f"{name}: no such model; give the path of an .onnx file that undark trained, "

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import exifread
@@ -26,6 +27,15 @@ def read_tags(file: BinaryIO) -> Tags:
     except Exception:  # exifread meets damaged tags with errors of every kind
         return {}
     return tags
+
+
+def date_taken(path: Path) -> datetime | None:
+    """When a photo, or a picture made of it, was taken, by its EXIF; None if that is not known."""
+    try:
+        with path.open("rb") as file:
+            return shot_from_tags(read_tags(file)).taken
+    except OSError:
+        return None
 
 
 def shot_from_tags(tags: Tags) -> Shot:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from undark.errors import ExistsError, OutputError
+from undark.errors import ExistsError, NameTooLongError, OutputError
 
 _WHAT_TO_DO = {
     errno.ENOSPC: "the disk is full: free some space, or choose another folder with -o",
@@ -54,7 +54,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{path}: {_reason(error)}") from error
+        # a name may be too long for one photo alone; what else is wrong is so for all
+        kind = NameTooLongError if error.errno == errno.ENAMETOOLONG else OutputError
+        raise kind(f"{path}: {_reason(error)}") from error
 
 
 def _reason(error: OSError) -> str:

@@ -66,7 +66,10 @@ def read_mosaic(path: Path) -> Mosaic:
     `UnsupportedError` for a RAW photo of another kind.
     """
     path = Path(path)
-    start = _check_file(path)
+    try:
+        start = _check_file(path)
+    except OSError as error:  # such as a name longer than any file's
+        raise ReadError(f"{path}: cannot be read ({error.strerror}); check the name") from error
     with _opened(path, start) as raw:
         cfa = _cfa(raw, path)
         facts = read_facts(path)
@@ -77,7 +80,9 @@ def read_mosaic(path: Path) -> Mosaic:
 def _check_file(path: Path) -> bytes:
     """The first bytes of the file."""
     if path.is_dir():
-        raise ReadError(f"{path}: this is a folder, not a photo")
+        raise ReadError(f"{path}: a folder without RAW photos; give RAW files or their folder")
+    if path.exists() and not path.is_file():
+        raise ReadError(f"{path}: not a regular file; give a RAW file")
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -97,7 +102,7 @@ def _opened(path: Path, start: bytes) -> Iterator[rawpy.RawPy]:
     with rawpy.RawPy() as raw:
         try:
             with _damage_seen() as damage:
-                raw.open_file(str(path))
+                _open(raw, path)
                 raw.unpack()
         except rawpy.LibRawFileUnsupportedError as error:
             raise _unknown(path, start) from error
@@ -106,6 +111,17 @@ def _opened(path: Path, start: bytes) -> Iterator[rawpy.RawPy]:
         if damage:  # LibRaw goes on with whatever it has decoded
             raise ReadError(f"{path}: the file is damaged or cut short; {_AGAIN}")
         yield raw
+
+
+def _open(raw: rawpy.RawPy, path: Path) -> None:
+    """By name, or by content where the name is not text that LibRaw can be given."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            raw.open_buffer(file)
+    else:
+        raw.open_file(str(path))
 
 
 _stderr_lock = threading.Lock()

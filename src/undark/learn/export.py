@@ -14,10 +14,11 @@ import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from undark.engine.model import CARD_KEY, Card
+from undark.engine.model import CARD_KEY, TASK, Card
 from undark.errors import TrainingError
 from undark.learn.network import Conv, UNet, UNetConfig
 
@@ -30,7 +31,7 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
     """Weights of a `UNet` as `export` left them. Raises `TrainingError`."""
     try:
         return load_file(path)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError) as error:
         raise TrainingError(f"{path}: no weights to start from here ({error})") from error
 
 
@@ -61,7 +62,7 @@ def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
     config = network.config
     return Card(
         name=name,
-        task="mosaic to linear RGB",
+        task=TASK,
         cfa="Bayer" if config.cell == 2 else "X-Trans",
         channels=2 * config.cell**2,
         multiple=config.multiple,

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
-from undark.errors import TrainingError
+from undark.errors import ReadError, TrainingError
+from undark.files.picture import read_picture
 from undark.sensor.cameras import cameras
 from undark.sensor.cfa import BAYER_ORDERS, CFA, RGGB, mosaic
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
@@ -74,10 +75,11 @@ class Batch:
 
 
 def load_photos(paths: list[Path]) -> list[NDArray[np.uint8]]:
-    """Read photographs as (H, W, 3) uint8, sRGB."""
-    from undark.files.picture import read_picture
-
-    return [read_picture(path) for path in paths]
+    """Read photographs as (H, W, 3) uint8, sRGB. Raises `TrainingError`."""
+    try:
+        return [read_picture(path) for path in paths]
+    except ReadError as error:
+        raise TrainingError(str(error)) from error
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -146,7 +148,9 @@ class PhotoSource:
         side = 2 * crop + 2  # two more, to fold any Bayer order to RGGB
         self._photos = [p for p in photos if min(p.shape[:2]) >= side]
         if not self._photos:
-            raise TrainingError(f"no photo is {side} pixels wide and high; choose a smaller crop")
+            raise TrainingError(
+                f"none of the photographs is {side} pixels wide and high; give larger ones"
+            )
         self._side, self._batch, self._seed, self._device = side, batch, seed, device
         self._linear = decode_srgb(torch.arange(256, device=device) / 255)
 

@@ -16,18 +16,28 @@ from undark.learn.photos import Batch
 # Photographs of the dark keep most of their detail near black, where sRGB's curve is steep: the
 # linear term holds the light, the picture's term the look.
 PICTURE_WEIGHT = 0.5
+FLOOR = 1e-7
+"""Mean squared error below which a photo is as good as perfect (70 dB)."""
 
 
 def step(network: torch.nn.Module, batch: Batch) -> Tensor:
     """One training step: batch → loss (a scalar).
 
-    L1 of the linear light, highlights compressed, plus `PICTURE_WEIGHT` times L1 of the sRGB
-    picture.
+    Of each photo the logarithm of its error, so that a decibel counts the same where noise is
+    mild as where it is deep; with the plain error the deep ones rule, and detail is smoothed away
+    that mild noise would have left. The error is that of the linear light, highlights compressed,
+    and with `PICTURE_WEIGHT` that of the sRGB picture. (NAFNet's PSNR loss, Chen et al. 2022.)
     """
     output = network(batch.inputs)
-    light = (_compress(output) - _compress(batch.target)).abs().mean()
-    picture = (_picture(output, batch.srgb) - _picture(batch.target, batch.srgb)).abs().mean()
+    light = _log_error(_compress(output), _compress(batch.target))
+    picture = _log_error(_picture(output, batch.srgb), _picture(batch.target, batch.srgb))
     return light + PICTURE_WEIGHT * picture
+
+
+def _log_error(output: Tensor, target: Tensor) -> Tensor:
+    """Mean over photos of ln RMSE."""
+    squares = ((output - target) ** 2).mean((1, 2, 3))
+    return 0.5 * torch.log(squares + FLOOR).mean()
 
 
 def _compress(light: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
 from undark.errors import TrainingError
+from undark.files.output import writing
 from undark.learn.export import commit, export, start_from
 from undark.learn.network import UNetConfig, fresh
 from undark.learn.photos import (
@@ -80,7 +81,6 @@ def train_photos(training: Training) -> Path:
     """
     if (training.minutes is None) == (training.steps is None):
         raise TrainingError("give either --minutes or --steps")
-    training.out.mkdir(parents=True, exist_ok=True)
     last = _checkpoint(training)
     device = _device(training.device)
     train_paths, val_paths = split(training)
@@ -99,6 +99,8 @@ def train_photos(training: Training) -> Path:
         training.peak,
         training.decay,
     )
+    with writing(training.out):
+        training.out.mkdir(parents=True, exist_ok=True)
     with _quiet():
         trainer = _trainer(training, timer, lambda: _fraction(task, timer, training))
     steps = DataLoader(_Steps(), batch_size=None)
@@ -186,13 +188,26 @@ def _checkpoint(training: Training) -> str | None:
     """The checkpoint to go on from, if that was asked for; refuses to run over a finished run."""
     last = training.out / "last.ckpt"
     if training.resume:
-        return str(last) if last.exists() else None
+        return _readable(last)
     if last.exists() or (training.out / "model.onnx").exists():
         raise TrainingError(
             f"{training.out}: a training run is here already; "
             "add --resume to go on with it, or choose another --out"
         )
     return None
+
+
+def _readable(checkpoint: Path) -> str:
+    """The checkpoint, tried. Raises `TrainingError` if there is none, or a damaged one."""
+    if not checkpoint.exists():
+        raise TrainingError(f"{checkpoint.parent}: no run to resume here; leave out --resume")
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=False)["callbacks"]
+    except Exception as error:  # a damaged pickle fails in any way
+        raise TrainingError(
+            f"{checkpoint}: not a checkpoint, or a damaged one; delete it to start anew"
+        ) from error
+    return str(checkpoint)
 
 
 def _device(name: str) -> torch.device:

@@ -91,7 +91,7 @@ def parse_exposure(text: str) -> ExposureWish:
 
     Raises `ValueError`, whose message says what to give, for anything else.
     """
-    found = re.fullmatch(r"(auto)?([+-]?\d+(?:\.\d*)?)?", text.strip().lower())
+    found = re.fullmatch(r"(auto)?([+-]?(?:\d+\.?\d*|\.\d+))?", text.strip().lower())
     auto, number = found.groups() if found else (None, None)
     signed = number is None or number[0] in "+-"
     ev = float(number or 0)
