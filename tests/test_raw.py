@@ -366,7 +366,7 @@ def test_missing_empty_and_folder(tmp_path):
     (tmp_path / "x.arw").touch()
     with pytest.raises(ReadError, match=r"x\.arw: the file is empty"):
         read_mosaic(tmp_path / "x.arw")
-    with pytest.raises(ReadError, match="this is a folder"):
+    with pytest.raises(ReadError, match="a folder without RAW photos"):
         read_mosaic(tmp_path)
 
 

@@ -132,11 +132,17 @@ class _Frame:
 
     def lamps(self, rows: slice, columns: slice) -> NDArray[np.float32] | float:
         """(3, H, W): what was above the ceiling and not given to the network; 0 if nothing."""
-        cfa, signal = self._mosaic.cfa, self._mosaic.signal(rows, columns)
+        cfa = self._mosaic.cfa
+        # a period more on each side, which demosaicing looks at
+        wide = [slice(max(s.start - cfa.period, 0), s.stop + cfa.period) for s in (rows, columns)]
+        signal = self._mosaic.signal(*wide)
         if signal.max() * self._factor.max() <= HIGHLIGHT_CEILING:
             return 0.0
         above = np.clip(pack(signal, cfa) * self._factor - HIGHLIGHT_CEILING, 0, None)
-        return np.moveaxis(demosaic(unpack(above, cfa, signal.shape), cfa), -1, 0)
+        light = demosaic(unpack(above, cfa, signal.shape), cfa)
+        top, left = rows.start - wide[0].start, columns.start - wide[1].start
+        inside = light[top:, left:][: rows.stop - rows.start, : columns.stop - columns.start]
+        return np.moveaxis(inside, -1, 0)
 
 
 def _check_cfa(model: Model, mosaic: Mosaic) -> CFA:
