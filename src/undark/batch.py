@@ -10,10 +10,11 @@ from pathlib import Path
 
 from undark.errors import OutputError
 from undark.files.metadata import date_taken
+from undark.files.picture import PICTURE_SUFFIXES
 from undark.files.raw import find_raws
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "dng": ".dng"}
-KINDS = {suffix: kind for kind, suffix in SUFFIXES.items()} | {".jpeg": "jpeg", ".tiff": "tiff"}
+KINDS = PICTURE_SUFFIXES | {".dng": "dng"}
 """Suffix of a result → its kind."""
 MARK = "-undark"
 """Ends the name of every result that undark names itself."""

@@ -12,7 +12,6 @@ import OpenImageIO as oiio
 from numpy.typing import NDArray
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
-from undark.develop.demosaic import demosaic
 from undark.develop.metrics import psnr, ssim
 from undark.develop.render import render
 from undark.errors import SetupError
@@ -20,7 +19,7 @@ from undark.files.dng import write_mosaic
 from undark.files.output import whole
 from undark.files.picture import read_light, write_picture
 from undark.files.raw import read_mosaic
-from undark.restoring import restore
+from undark.restoring import plain, restore
 from undark.sensor.cameras import find_camera
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
@@ -95,13 +94,6 @@ def _camera_light(light: NDArray[np.float32]) -> NDArray[np.float32]:
     """Linear sRGB → white-balanced camera RGB, (H, W, 3)."""
     matrix = camera_from_srgb(CAMERA_MATRICES[-1]).astype(np.float32)
     made: NDArray[np.float32] = np.clip(light @ matrix.T, 0, None)
-    return made
-
-
-def plain(dark: Mosaic, amplification: float) -> NDArray[np.float32]:
-    """Amplified and demosaiced, nothing else."""
-    gains = dark.white_balance * np.float32(amplification / dark.span)
-    made: NDArray[np.float32] = demosaic(dark.signal(), dark.cfa) * gains
     return made
 
 

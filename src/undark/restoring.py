@@ -168,10 +168,16 @@ def _place(linear: NDArray[np.float32], light: NDArray[np.float32], top: int, le
 
 def _blend(restored: Restored, strength: float) -> NDArray[np.float32]:
     mosaic = restored.mosaic
-    plain = demosaic(mosaic.signal(), mosaic.cfa)
-    plain *= mosaic.white_balance * np.float32(restored.exposure.amplification / mosaic.span)
-    plain += np.float32(strength) * (restored.linear - plain)
-    return plain
+    blended = plain(mosaic, restored.exposure.amplification)
+    blended += np.float32(strength) * (restored.linear - blended)
+    return blended
+
+
+def plain(mosaic: Mosaic, amplification: float) -> NDArray[np.float32]:
+    """(H, W, 3) linear camera RGB: amplified and demosaiced, nothing else."""
+    light = demosaic(mosaic.signal(), mosaic.cfa)
+    light *= mosaic.white_balance * np.float32(amplification / mosaic.span)
+    return light
 
 
 def _exposure(exposure: Exposure | float | None, mosaic: Mosaic) -> Exposure:

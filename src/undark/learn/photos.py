@@ -19,13 +19,12 @@ from torch import Tensor
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
 from undark.errors import ReadError, TrainingError
-from undark.files.picture import read_picture
+from undark.files.picture import PICTURE_SUFFIXES, read_picture
 from undark.sensor.cameras import cameras
 from undark.sensor.cfa import BAYER_ORDERS, CFA, RGGB, mosaic
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
 from undark.sensor.noise import NoiseModel
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 MAX_AMPLIFICATION = 300.0
 NOISE_PARAMETERS = ("gain", "read", "shape", "row", "bias")
 """The fields of `NoiseModel` that differ between photos."""
