@@ -36,9 +36,15 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def start_from(network: UNet, path: Path) -> None:
-    """Give a network the weights of another run. Raises `TrainingError` if they do not fit."""
+    """Give a network the weights of another run. Raises `TrainingError` if they do not fit.
+
+    A network may have grown residual blocks since: they begin as the identity.
+    """
     try:
-        network.load_state_dict(load_weights(path))
+        fit = network.load_state_dict(load_weights(path), strict=False)
+        lacking = [k for k in fit.missing_keys if not k.startswith(("encoder.", "decoder."))]
+        if lacking or fit.unexpected_keys:
+            raise RuntimeError(f"{lacking} are missing, {fit.unexpected_keys} have no place")
     except RuntimeError as error:
         raise TrainingError(
             f"{path}: the weights of another network than the one to be trained; "

@@ -29,7 +29,7 @@ class UNetConfig:
     """Side of the CFA's cell: 2 for Bayer."""
     widths: tuple[int, ...] = (32, 64, 128, 192)
     """Channels at each scale, the full packed size first."""
-    encoder: tuple[int, ...] = (0, 1, 1, 2)
+    encoder: tuple[int, ...] = (1, 1, 1, 2)
     """Residual blocks at each scale on the way down."""
     decoder: tuple[int, ...] = (1, 1, 1)
     """Residual blocks at each scale but the smallest on the way up."""

@@ -12,9 +12,12 @@ from torch import Tensor
 from undark.develop.colour import encode_srgb
 from undark.learn.network import UNet
 from undark.learn.photos import Batch
+from undark.sensor.cfa import RGGB, mosaic
 
-# Photographs of the dark keep most of their detail near black, where sRGB's curve is steep: the
-# linear term holds the light, the picture's term the look.
+# What the sensor measured comes first: where noise is mild, the colours it did not measure err more
+# than those it did, and would rule. Photographs of the dark keep most of their detail near black,
+# where sRGB's curve is steep: the linear terms hold the light, the picture's term the look.
+LIGHT_WEIGHT = 0.5
 PICTURE_WEIGHT = 0.5
 FLOOR = 1e-7
 """Mean squared error below which a photo is as good as perfect (70 dB)."""
@@ -25,18 +28,20 @@ def step(network: torch.nn.Module, batch: Batch) -> Tensor:
 
     Of each photo the logarithm of its error, so that a decibel counts the same where noise is
     mild as where it is deep; with the plain error the deep ones rule, and detail is smoothed away
-    that mild noise would have left. The error is that of the linear light, highlights compressed,
-    and with `PICTURE_WEIGHT` that of the sRGB picture. (NAFNet's PSNR loss, Chen et al. 2022.)
+    that mild noise would have left. The error is that of the mosaic (linear, highlights
+    compressed), with `LIGHT_WEIGHT` that of all three colours, and with `PICTURE_WEIGHT` that of
+    the sRGB picture. (NAFNet's PSNR loss, Chen et al. 2022.)
     """
     output = network(batch.inputs)
-    light = _log_error(_compress(output), _compress(batch.target))
+    light, target = _compress(output), _compress(batch.target)
+    raw = _log_error(mosaic(light, RGGB), mosaic(target, RGGB))
     picture = _log_error(_picture(output, batch.srgb), _picture(batch.target, batch.srgb))
-    return light + PICTURE_WEIGHT * picture
+    return raw + LIGHT_WEIGHT * _log_error(light, target) + PICTURE_WEIGHT * picture
 
 
 def _log_error(output: Tensor, target: Tensor) -> Tensor:
     """Mean over photos of ln RMSE."""
-    squares = ((output - target) ** 2).mean((1, 2, 3))
+    squares = ((output - target) ** 2).flatten(1).mean(1)
     return 0.5 * torch.log(squares + FLOOR).mean()
 
 
