@@ -396,6 +396,28 @@ def test_gopro(tmp_path):
         read_mosaic(tmp_path / "x.gpr")
 
 
+def test_black_above_white(tmp_path):
+    levels = [(50714, "H", 1, (5000,)), (50717, "I", 1, (4000,))]
+    path = write_dng(tmp_path / "x.dng", levels)
+    with pytest.raises(ReadError, match=r"x\.dng: its black level is not below its white level"):
+        read_mosaic(path)
+
+
+def test_a_frame_larger_than_its_file_can_hold(tmp_path):
+    huge = [(256, 20000), (257, 20000), (278, 20000), (259, 7)]  # as lossless JPEG
+    path = write_dng(tmp_path / "x.dng", patch=huge)
+    began = time.monotonic()
+    with pytest.raises(ReadError, match=r"x\.dng: the file is damaged or cut short"):
+        read_mosaic(path)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(("tag", "orientation"), [(0, 1), (1, 1), (6, 6), (8, 8)])
+def test_orientation_tag(tmp_path, tag, orientation):
+    path = write_dng(tmp_path / "x.dng", [(274, "H", 1, (tag,))])
+    assert read_mosaic(path).orientation == orientation
+
+
 def unsupported(path):
     with pytest.raises(UnsupportedError, match="undark restores Bayer and X-Trans") as caught:
         read_mosaic(path)

@@ -135,9 +135,10 @@ class _Frame:
         cfa = self._mosaic.cfa
         # a period more on each side, which demosaicing looks at
         wide = [slice(max(s.start - cfa.period, 0), s.stop + cfa.period) for s in (rows, columns)]
-        signal = self._mosaic.signal(*wide)
-        if signal.max() * self._factor.max() <= HIGHLIGHT_CEILING:
+        brightest = self._mosaic.plane[*wide].max() - self._mosaic.black.min()
+        if brightest * self._factor.max() <= HIGHLIGHT_CEILING:
             return 0.0
+        signal = self._mosaic.signal(*wide)
         above = np.clip(pack(signal, cfa) * self._factor - HIGHLIGHT_CEILING, 0, None)
         light = demosaic(unpack(above, cfa, signal.shape), cfa)
         top, left = rows.start - wide[0].start, columns.start - wide[1].start

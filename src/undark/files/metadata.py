@@ -29,6 +29,11 @@ def read_tags(file: BinaryIO) -> Tags:
     return tags
 
 
+def has_no_orientation(tags: Tags) -> bool:
+    """Whether EXIF says 0, which some write for "unknown" and LibRaw takes for a quarter turn."""
+    return _values(tags, "Image Orientation")[:1] == [0]
+
+
 def date_taken(path: Path) -> datetime | None:
     """When a photo, or a picture made of it, was taken, by its EXIF; None if that is not known."""
     try:

@@ -22,7 +22,7 @@ from undark.develop.colour import srgb_from_camera
 from undark.errors import ReadError, UnsupportedError
 from undark.files.black import Frame, masked_black
 from undark.files.dng_facts import DngFacts, read_facts
-from undark.files.metadata import read_tags, shot_from_tags
+from undark.files.metadata import Tags, has_no_orientation, read_tags, shot_from_tags
 from undark.files.white_balance import choose_white_balance
 from undark.sensor.cfa import CFA, GREEN
 from undark.sensor.mosaic import Mosaic, Shot
@@ -73,8 +73,14 @@ def read_mosaic(path: Path) -> Mosaic:
     with _opened(path, start) as raw:
         cfa = _cfa(raw, path)
         facts = read_facts(path)
-        shot = _shot(raw, path, start)
-        return _mosaic(raw, cfa, facts or DngFacts(), shot)
+        with path.open("rb") as file:
+            tags = read_tags(file)
+        shot = _shot(raw, tags, start)
+        try:
+            mosaic = _mosaic(raw, cfa, facts or DngFacts(), shot)
+        except ValueError as error:
+            raise ReadError(f"{path}: {error}; {_AGAIN}") from error
+    return mosaic.replace(orientation=1) if has_no_orientation(tags) else mosaic
 
 
 def _check_file(path: Path) -> bytes:
@@ -103,6 +109,8 @@ def _opened(path: Path, start: bytes) -> Iterator[rawpy.RawPy]:
         try:
             with _damage_seen() as damage:
                 _open(raw, path)
+                if not _holds_its_frame(path, raw):
+                    raise ReadError(f"{path}: the file is damaged or cut short; {_AGAIN}")
                 raw.unpack()
         except rawpy.LibRawFileUnsupportedError as error:
             raise _unknown(path, start) from error
@@ -122,6 +130,15 @@ def _open(raw: rawpy.RawPy, path: Path) -> None:
             raw.open_buffer(file)
     else:
         raw.open_file(str(path))
+
+
+def _holds_its_frame(path: Path, raw: rawpy.RawPy) -> bool:
+    """Whether the file can hold as many pixels as it claims: LibRaw may decode for minutes.
+
+    Lossless JPEG has a bit a pixel at least; even a blank frame that was zipped has an eighth.
+    """
+    pixels: int = raw.sizes.raw_width * raw.sizes.raw_height
+    return pixels <= 64 * path.stat().st_size
 
 
 _stderr_lock = threading.Lock()
@@ -211,6 +228,7 @@ def _unsupported(raw: rawpy.RawPy) -> str | None:
 
 
 def _mosaic(raw: rawpy.RawPy, cfa: CFA, facts: DngFacts, shot: Shot) -> Mosaic:
+    """Raises `ValueError` where the levels make no sense."""
     plane = np.array(raw.raw_image_visible, order="C")  # a copy: LibRaw frees its own
     black, black_source = _black(raw, cfa, facts)
     mosaic = Mosaic(
@@ -259,10 +277,11 @@ def _tagged_black(raw: rawpy.RawPy) -> NDArray[np.float32]:
 
 def _white(raw: rawpy.RawPy, black: NDArray[np.float32]) -> float:
     """LibRaw's white level; the brightest pixel where that makes no sense."""
-    white = float(raw.white_level)
-    if white > float(black.max()) + 1:
-        return white
-    return max(float(raw.raw_image_visible.max()), float(black.max()) + 1)
+    darkest = float(black.max()) + 1
+    for white in (float(raw.white_level), float(raw.raw_image_visible.max())):
+        if white > darkest:
+            return white
+    raise ValueError("its black level is not below its white level")
 
 
 def _matrix(raw: rawpy.RawPy, facts: DngFacts) -> NDArray[np.float32] | None:
@@ -299,10 +318,9 @@ def _crop(raw: rawpy.RawPy, facts: DngFacts) -> tuple[int, int, int, int] | None
     return crop if inside and not whole and height > 0 and width > 0 else None
 
 
-def _shot(raw: rawpy.RawPy, path: Path, start: bytes) -> Shot:
+def _shot(raw: rawpy.RawPy, tags: Tags, start: bytes) -> Shot:
     """From EXIF; what is missing from LibRaw, which also reads formats that are not TIFF."""
-    with path.open("rb") as file:
-        shot = shot_from_tags(read_tags(file))
+    shot = shot_from_tags(tags)
     if shot.make is None and shot.model is None:
         shot = _fill(shot, _shot_of_thumbnail(raw))
     return _fill(shot, _shot_of_libraw(raw, is_crw=start[6:14] == b"HEAPCCDR"))
