@@ -13,10 +13,11 @@ from undark.files.picture import write_picture  # noqa: E402
 from undark.learn.export import load_weights  # noqa: E402
 from undark.learn.network import UNet, UNetConfig  # noqa: E402
 from undark.learn.photos import PhotoSource, draw_exposures, load_photos  # noqa: E402
-from undark.learn.task import learning_rate, psnr, step  # noqa: E402
+from undark.learn.task import learning_rate, photo_loss, psnr  # noqa: E402
 from undark.learn.train import Training, split, train_photos, val_batch  # noqa: E402
 from undark.sensor.mosaic import Shot  # noqa: E402
 
+TWO = range(2)
 SMALL = UNetConfig(widths=(8, 12, 16), encoder=(0, 1, 1), decoder=(1, 1))
 
 
@@ -34,7 +35,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def source(folder):
-    return PhotoSource(load_photos(sorted(folder.iterdir())), crop=32, batch=2)
+    return PhotoSource(load_photos(sorted(folder.iterdir())), crop=32)
 
 
 def settings(folder, out, **changes):
@@ -43,10 +44,11 @@ def settings(folder, out, **changes):
 
 
 def test_a_step_of_a_seed_is_always_the_same_batch(source):
-    a, b = source.batch(7), source.batch(7)
+    a, b = source.batch(7, TWO), source.batch(7, TWO)
     assert torch.equal(a.inputs, b.inputs)
     assert torch.equal(a.target, b.target)
-    assert not torch.equal(a.inputs, source.batch(8).inputs)
+    assert not torch.equal(a.inputs, source.batch(8, TWO).inputs)
+    assert torch.equal(a.inputs[1:], source.batch(7, range(1, 2)).inputs)  # by another process
     assert a.inputs.shape == (2, 8, 32, 32)
     assert a.target.shape == (2, 3, 64, 64)
 
@@ -55,7 +57,7 @@ def test_the_target_is_what_the_input_shows(source):
     """Averaged over many batches, packed input less packed target is noise of mean nearly 0."""
     differences = []
     for number in range(20):
-        batch = source.batch(number)
+        batch = source.batch(number, TWO)
         green = batch.target[:, 1, ::2, 1::2]
         differences.append((batch.inputs[:, 1] - green).mean() / batch.inputs[:, 5].mean())
     assert abs(float(torch.stack(differences).mean())) < 0.1
@@ -80,13 +82,15 @@ def test_the_loss_falls(source):
 
     def loss(numbers):
         with torch.no_grad():
-            return float(np.mean([step(network, source.batch(n)).item() for n in numbers]))
+            return float(
+                np.mean([photo_loss(network, source.batch(n, TWO)).item() for n in numbers])
+            )
 
     watched = range(1000, 1008)
     before = loss(watched)
     for number in range(80):
         optimiser.zero_grad()
-        step(network, source.batch(number)).backward()
+        photo_loss(network, source.batch(number, TWO)).backward()
         optimiser.step()
     assert loss(watched) < before - 0.2  # nepers
 

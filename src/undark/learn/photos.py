@@ -73,6 +73,14 @@ class Batch:
     srgb: Tensor
 
 
+def collate(samples: list[Batch]) -> Batch:
+    """Many batches as one."""
+    inputs, target, srgb = (
+        torch.cat([getattr(s, f) for s in samples]) for f in ("inputs", "target", "srgb")
+    )
+    return Batch(inputs.contiguous(memory_format=torch.channels_last), target, srgb)
+
+
 def load_photos(paths: list[Path]) -> list[NDArray[np.uint8]]:
     """Read photographs as (H, W, 3) uint8, sRGB. Raises `TrainingError`."""
     try:
@@ -133,13 +141,12 @@ def stack(settings: list[NoiseModel]) -> NoiseModel:
 
 
 class PhotoSource:
-    """Draws training batches from photographs; batch `step` of a seed is always the same."""
+    """Draws training batches from photographs; a step of a seed is always the same batch."""
 
     def __init__(
         self,
         photos: list[NDArray[np.uint8]],
         crop: int,
-        batch: int,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -150,16 +157,20 @@ class PhotoSource:
             raise TrainingError(
                 f"none of the photographs is {side} pixels wide and high; give larger ones"
             )
-        self._side, self._batch, self._seed, self._device = side, batch, seed, device
+        self._side, self._seed, self._device = side, seed, device
         self._linear = decode_srgb(torch.arange(256, device=device) / 255)
 
-    def batch(self, step: int) -> Batch:
-        random = np.random.default_rng((self._seed, step))
-        crops = np.stack([self._crop(random) for _ in range(self._batch)])
-        light = self._linear[torch.from_numpy(crops).to(self._device).long()].permute(0, 3, 1, 2)
+    def batch(self, step: int, share: range) -> Batch:
+        """The samples of a step with these numbers, so that several processes can share it."""
+        return collate([self._sample(step, number) for number in share])
+
+    def _sample(self, step: int, number: int) -> Batch:
+        random = np.random.default_rng((self._seed, step, number))
+        crop = torch.from_numpy(self._crop(random)).to(self._device)
+        light = self._linear[crop.long()].permute(2, 0, 1)[None]
         light = self._recolour(light, random)
-        light = light * self._highlights(light, random)
-        exposures = draw_exposures(self._batch, random)
+        light = self._highlights(light, random)
+        exposures = draw_exposures(1, random)
         sampler = TorchSampler(int(random.integers(2**62)), self._device)
         order = BAYER_ORDERS[random.integers(4)]
         hot = random.random() < 0.5
@@ -171,29 +182,24 @@ class PhotoSource:
         top, left = (random.integers(n - self._side + 1) for n in photo.shape[:2])
         crop = photo[top : top + self._side, left : left + self._side]
         crop = crop[:: random.choice((-1, 1)), :: random.choice((-1, 1))]
-        return crop.transpose(1, 0, 2) if random.random() < 0.5 else crop
+        return (crop.transpose(1, 0, 2) if random.random() < 0.5 else crop).copy()
 
     def _recolour(self, light: Tensor, random: np.random.Generator) -> Tensor:
         """Some photos more, or less, colourful than they are, and some in others' colours.
 
         Without it a network learns that pinks are rare and paints them orange.
         """
-        chosen = random.random(self._batch) < 0.4
-        strength = np.where(chosen, np.exp2(random.uniform(-0.5, 1.0, self._batch)), 1.0)
-        factor = torch.from_numpy(strength).float().to(light.device)[:, None, None, None]
-        grey = light.mean(1, keepdim=True)
-        light = torch.lerp(grey, light, factor).clip(0)
-        if random.random() < 0.15:
-            light = light[:, torch.from_numpy(random.permutation(3)).to(light.device)]
-        return light
+        if random.random() < 0.4:
+            grey = light.mean(1, keepdim=True)
+            light = torch.lerp(grey, light, 2 ** random.uniform(-0.5, 1.0)).clip(0)
+        return light[:, random.permutation(3)] if random.random() < 0.15 else light
 
     def _highlights(self, light: Tensor, random: np.random.Generator) -> Tensor:
-        """Gains (N, 1, H, W) that give some photos back what clipping took from their lamps."""
-        chosen = random.random(self._batch) < 0.2
-        most = np.where(chosen, np.exp2(random.uniform(0, 4, self._batch)), 1.0)
-        peak = torch.from_numpy(most).float().to(light.device)[:, None, None, None]
+        """Gives some photos back what clipping took from their lamps."""
+        if random.random() >= 0.2:
+            return light
         near_white = ((light.amin(1, keepdim=True) - 0.8) / 0.2).clip(0, 1)
-        return 1 + (peak - 1) * near_white
+        return light * (1 + (2 ** random.uniform(0, 4) - 1) * near_white)
 
 
 def expose(
@@ -224,8 +230,7 @@ def expose(
     target = target[..., top : top + height, left : left + width]
     inputs = condition(noisy, RGGB, noise, factor)
     srgb = torch.linalg.inv(to_camera)
-    layout = torch.channels_last
-    return Batch(inputs.contiguous(memory_format=layout), target, srgb)
+    return Batch(inputs, target, srgb)
 
 
 def _add_hot_pixels(plane: Tensor, span: float, sampler: TorchSampler) -> Tensor:

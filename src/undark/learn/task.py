@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import lightning.pytorch as pl
 import torch
@@ -22,9 +24,12 @@ PICTURE_WEIGHT = 0.5
 FLOOR = 1e-7
 """Mean squared error below which a photo is as good as perfect (70 dB)."""
 
+Loss = Callable[[torch.nn.Module, Batch], Tensor]
+"""One training step: network and batch → a scalar."""
 
-def step(network: torch.nn.Module, batch: Batch) -> Tensor:
-    """One training step: batch → loss (a scalar).
+
+def photo_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
+    """The step on photographs: batch → loss (a scalar).
 
     Of each photo the logarithm of its error, so that a decibel counts the same where noise is
     mild as where it is deep; with the plain error the deep ones rule, and detail is smoothed away
@@ -66,22 +71,66 @@ def learning_rate(fraction: float, steps: int, peak: float, decay: float) -> flo
     return peak * min(1.0, (steps + 1) / 100) * min(1.0, max(0.0, 1 - fraction) / decay)
 
 
+class Source(Protocol):
+    """Where batches come from: the same for the same step and numbers, in any process."""
+
+    def batch(self, step: int, share: range) -> Batch: ...
+
+
+class _Shared:
+    """Not copied with the task, as the average of weights would do: photos are large."""
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+@dataclass(frozen=True)
+class Course(_Shared):
+    """What a run learns from, how it is judged, and what the record says of it."""
+
+    source: Source
+    validation: dict[str, list[Batch]]
+    """Name of a score → what the network is given for it."""
+    loss: Loss
+    files: list[str]
+    """Names of the photos trained on."""
+    epoch: int
+    """Samples after which every photo (or pair) had its turn."""
+
+
+class Ahead(_Shared):
+    """Makes the next batch while the network learns from this one."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._pool = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def batch(self, step: int, share: range) -> Batch:
+        """The batch of a step; begins the following one's."""
+        ready = self._next[1] if self._next and self._next[0] == step else None
+        batch = ready.result() if ready else self._source.batch(step, share)
+        self._next = step + 1, self._pool.submit(self._source.batch, step + 1, share)
+        return batch
+
+
 class RestoreTask(pl.LightningModule):
     """Trains a `UNet` on batches made where the network is, from the number of the step."""
 
     def __init__(
         self,
         network: UNet,
-        train_batch: Callable[[int], Batch],
-        val_batches: dict[str, list[Batch]],
+        course: Course,
+        batch: int,
         fraction_done: Callable[[], float],
         peak: float,
         decay: float,
     ) -> None:
+        """`batch` is the number of samples a step, over all processes."""
         super().__init__()
-        self.network = network
-        self._train_batch, self._val_batches = train_batch, val_batches
-        self._fraction_done, self._peak, self._decay = fraction_done, peak, decay
+        self.network, self._course, self._ahead = network, course, Ahead(course.source)
+        self._batch, self._fraction_done = batch, fraction_done
+        self._peak, self._decay = peak, decay
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         # every weight is a matrix (see `network.Conv`), so one optimiser serves all; Muon
@@ -96,11 +145,13 @@ class RestoreTask(pl.LightningModule):
             group["lr"] = rate
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        loss = step(self.network, self._train_batch(self.global_step))
+        rank, processes = self.global_rank, self.trainer.world_size
+        share = range(self._batch * rank // processes, self._batch * (rank + 1) // processes)
+        loss = self._course.loss(self.network, self._ahead.batch(self.global_step, share))
         self.log("loss", loss)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        for name, batches in self._val_batches.items():
+        for name, batches in self._course.validation.items():
             scores = torch.cat([psnr(self.network(b.inputs), b.target) for b in batches])
             self.log(f"psnr/{name}", scores.mean(), batch_size=1)

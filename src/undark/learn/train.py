@@ -6,7 +6,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -37,7 +37,7 @@ from undark.learn.photos import (
     stack,
 )
 from undark.learn.progress import ProgressBar
-from undark.learn.task import RestoreTask
+from undark.learn.task import Course, RestoreTask, photo_loss
 from undark.sensor.cameras import find_camera
 from undark.sensor.cfa import RGGB
 
@@ -50,9 +50,9 @@ HELD_BACK = 12
 
 @dataclass(frozen=True)
 class Training:
-    """What `undark train photos` was asked for. One of `minutes` and `steps` is given."""
+    """What `undark train` was asked for. One of `minutes` and `steps` is given."""
 
-    photos: Path
+    data: Path
     out: Path
     val: Path | None = None
     minutes: float | None = None
@@ -62,7 +62,8 @@ class Training:
     resume: bool = False
     crop: int = 112
     """Side of a training crop in packed pixels."""
-    batch: int = 8
+    batch: int = 16
+    """Samples a step, over all devices."""
     peak: float = 3e-3
     """Highest learning rate."""
     decay: float = 0.35
@@ -70,6 +71,10 @@ class Training:
     ema: float = 0.998
     seed: int = 0
     device: str = "auto"
+    devices: int = 1
+    """Processes on each machine."""
+    nodes: int = 1
+    """Machines."""
     network: UNetConfig = field(default_factory=UNetConfig)
 
 
@@ -79,44 +84,51 @@ def train_photos(training: Training) -> Path:
     Returns the path of model.onnx. Raises `TrainingError`. May be killed at any moment and
     called again with `resume`.
     """
+    device = _device(training.device)
+    train_paths, val_paths = split(training)
+    return train(
+        training,
+        lambda: Course(
+            PhotoSource(load_photos(train_paths), training.crop, training.seed, device),
+            {f"x{r}": _val_batches(load_photos(val_paths), r, device) for r in VAL_RATIOS},
+            photo_loss,
+            [path.name for path in train_paths],
+            epoch=len(train_paths),
+        ),
+    )
+
+
+def train(training: Training, make_course: Callable[[], Course]) -> Path:
+    """Run a course: the way that photos, pairs and SID share. Returns the path of model.onnx."""
     if (training.minutes is None) == (training.steps is None):
         raise TrainingError("give either --minutes or --steps")
     last = _checkpoint(training)
-    device = _device(training.device)
-    train_paths, val_paths = split(training)
-    source = PhotoSource(
-        load_photos(train_paths), training.crop, training.batch, training.seed, device
-    )
+    course = make_course()
     timer = Timer(timedelta(minutes=training.minutes) if training.minutes else None)
     network = fresh(training.network, training.seed)
     if training.start and not last:
         start_from(network, training.start)
-    task = RestoreTask(
-        network,
-        source.batch,
-        {f"x{r}": _val_batches(load_photos(val_paths), r, device) for r in VAL_RATIOS},
-        lambda: _fraction(task, timer, training),
-        training.peak,
-        training.decay,
-    )
+
+    def fraction() -> float:
+        return _fraction(task, timer, training)
+
+    task = RestoreTask(network, course, training.batch, fraction, training.peak, training.decay)
     with writing(training.out):
         training.out.mkdir(parents=True, exist_ok=True)
     with _quiet():
-        trainer = _trainer(training, timer, lambda: _fraction(task, timer, training))
-    steps = DataLoader(_Steps(), batch_size=None)
-    with _quiet():
+        trainer = _trainer(training, timer, fraction)
+        steps, once = DataLoader(_Steps(), batch_size=None), DataLoader(_Once(), batch_size=None)
         try:
-            trainer.fit(task, steps, DataLoader(_Once(), batch_size=None), ckpt_path=last)
+            trainer.fit(task, steps, once, ckpt_path=last)
         except SystemExit as done:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from done
-    return export(
-        network.eval(), training.out, _record(training, task, trainer, timer, train_paths)
-    )
+    record = _record(training, course, task, trainer, timer)
+    return export(network.eval(), training.out, record)
 
 
 def split(training: Training) -> tuple[list[Path], list[Path]]:
     """Photos to train on and photos to watch it by, never the same."""
-    paths = find_pictures(training.photos)
+    paths = find_pictures(training.data)
     if training.val:
         return paths, find_pictures(training.val)
     held = paths[::HELD_BACK]
@@ -224,12 +236,13 @@ def _fraction(task: RestoreTask, timer: Timer, training: Training) -> float:
     return timer.time_elapsed() / (60 * training.minutes)
 
 
-def _trainer(training: Training, timer: Timer, fraction: Any) -> pl.Trainer:
+def _trainer(training: Training, timer: Timer, fraction: Callable[[], float]) -> pl.Trainer:
     device = _device(training.device)
     bf16 = device.type == "cuda" or bf16_is_faster()
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
+        devices=training.devices,
+        num_nodes=training.nodes,
         precision="bf16-mixed" if bf16 else "32-true",
         max_steps=training.steps or -1,
         max_epochs=-1,
@@ -283,15 +296,11 @@ def val_batch(
 
 
 def _record(
-    training: Training,
-    task: RestoreTask,
-    trainer: pl.Trainer,
-    timer: Timer,
-    photos: list[Path],
+    training: Training, course: Course, task: RestoreTask, trainer: pl.Trainer, timer: Timer
 ) -> dict[str, Any]:
     """What training.json says: enough to know what a model is made of, and to go on."""
     settings = asdict(training)
-    for name in ("photos", "out", "val", "start", "resume", "network"):
+    for name in ("data", "out", "val", "start", "resume", "network"):
         settings.pop(name)
     scores = {k: round(float(v), 3) for k, v in trainer.callback_metrics.items() if "psnr" in k}
     before = _record_of(training.start)
@@ -304,8 +313,8 @@ def _record(
         "minutes": round(timer.time_elapsed() / 60 + before.get("minutes", 0), 1),
         "precision": str(trainer.precision),
         "commit": commit(),
-        "data": f"{len(photos)} photographs",
-        "photos": sorted({p.name for p in photos} | set(before.get("photos", []))),
+        "data": f"{len(course.files)} photographs",
+        "photos": sorted(set(course.files) | set(before.get("photos", []))),
         "validation": scores,
     }
 
