@@ -1,0 +1,104 @@
+"""Decoded frames on disk: found again, checked, bounded."""
+
+import os
+
+import numpy as np
+import pytest
+
+from undark.errors import OutputError
+from undark.files.cache import FrameCache
+
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture
+def photos(tmp_path):
+    paths = [tmp_path / f"{n}.arw" for n in range(4)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]))
+    return paths
+
+
+class Decoder:
+    """Counts how often it had to work."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self):
+        self.calls += 1
+        return np.full((512, 1024), self.calls, np.uint16), {"black": 512.5}
+
+
+def test_a_frame_is_decoded_once(tmp_path, photos):
+    decode = Decoder()
+    for _ in range(3):  # each time as another process would
+        array, facts = FrameCache(tmp_path / "cache").get(photos[0], "plane", decode)
+        assert (array == 1).all()
+        assert facts == {"black": 512.5}
+    assert decode.calls == 1
+    assert isinstance(array, np.memmap)
+    assert not array.flags.writeable
+
+
+def test_another_file_or_another_purpose_is_another_frame(tmp_path, photos):
+    decode, cache = Decoder(), FrameCache(tmp_path / "cache")
+    cache.get(photos[0], "plane", decode)
+    cache.get(photos[0], "picture", decode)
+    cache.get(photos[1], "plane", decode)
+    photos[0].write_bytes(b"changed")
+    cache.get(photos[0], "plane", decode)
+    assert decode.calls == 4
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
+def test_a_damaged_frame_is_made_again(tmp_path, photos, suffix, damage):
+    decode = Decoder()
+    FrameCache(tmp_path / "cache").get(photos[0], "plane", decode)
+    path = next((tmp_path / "cache").glob(f"*{suffix}"))
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    os.remove(path)
+    if damage != "gone":
+        path.write_bytes(content[: len(content) // 2] if damage == "cut" else content)
+    array, _ = FrameCache(tmp_path / "cache").get(photos[0], "plane", decode)
+    assert decode.calls == 2
+    assert (array == 2).all()
+
+
+def test_what_was_not_used_for_longest_is_thrown_out(tmp_path, photos):
+    decode, cache = Decoder(), FrameCache(tmp_path / "cache", limit=int(3.1 * MEGABYTE))
+    for number, photo in enumerate(photos[:3]):
+        cache.get(photo, "plane", decode)
+        for record in (tmp_path / "cache").glob("*.json"):
+            os.utime(record, ns=(record.stat().st_mtime_ns - 10**9,) * 2)
+        assert decode.calls == number + 1
+    cache.get(photos[0], "plane", decode)  # used again: the second is now the oldest
+    cache.get(photos[3], "plane", decode)
+    assert decode.calls == 4
+    cache.get(photos[0], "plane", decode)
+    assert decode.calls == 4
+    cache.get(photos[1], "plane", decode)
+    assert decode.calls == 5
+    taken = sum(p.stat().st_size for p in (tmp_path / "cache").iterdir())
+    assert taken < 3.2 * MEGABYTE
+
+
+def test_without_room_a_frame_is_made_each_time(tmp_path, photos, monkeypatch):
+    decode, cache = Decoder(), FrameCache(tmp_path / "cache")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    for _ in range(2):
+        array, _ = cache.get(photos[0], "plane", decode)
+    assert (array == 2).all()
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == ["README"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file"):
+        FrameCache(tmp_path / "file" / "cache")
