@@ -11,6 +11,7 @@ import json
 import shutil
 from pathlib import Path
 
+from undark.engine.model import TASK
 from undark.learn.export import make_card, start_from, to_onnx
 from undark.learn.network import UNet, UNetConfig
 
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--name", default="bayer")
     asked = parser.parse_args()
-    record = json.loads((asked.run / "training.json").read_text()) | {"data": DATA}
+    record = json.loads((asked.run / "training.json").read_text()) | {"data": DATA, "task": TASK}
     network = UNet(UNetConfig(**record["network"]))
     start_from(network, asked.run / "model.safetensors")
     home = ROOT / "models" / asked.name

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.develop.demosaic import demosaic
-from undark.develop.render import render
-from undark.engine.model import DEFAULT_MODEL, Model, load_model
+from undark.develop.render import render, srgb_matrix
+from undark.engine.model import DEFAULT_MODEL, PICTURE_TASK, SRGB_TASK, Model, load_model
 from undark.engine.tiling import TILE, run_tiled, tiles
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
@@ -107,7 +107,9 @@ def _run(
     plan = tiles(down, across, model.card.multiple, model.card.halo, tile)
     linear = np.empty((height, width, 3), np.float32)
     done = run_tiled(model, frame.inputs, plan, cfa.cell)
+    to_camera = _to_camera(model, mosaic)
     for number, ((rows, columns), light) in enumerate(done, 1):
+        light = np.tensordot(to_camera, light, 1) if to_camera is not None else light
         light = light + frame.lamps(rows, columns)
         _place(linear, light, rows.start - top, columns.start - left)
         progress(number / len(plan))
@@ -146,8 +148,20 @@ class _Frame:
         return np.moveaxis(inside, -1, 0)
 
 
+def _to_camera(model: Model, mosaic: Mosaic) -> NDArray[np.float32] | None:
+    """(3, 3) from the model's colours to camera RGB; None where they are the camera's already."""
+    if model.card.task != SRGB_TASK:
+        return None
+    return np.linalg.inv(srgb_matrix(mosaic.camera_from_xyz)).astype(np.float32)
+
+
 def _check_cfa(model: Model, mosaic: Mosaic) -> CFA:
     kind = "Bayer" if mosaic.cfa.is_bayer else "X-Trans"
+    if model.card.task == PICTURE_TASK:
+        raise UnsupportedError(
+            f"the model {model.card.name} restores finished pictures, not RAW photos; "
+            "choose another with --model (see `undark models`)"
+        )
     if model.card.cfa != kind:
         raise UnsupportedError(
             f"this photo's sensor is {kind}, the model {model.card.name} restores "

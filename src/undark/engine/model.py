@@ -20,6 +20,12 @@ CARD_KEY = "undark"
 
 DEFAULT_MODEL = "bayer"
 TASK = "mosaic to linear RGB"
+"""White-balanced camera RGB, to be rendered."""
+SRGB_TASK = "mosaic to linear sRGB"
+"""Colours as they were in the pictures that it learnt from."""
+PICTURE_TASK = "picture to picture"
+"""Linear sRGB of a finished picture, dark and bright."""
+TASKS = (TASK, SRGB_TASK, PICTURE_TASK)
 
 _PROVIDERS = {
     "cpu": ("CPUExecutionProvider", "onnxruntime"),
@@ -37,11 +43,11 @@ class Card:
 
     name: str
     task: str
-    """`TASK`."""
+    """One of `TASKS`."""
     cfa: str
-    """ "Bayer" or "X-Trans"."""
+    """ "Bayer", "X-Trans", or "none" for pictures."""
     channels: int
-    """Of the input: cell² planes and as many of noise."""
+    """Of the input: cell² planes and as many of noise; or 3 of a picture."""
     multiple: int
     """Height and width of the input in packed pixels are multiples of this."""
     halo: int
@@ -61,8 +67,8 @@ class Card:
         """Raises `ValueError`, `KeyError` or `TypeError` if it is not a card."""
         content = json.loads(text)
         card = cls(**{f.name: content[f.name] for f in fields(cls)})
-        if card.task != TASK or card.channels not in (8, 18):
-            raise ValueError(f"not for {TASK}")
+        if card.task not in TASKS or card.channels not in (3, 8, 18):
+            raise ValueError("of an unknown task")
         if not (isinstance(card.multiple, int) and isinstance(card.halo, int)):
             raise TypeError("multiple and halo are whole numbers")
         if card.multiple < 1 or card.halo < 0 or card.halo % card.multiple:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from undark.engine.model import CARD_KEY, TASK, Card
+from undark.engine.model import CARD_KEY, Card
 from undark.errors import TrainingError
 from undark.learn.network import Conv, UNet, UNetConfig
 
@@ -63,14 +63,17 @@ def export(network: UNet, out: Path, record: dict[str, Any], name: str = "model"
     return path
 
 
+_CFAS = {1: "none", 2: "Bayer", 3: "X-Trans"}
+
+
 def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
     """The model's description of itself, from its network and the record of its training."""
     config = network.config
     return Card(
         name=name,
-        task=TASK,
-        cfa="Bayer" if config.cell == 2 else "X-Trans",
-        channels=2 * config.cell**2,
+        task=record["task"],
+        cfa=_CFAS[config.cell],
+        channels=config.channels,
         multiple=config.multiple,
         halo=measured_halo(network),
         conditioning="amplified, white-balanced planes; their standard deviations",
@@ -100,9 +103,9 @@ def measured_halo(network: UNet) -> int:
     """
     multiple, most, cell = network.config.multiple, halo(network.config), network.config.cell
     random = torch.Generator().manual_seed(0)
-    light = torch.rand((1, cell**2, 2 * most, 4 * most), generator=random)
-    noise = 0.3 * torch.randn(light.shape, generator=random)
-    inputs = torch.cat([light + noise, torch.full_like(light, 0.3)], dim=1)
+    shape = (1, network.config.channels, 2 * most, 4 * most)
+    inputs = torch.rand(shape, generator=random) + 0.3 * torch.randn(shape, generator=random)
+    inputs[:, network.config.planes :] = 0.3
     with torch.no_grad():
         whole = network(inputs)[..., 2 * most * cell :]
         for margin in range(multiple, most, multiple):

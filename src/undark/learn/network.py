@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from undark.sensor.cfa import X_TRANS
+
 SLOPE = 0.1
 """Of the leaky ReLU below 0. With plain ReLU the deep scales died: light is never negative, so one
 step too far turns a unit off for every photo, and there is no bias to turn it on again."""
@@ -26,7 +28,7 @@ class UNetConfig:
     """The dimensions that rebuild a `UNet`; kept with every checkpoint."""
 
     cell: int = 2
-    """Side of the CFA's cell: 2 for Bayer."""
+    """Side of the CFA's cell: 2 for Bayer, 3 for X-Trans, 1 for a picture (RGB, no mosaic)."""
     widths: tuple[int, ...] = (32, 64, 128, 192)
     """Channels at each scale, the full packed size first."""
     encoder: tuple[int, ...] = (1, 1, 1, 2)
@@ -35,12 +37,30 @@ class UNetConfig:
     """Residual blocks at each scale but the smallest on the way up."""
 
     @property
+    def planes(self) -> int:
+        """Planes of light in the input."""
+        return self.cell**2 if self.cell > 1 else 3
+
+    @property
+    def channels(self) -> int:
+        """Planes of the input: light and, of a mosaic, as many of noise."""
+        return 2 * self.planes if self.cell > 1 else 3
+
+    @property
     def multiple(self) -> int:
         """Height and width of the input must be a multiple of this."""
         return int(2 ** (len(self.widths) - 1))
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
+
+
+NETWORKS = {
+    "unet": UNetConfig(),
+    "residual-unet": UNetConfig(encoder=(2, 2, 2, 4), decoder=(2, 2, 2)),
+    "residual": UNetConfig(widths=(64,), encoder=(8,), decoder=()),
+}
+"""What ships; with twice the blocks, as in DRUNet; one scale only, as in EDSR (Lim et al. 2017)."""
 
 
 class Conv(nn.Module):
@@ -85,27 +105,28 @@ class Up(nn.Module):
 
 
 class UNet(nn.Module):
-    """(N, 2·cell², h, w) planes and their noise → (N, 3, cell·h, cell·w) linear camera RGB."""
+    """(N, channels, h, w) planes and their noise → (N, 3, cell·h, cell·w) linear RGB."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
         widths, cell = config.widths, config.cell
-        self.head = Conv(2 * cell**2, widths[0])
+        self.head = Conv(config.channels, widths[0])
         self.encoder = nn.ModuleList(map(_blocks, widths, config.encoder))
         self.decoder = nn.ModuleList(map(_blocks, widths, config.decoder))
         pairs = list(pairwise(widths))
         self.down = nn.ModuleList(Conv(a, b, size=2, stride=2) for a, b in pairs)
         self.up = nn.ModuleList(Up(b, a) for a, b in pairs)
         self.tail = Conv(widths[0], 3 * cell**2)
-        self.demosaic = Conv(cell**2, 3 * cell**2)  # linear, so the rest has only noise to mend
+        # linear, so the rest has only noise to mend
+        self.demosaic = Conv(config.planes, 3 * cell**2)
         nn.init.zeros_(self.tail.weight)
-        if cell == 2:
-            with torch.no_grad():
-                self.demosaic.weight.copy_(bilinear_demosaic())
+        with torch.no_grad():
+            begin = bilinear_demosaic() if cell == 2 else mean_demosaic(cell)
+            self.demosaic.weight.copy_(begin)
 
     def forward(self, x: Tensor) -> Tensor:
-        light = x[:, : self.config.cell**2]
+        light = x[:, : self.config.planes]
         features = self.tail(self._features(self.head(x)))
         # the sum, and the path it adds to, in float32: bfloat16 has 8 bits, a photo 14
         with torch.autocast(x.device.type, enabled=False):
@@ -132,6 +153,19 @@ def fresh(config: UNetConfig, seed: int) -> UNet:
 
 def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(Block(width) for _ in range(count)))
+
+
+def mean_demosaic(cell: int) -> Tensor:
+    """(3·cell², 9·planes): each colour of a cell is the mean of its pixels of that colour.
+
+    For X-Trans, whose two kinds of cells no fixed interpolation fits; and RGB stays as it is.
+    """
+    colours = torch.tensor(X_TRANS.colours if cell == 3 else (0, 1, 2))
+    weight = torch.zeros(3, cell**2, 9, len(colours))  # colour, place in the cell | tap, plane
+    for colour in range(3):
+        of_colour = colours == colour
+        weight[colour, :, 4, of_colour] = 1 / float(of_colour.sum())
+    return weight.reshape(3 * cell**2, -1)
 
 
 def bilinear_demosaic() -> Tensor:

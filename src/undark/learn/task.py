@@ -26,6 +26,8 @@ FLOOR = 1e-7
 
 Loss = Callable[[torch.nn.Module, Batch], Tensor]
 """One training step: network and batch → a scalar."""
+Score = Callable[[Tensor, Tensor], Tensor]
+"""Output and target (N, 3, H, W) → (N,) dB."""
 
 
 def photo_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
@@ -92,6 +94,9 @@ class Course(_Shared):
     validation: dict[str, list[Batch]]
     """Name of a score → what the network is given for it."""
     loss: Loss
+    score: Score
+    task: str
+    """What the model is for, one of `undark.engine.model.TASKS`."""
     files: list[str]
     """Names of the photos trained on."""
     epoch: int
@@ -153,5 +158,6 @@ class RestoreTask(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         for name, batches in self._course.validation.items():
-            scores = torch.cat([psnr(self.network(b.inputs), b.target) for b in batches])
+            made = [self._course.score(self.network(b.inputs), b.target) for b in batches]
+            scores = torch.cat(made)
             self.log(f"psnr/{name}", scores.mean(), batch_size=1)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
+from undark.engine.model import TASK
 from undark.errors import TrainingError
 from undark.files.output import writing
 from undark.learn.export import commit, export, start_from
@@ -37,7 +38,7 @@ from undark.learn.photos import (
     stack,
 )
 from undark.learn.progress import ProgressBar
-from undark.learn.task import Course, RestoreTask, photo_loss
+from undark.learn.task import Course, RestoreTask, photo_loss, psnr
 from undark.sensor.cameras import find_camera
 from undark.sensor.cfa import RGGB
 
@@ -92,6 +93,8 @@ def train_photos(training: Training) -> Path:
             PhotoSource(load_photos(train_paths), training.crop, training.seed, device),
             {f"x{r}": _val_batches(load_photos(val_paths), r, device) for r in VAL_RATIOS},
             photo_loss,
+            psnr,
+            TASK,
             [path.name for path in train_paths],
             epoch=len(train_paths),
         ),
@@ -305,6 +308,7 @@ def _record(
     scores = {k: round(float(v), 3) for k, v in trainer.callback_metrics.items() if "psnr" in k}
     before = _record_of(training.start)
     return {
+        "task": course.task,
         "network": training.network.as_dict(),
         "settings": settings,
         "steps": task.global_step + before.get("steps", 0),
