@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--name", default="bayer")
     asked = parser.parse_args()
     record = json.loads((asked.run / "training.json").read_text()) | {"data": DATA, "task": TASK}
-    network = UNet(UNetConfig(**record["network"]))
+    network = UNet(UNetConfig.from_dict(record["network"]))
     start_from(network, asked.run / "model.safetensors")
     home = ROOT / "models" / asked.name
     home.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
 from undark.learn.export import halo, measured_halo  # noqa: E402
-from undark.learn.network import UNet, UNetConfig, bilinear_demosaic  # noqa: E402
-from undark.sensor.cfa import RGGB, mosaic, pack  # noqa: E402
+from undark.learn.network import NETWORKS, UNet, UNetConfig, bilinear_demosaic  # noqa: E402
+from undark.sensor.cfa import RGGB, X_TRANS, mosaic, pack  # noqa: E402
 
 SMALL = UNetConfig(widths=(8, 12, 16), encoder=(1, 1, 1), decoder=(1, 1))
 
@@ -24,6 +24,21 @@ def test_size_and_colours():
     made = UNet(UNetConfig())(torch.rand(2, 8, 32, 48))
     assert made.shape == (2, 3, 64, 96)
     assert UNet(UNetConfig(cell=3))(torch.rand(1, 18, 16, 16)).shape == (1, 3, 48, 48)
+    assert UNet(UNetConfig(cell=1))(torch.rand(1, 3, 16, 16)).shape == (1, 3, 16, 16)
+    for config in NETWORKS.values():
+        assert UNet(config)(torch.rand(1, 8, 16, 16)).shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("cell", [1, 3])
+def test_it_starts_with_each_cells_colours(cell):
+    """A picture stays as it is; of X-Trans each cell has its mean colours."""
+    colour = torch.tensor([0.3, 0.5, 0.7])
+    planes = colour[list(X_TRANS.colours)] if cell == 3 else colour
+    light = planes[None, :, None, None].expand(1, -1, 16, 16)
+    x = torch.cat([light, torch.ones_like(light)], 1) if cell == 3 else light
+    with torch.no_grad():
+        made = UNet(UNetConfig(cell=cell))(x)
+    assert torch.allclose(made, colour[None, :, None, None].expand_as(made), atol=1e-6)
 
 
 def test_twice_the_light_and_noise_give_twice_the_output():

@@ -10,11 +10,12 @@ torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 from undark.engine.model import Model, read_card  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
 from undark.files.picture import write_picture  # noqa: E402
-from undark.learn.export import load_weights  # noqa: E402
+from undark.learn.export import config_of, load_weights, start_from  # noqa: E402
+from undark.learn.from_photos import split, train_photos, val_batch  # noqa: E402
 from undark.learn.network import UNet, UNetConfig  # noqa: E402
 from undark.learn.photos import PhotoSource, draw_exposures, load_photos  # noqa: E402
 from undark.learn.task import learning_rate, photo_loss, psnr  # noqa: E402
-from undark.learn.train import Training, split, train_photos, val_batch  # noqa: E402
+from undark.learn.train import Training  # noqa: E402
 from undark.sensor.mosaic import Shot  # noqa: E402
 
 TWO = range(2)
@@ -97,7 +98,7 @@ def test_the_loss_falls(source):
 
 def test_train_leaves_a_model_that_runs(folder, tmp_path):
     out = tmp_path / "out"
-    path = train_photos(settings(folder, out))
+    path = train_photos(settings(folder, out)).model
     assert {p.name for p in out.iterdir()} >= {"model.onnx", "model.safetensors", "training.json"}
     card = read_card(path)
     assert (card.cfa, card.channels, card.multiple) == ("Bayer", 8, 4)
@@ -132,6 +133,47 @@ def test_going_on_from_weights(folder, tmp_path):
     train_photos(settings(folder, tmp_path / "second", steps=1, peak=0.0, start=weights))
     a, b = load_weights(weights), load_weights(tmp_path / "second" / "model.safetensors")
     assert all(torch.allclose(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("kept", ["model.safetensors", "model.onnx"])
+def test_weights_are_read_back(folder, tmp_path, kept):
+    train_photos(settings(folder, tmp_path / "out", steps=1))
+    found = load_weights(tmp_path / "out" / kept)
+    expected = load_weights(tmp_path / "out" / "model.safetensors")
+    assert found.keys() == expected.keys()
+    assert all(torch.allclose(found[k], expected[k], atol=1e-3) for k in found)
+    assert config_of(tmp_path / "out" / kept) == SMALL
+
+
+def test_a_network_may_have_grown_blocks(folder, tmp_path):
+    train_photos(settings(folder, tmp_path / "first"))
+    weights = tmp_path / "first" / "model.safetensors"
+    more = UNetConfig(widths=(8, 12, 16), encoder=(1, 2, 1), decoder=(2, 1))
+    small, grown = UNet(SMALL), UNet(more)
+    for network in (small, grown):
+        start_from(network, weights)
+    x = torch.rand(1, 8, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(small(x), grown(x))
+
+
+def test_without_memory_batches_are_halved(folder, tmp_path, monkeypatch, capsys):
+    def loss(network, batch):
+        if len(batch.inputs) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return photo_loss(network, batch)
+
+    monkeypatch.setattr("undark.learn.from_photos.photo_loss", loss)
+    train_photos(settings(folder, tmp_path / "out", batch=4, steps=2))
+    assert "out of memory: going on with 2 samples a step" in capsys.readouterr().err
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert record["settings"]["batch"] == 2
+
+
+def test_going_on_with_another_network_is_refused(folder, tmp_path):
+    train_photos(settings(folder, tmp_path / "out", steps=1))
+    with pytest.raises(TrainingError, match="another network"):
+        train_photos(settings(folder, tmp_path / "out", steps=2, resume=True, network=UNetConfig()))
 
 
 def test_photos_to_watch_by_are_not_trained_on(folder, tmp_path):

@@ -341,7 +341,8 @@ def train_photos_command(
 ) -> None:
     """Train on ordinary photographs, darkened; may be killed at any moment and resumed."""
     try:
-        from undark.learn.train import Training, train_photos
+        from undark.learn.from_photos import train_photos
+        from undark.learn.train import Training
     except ModuleNotFoundError as error:
         raise SetupError(
             f"training needs {error.name}; install it with: pip install 'undark[train]'"
@@ -350,7 +351,7 @@ def train_photos_command(
         folder, out, val=val, minutes=minutes, steps=steps, start=start, resume=resume
     )
     with _interruptible("the same command with --resume goes on from there"):
-        print(train_photos(training))
+        print(train_photos(training).model)
 
 
 def main() -> None:

@@ -68,3 +68,12 @@ def decode_srgb(encoded: Array) -> Array:
     xp = array_namespace(encoded)
     curve = ((xp.clip(encoded, 0.04045, None) + 0.055) / 1.055) ** 2.4
     return xp.where(encoded <= 0.04045, encoded / 12.92, curve)
+
+
+def encode_rec709(linear: Array) -> Array:
+    """Linear light in [0, 1] → the curve of ITU-R BT.709, LibRaw's default; outside is clipped."""
+    xp = array_namespace(linear)
+    linear = xp.clip(linear, 0, 1)
+    # LibRaw's constants: those that make its gamma of (2.222, 4.5) smooth
+    curve = 1.0992968 * xp.clip(linear, 0.0180540, None) ** (1 / 2.222) - 0.0992968
+    return xp.where(linear < 0.0180540, 4.5 * linear, curve)

@@ -13,26 +13,50 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from undark.engine.model import CARD_KEY, Card
+from undark.engine.model import CARD_KEY, Card, read_card
 from undark.errors import TrainingError
 from undark.learn.network import Conv, UNet, UNetConfig
 
 OPSET = 18
+_FP16 = ".fp16"
+"""Ends the names of weights that are kept in 16 bits."""
 SEAM = 1e-4
 """Linear light (white is 1) by which tiles may differ from the whole frame."""
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Weights of a `UNet` as `export` left them. Raises `TrainingError`."""
+    """Weights of a `UNet` as `export` left them, safetensors or ONNX. Raises `TrainingError`."""
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        return _onnx_weights(path) if path.suffix == ".onnx" else load_file(path)
+    except (OSError, SafetensorError, DecodeError) as error:
         raise TrainingError(f"{path}: no weights to start from here ({error})") from error
+
+
+def _onnx_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The matrices of `Conv` from the kernels (out, in, k, k) of an exported model."""
+    found = {}
+    for tensor in onnx.load(path).graph.initializer:
+        name, kernel = tensor.name.removesuffix(_FP16), numpy_helper.to_array(tensor)
+        if kernel.ndim == 4:
+            matrix = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
+            found[name] = torch.from_numpy(matrix.astype(np.float32))
+    return found
+
+
+def config_of(path: Path) -> UNetConfig | None:
+    """The network that weights belong to: by the model's card, or training.json beside them."""
+    if path.suffix == ".onnx":
+        told = read_card(path).training.get("network")
+    else:
+        record = path.with_name("training.json")
+        told = json.loads(record.read_text())["network"] if record.exists() else None
+    return UNetConfig.from_dict(told) if told else None
 
 
 def start_from(network: UNet, path: Path) -> None:
@@ -181,7 +205,7 @@ def _store_as_fp16(model: onnx.ModelProto) -> None:
             continue
         name = tensor.name
         values = numpy_helper.to_array(tensor).astype(np.float16)
-        tensor.CopyFrom(numpy_helper.from_array(values, f"{name}.fp16"))
-        casts.append(helper.make_node("Cast", [f"{name}.fp16"], [name], to=onnx.TensorProto.FLOAT))
+        tensor.CopyFrom(numpy_helper.from_array(values, name + _FP16))
+        casts.append(helper.make_node("Cast", [name + _FP16], [name], to=onnx.TensorProto.FLOAT))
     for node in reversed(casts):
         graph.node.insert(0, node)

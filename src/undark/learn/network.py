@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -51,8 +52,17 @@ class UNetConfig:
         """Height and width of the input must be a multiple of this."""
         return int(2 ** (len(self.widths) - 1))
 
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, known: dict[str, Any]) -> Self:
+        """The inverse of `as_dict`."""
+        fields: dict[str, Any] = {}
+        for name, value in known.items():
+            fields[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**fields)
 
 
 NETWORKS = {

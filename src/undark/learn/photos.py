@@ -73,10 +73,10 @@ class Batch:
     srgb: Tensor
 
 
-def collate(samples: list[Batch]) -> Batch:
-    """Many batches as one."""
+def collate(samples: list[Batch], device: torch.device | str | None = None) -> Batch:
+    """Many batches as one, on `device` if one is given."""
     inputs, target, srgb = (
-        torch.cat([getattr(s, f) for s in samples]) for f in ("inputs", "target", "srgb")
+        torch.cat([getattr(s, f) for s in samples]).to(device) for f in ("inputs", "target", "srgb")
     )
     return Batch(inputs.contiguous(memory_format=torch.channels_last), target, srgb)
 

@@ -103,6 +103,17 @@ class Course(_Shared):
     """Samples after which every photo (or pair) had its turn."""
 
 
+def judge(network: UNet, course: Course) -> dict[str, float]:
+    """The mean score, in dB, of each set of photos that were held back."""
+
+    def mean(batches: list[Batch]) -> float:
+        made = [course.score(network(b.inputs), b.target) for b in batches]
+        return float(torch.cat(made).mean())
+
+    with torch.no_grad():
+        return {name: mean(batches) for name, batches in course.validation.items()}
+
+
 class Ahead(_Shared):
     """Makes the next batch while the network learns from this one."""
 
@@ -136,6 +147,8 @@ class RestoreTask(pl.LightningModule):
         self.network, self._course, self._ahead = network, course, Ahead(course.source)
         self._batch, self._fraction_done = batch, fraction_done
         self._peak, self._decay = peak, decay
+        self.before: dict[str, float] = {}
+        """Scores of the weights that the run began from, kept with every checkpoint."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         # every weight is a matrix (see `network.Conv`), so one optimiser serves all; Muon
@@ -146,6 +159,8 @@ class RestoreTask(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         rate = learning_rate(self._fraction_done(), self.global_step, self._peak, self._decay)
+        if self.trainer.world_size > 1:  # one clock for all, or their weights part
+            rate = self.trainer.strategy.broadcast(rate)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
@@ -157,7 +172,8 @@ class RestoreTask(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        for name, batches in self._course.validation.items():
-            made = [self._course.score(self.network(b.inputs), b.target) for b in batches]
-            scores = torch.cat(made)
-            self.log(f"psnr/{name}", scores.mean(), batch_size=1)
+        for name, score in judge(self.network, self._course).items():
+            self.log(f"psnr/{name}", score, batch_size=1, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["network"], checkpoint["before"] = self.network.config.as_dict(), self.before

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,35 +19,17 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
-from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
-from undark.engine.model import TASK
 from undark.errors import TrainingError
 from undark.files.output import writing
 from undark.learn.export import commit, export, start_from
 from undark.learn.network import UNetConfig, fresh
-from undark.learn.photos import (
-    Batch,
-    Exposures,
-    PhotoSource,
-    TorchSampler,
-    expose,
-    find_pictures,
-    load_photos,
-    stack,
-)
 from undark.learn.progress import ProgressBar
-from undark.learn.task import Course, RestoreTask, photo_loss, psnr
-from undark.sensor.cameras import find_camera
-from undark.sensor.cfa import RGGB
+from undark.learn.task import Course, RestoreTask, judge
 
-VAL_RATIOS = (10, 100, 250, 300)
-VAL_ISO = 1600
-VAL_CROP = 512
-HELD_BACK = 12
-"""One photo in so many is kept from training, to watch it by, where no --val is given."""
+LAST = "last.ckpt"
+"""The state of a run, never more than a minute old."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +42,7 @@ class Training:
     minutes: float | None = None
     steps: int | None = None
     start: Path | None = None
-    """Weights (safetensors) to start from."""
+    """Weights to start from: model.safetensors or model.onnx."""
     resume: bool = False
     crop: int = 112
     """Side of a training crop in packed pixels."""
@@ -79,63 +62,90 @@ class Training:
     network: UNetConfig = field(default_factory=UNetConfig)
 
 
-def train_photos(training: Training) -> Path:
-    """Train on photographs; leaves model.onnx, model.safetensors and training.json in `out`.
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left."""
 
-    Returns the path of model.onnx. Raises `TrainingError`. May be killed at any moment and
-    called again with `resume`.
+    model: Path
+    """The .onnx file."""
+    scores: dict[str, float]
+    """PSNR in dB on what was held back."""
+    before: dict[str, float]
+    """The same of the weights that the run began from; empty if it began from none."""
+
+    @property
+    def gain(self) -> float | None:
+        """Mean PSNR in dB that the run won; None where it began from no weights."""
+        if not self.before:
+            return None
+        return float(np.mean([self.scores[name] - self.before[name] for name in self.before]))
+
+
+def train(training: Training, make_course: Callable[[], Course]) -> Outcome:
+    """Run a course: the way that photos, pairs and SID share.
+
+    Leaves model.onnx, model.safetensors and training.json in `training.out`. May be killed at any
+    moment and called again with `resume`. Where memory does not suffice, batches are halved.
+    Raises `TrainingError`, `OutputError`.
     """
-    device = _device(training.device)
-    train_paths, val_paths = split(training)
-    return train(
-        training,
-        lambda: Course(
-            PhotoSource(load_photos(train_paths), training.crop, training.seed, device),
-            {f"x{r}": _val_batches(load_photos(val_paths), r, device) for r in VAL_RATIOS},
-            photo_loss,
-            psnr,
-            TASK,
-            [path.name for path in train_paths],
-            epoch=len(train_paths),
-        ),
-    )
-
-
-def train(training: Training, make_course: Callable[[], Course]) -> Path:
-    """Run a course: the way that photos, pairs and SID share. Returns the path of model.onnx."""
     if (training.minutes is None) == (training.steps is None):
         raise TrainingError("give either --minutes or --steps")
-    last = _checkpoint(training)
     course = make_course()
-    timer = Timer(timedelta(minutes=training.minutes) if training.minutes else None)
+    while True:
+        try:
+            with writing(training.out):
+                return _run(training, course)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            training = _halved(training)
+
+
+def _run(training: Training, course: Course) -> Outcome:
+    last = _checkpoint(training)
     network = fresh(training.network, training.seed)
+    before: dict[str, float] = last["before"] if last else {}
     if training.start and not last:
         start_from(network, training.start)
+        before = judge(network, course)
+    timer = Timer(timedelta(minutes=training.minutes) if training.minutes else None)
 
     def fraction() -> float:
         return _fraction(task, timer, training)
 
     task = RestoreTask(network, course, training.batch, fraction, training.peak, training.decay)
-    with writing(training.out):
-        training.out.mkdir(parents=True, exist_ok=True)
+    task.before = before
+    training.out.mkdir(parents=True, exist_ok=True)
     with _quiet():
         trainer = _trainer(training, timer, fraction)
         steps, once = DataLoader(_Steps(), batch_size=None), DataLoader(_Once(), batch_size=None)
         try:
-            trainer.fit(task, steps, once, ckpt_path=last)
+            trainer.fit(task, steps, once, ckpt_path=training.out / LAST if last else None)
         except SystemExit as done:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from done
-    record = _record(training, course, task, trainer, timer)
-    return export(network.eval(), training.out, record)
+    scores = judge(network.eval(), course)
+    outcome = Outcome(training.out / "model.onnx", scores, before)
+    if trainer.is_global_zero:
+        export(network, training.out, _record(training, course, task, timer, scores))
+    return outcome
 
 
-def split(training: Training) -> tuple[list[Path], list[Path]]:
-    """Photos to train on and photos to watch it by, never the same."""
-    paths = find_pictures(training.data)
-    if training.val:
-        return paths, find_pictures(training.val)
-    held = paths[::HELD_BACK]
-    return [p for p in paths if p not in held] or paths, held
+def _is_out_of_memory(error: Exception) -> bool:
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+
+
+def _halved(training: Training) -> Training:
+    """The same run with batches of half the size, to be gone on with where it stands."""
+    processes = training.devices * training.nodes
+    if training.batch <= 1 or processes > 1:  # the others would wait for the one that failed
+        raise TrainingError(
+            f"out of memory with {training.batch} samples a step; "
+            "set a smaller --batch or --crop and add --resume"
+        )
+    half = training.batch // 2
+    print(f"out of memory: going on with {half} samples a step", file=sys.stderr)
+    return replace(training, batch=half, resume=(training.out / LAST).exists())
 
 
 def bf16_is_faster() -> bool:
@@ -199,11 +209,11 @@ class _Once(_Steps):
         yield 0
 
 
-def _checkpoint(training: Training) -> str | None:
+def _checkpoint(training: Training) -> dict[str, Any] | None:
     """The checkpoint to go on from, if that was asked for; refuses to run over a finished run."""
-    last = training.out / "last.ckpt"
+    last = training.out / LAST
     if training.resume:
-        return _readable(last)
+        return _readable(last, training.network)
     if last.exists() or (training.out / "model.onnx").exists():
         raise TrainingError(
             f"{training.out}: a training run is here already; "
@@ -212,20 +222,26 @@ def _checkpoint(training: Training) -> str | None:
     return None
 
 
-def _readable(checkpoint: Path) -> str:
-    """The checkpoint, tried. Raises `TrainingError` if there is none, or a damaged one."""
-    if not checkpoint.exists():
-        raise TrainingError(f"{checkpoint.parent}: no run to resume here; leave out --resume")
+def _readable(path: Path, network: UNetConfig) -> dict[str, Any]:
+    """The checkpoint, tried. Raises `TrainingError` if there is none, or a damaged or other one."""
+    if not path.exists():
+        raise TrainingError(f"{path.parent}: no run to resume here; leave out --resume")
     try:
-        torch.load(checkpoint, map_location="cpu", weights_only=False)["callbacks"]
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=False)
+        known = checkpoint["network"]
     except Exception as error:  # a damaged pickle fails in any way
         raise TrainingError(
-            f"{checkpoint}: not a checkpoint, or a damaged one; delete it to start anew"
+            f"{path}: not a checkpoint, or a damaged one; delete it to start anew"
         ) from error
-    return str(checkpoint)
+    if known != network.as_dict():
+        raise TrainingError(
+            f"{path}: the checkpoint of another network than the one to be trained; "
+            "give the --network that the run began with, or choose another --out"
+        )
+    return checkpoint
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
@@ -240,7 +256,7 @@ def _fraction(task: RestoreTask, timer: Timer, training: Training) -> float:
 
 
 def _trainer(training: Training, timer: Timer, fraction: Callable[[], float]) -> pl.Trainer:
-    device = _device(training.device)
+    device = choose_device(training.device)
     bf16 = device.type == "cuda" or bf16_is_faster()
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -252,7 +268,7 @@ def _trainer(training: Training, timer: Timer, fraction: Callable[[], float]) ->
         logger=TensorBoardLogger(training.out, name="", version="log"),
         callbacks=[
             timer,
-            _SaveAtEnd(training.out / "last.ckpt"),  # before the average: see there
+            _SaveAtEnd(training.out / LAST),  # before the average: see there
             EMAWeightAveraging(decay=training.ema),
             ModelCheckpoint(
                 training.out,
@@ -271,41 +287,13 @@ def _trainer(training: Training, timer: Timer, fraction: Callable[[], float]) ->
     )
 
 
-def _val_batches(
-    photos: list[NDArray[np.uint8]], ratio: float, device: torch.device
-) -> list[Batch]:
-    """The middle of each photo as a Sony A7S2 sees it at `VAL_ISO`; the same at every call."""
-    return [val_batch(photo, VAL_ISO, ratio, device) for photo in photos]
-
-
-def val_batch(
-    photo: NDArray[np.uint8], iso: float, ratio: float, device: torch.device | str = "cpu"
-) -> Batch:
-    """One photo, its middle of at most `VAL_CROP` pixels a side, in the dark; seeded."""
-    side = [min(VAL_CROP, n // 16 * 16 - 16) + 2 for n in photo.shape[:2]]
-    top, left = ((n - s) // 2 for n, s in zip(photo.shape[:2], side, strict=True))
-    middle = photo[top : top + side[0], left : left + side[1]]
-    light = decode_srgb(torch.from_numpy(middle.copy()).to(device).float() / 255)
-    camera = find_camera("ILCE-7SM2")
-    assert camera is not None
-    exposures = Exposures(
-        amplification=np.full(1, ratio, np.float32),
-        white_balance=np.array([[2.0, 1.0, 1.6]], np.float32),
-        camera=camera_from_srgb(CAMERA_MATRICES[-1])[None].astype(np.float32),
-        span=camera.span,
-        noise=stack([camera.at(iso)]),
-    )
-    return expose(light.permute(2, 0, 1)[None], exposures, RGGB, TorchSampler(int(ratio), device))
-
-
 def _record(
-    training: Training, course: Course, task: RestoreTask, trainer: pl.Trainer, timer: Timer
+    training: Training, course: Course, task: RestoreTask, timer: Timer, scores: dict[str, float]
 ) -> dict[str, Any]:
     """What training.json says: enough to know what a model is made of, and to go on."""
     settings = asdict(training)
     for name in ("data", "out", "val", "start", "resume", "network"):
         settings.pop(name)
-    scores = {k: round(float(v), 3) for k, v in trainer.callback_metrics.items() if "psnr" in k}
     before = _record_of(training.start)
     return {
         "task": course.task,
@@ -315,11 +303,11 @@ def _record(
         "packed_pixels": task.global_step * training.batch * training.crop**2
         + before.get("packed_pixels", 0),
         "minutes": round(timer.time_elapsed() / 60 + before.get("minutes", 0), 1),
-        "precision": str(trainer.precision),
+        "precision": str(task.trainer.precision),
         "commit": commit(),
         "data": f"{len(course.files)} photographs",
         "photos": sorted(set(course.files) | set(before.get("photos", []))),
-        "validation": scores,
+        "validation": {f"psnr/{name}": round(score, 3) for name, score in scores.items()},
     }
 
 
