@@ -33,7 +33,7 @@ $(VENV)/core: $(UV) pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(INSTALL) --editable '.[train]' --group dev
+	$(INSTALL) --editable '.[train,fastai]' --group dev
 	touch $@
 
 clean:

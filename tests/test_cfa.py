@@ -2,8 +2,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from undark.sensor.cfa import BAYER_ORDERS, CFA, RGGB, X_TRANS, extend, mosaic, pack, unpack
+from undark.sensor.cfa import (
+    BAYER_ORDERS,
+    CFA,
+    RGGB,
+    X_TRANS,
+    dihedral,
+    extend,
+    mosaic,
+    pack,
+    unpack,
+)
 
 X_TRANS_PHASES = [X_TRANS.crop(y, x) for y in range(6) for x in range(6)]
 phases = st.sampled_from([*BAYER_ORDERS, *X_TRANS_PHASES])
@@ -35,6 +46,14 @@ def test_extending_keeps_the_phase(cfa, size, border):
     phase = cfa.crop(-top, -left)
     rows, columns = np.indices(wide.shape)
     assert np.array_equal(wide, phase.pattern[rows % cfa.period, columns % cfa.period])
+
+
+@pytest.mark.parametrize("k", range(8))
+def test_turns_are_numbered_as_pillows(k):
+    picture = np.random.default_rng(0).integers(0, 255, (5, 8, 3)).astype(np.uint8)
+    pillow = Image.fromarray(picture)
+    turned = pillow if k == 0 else pillow.transpose(Image.Transpose(k - 1))
+    assert np.array_equal(dihedral(picture, k), np.asarray(turned))
 
 
 def test_bayer_packs_as_the_literature_does():

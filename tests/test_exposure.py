@@ -6,6 +6,7 @@ from undark.sensor.exposure import (
     MAX_AMPLIFICATION,
     MIDDLE_LEVEL,
     Exposure,
+    exposure_ratio,
     exposure_value,
     parse_exposure,
     propose_exposure,
@@ -97,3 +98,19 @@ def test_exposure_value_and_lux():
 
 def test_exposure_in_ev():
     assert Exposure(8.0, "").ev == 3
+
+
+def test_exposure_ratio():
+    dark = Shot(exposure_time=1 / 50, aperture=4.0, iso=1600.0)
+    bright = Shot(exposure_time=32.0, aperture=4.0, iso=100.0)
+    assert exposure_ratio(dark, bright) == pytest.approx(100)
+    assert exposure_ratio(bright, dark) == pytest.approx(0.01)
+    wider = Shot(exposure_time=1 / 50, aperture=2.0, iso=1600.0)
+    assert exposure_ratio(dark, wider) == pytest.approx(4)
+
+
+def test_exposure_ratio_of_a_lens_without_contacts():
+    dark, bright = Shot(exposure_time=0.1, iso=200.0), Shot(exposure_time=10.0, iso=200.0)
+    assert exposure_ratio(dark, bright) == pytest.approx(100)
+    assert exposure_ratio(dark, Shot(exposure_time=10.0, iso=200.0, aperture=4.0)) is None
+    assert exposure_ratio(dark, Shot(exposure_time=10.0)) is None

@@ -20,6 +20,7 @@ ROOMS = [
     ["engine"],
     ["restoring"],
     ["learn"],
+    ["fastai"],
     ["batch", "report", "demo"],
     ["cli"],
     ["__main__"],
@@ -52,17 +53,23 @@ def test_rooms_import_only_from_above(room, path):
 
 
 @pytest.mark.parametrize(
-    ("package", "room"), [("torch", "learn"), ("lightning", "learn"), ("rawpy", "files")]
+    ("package", "rooms"),
+    [
+        ("torch", {"learn", "fastai"}),
+        ("lightning", {"learn"}),
+        ("fastai", {"fastai"}),
+        ("rawpy", {"files"}),
+    ],
 )
-def test_packages_that_one_room_alone_imports(package, room):
+def test_packages_that_few_rooms_import(package, rooms):
     users = {r for r, path in _files() for m in _imports(path) if m.split(".")[0] == package}
-    assert users == {room}
+    assert users == rooms
 
 
 def test_importing_undark_is_light():
     code = (
         "import sys, undark; from undark import cli;"
-        "heavy = {'torch', 'lightning', 'skimage', 'scipy'} & set(sys.modules);"
+        "heavy = {'torch', 'lightning', 'fastai', 'skimage', 'scipy'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

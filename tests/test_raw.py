@@ -8,15 +8,16 @@ from datetime import datetime
 import numpy as np
 import pytest
 import tifffile
+from rawpy import DemosaicAlgorithm
 
 from conftest import A7S2_FROM_XYZ
 from undark.errors import ReadError, UnsupportedError
 from undark.files.black import Frame, masked_black
 from undark.files.dng import write_mosaic
 from undark.files.picture import write_picture
-from undark.files.raw import RAW_SUFFIXES, find_raws, read_mosaic
+from undark.files.raw import RAW_SUFFIXES, find_raws, read_mosaic, render_with_libraw
 from undark.files.white_balance import choose_white_balance
-from undark.sensor.cfa import RGGB, X_TRANS
+from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS
 from undark.sensor.mosaic import Shot
 
 CFA_TAGS = [(33421, "H", 2, (2, 2)), (33422, "B", 4, (0, 1, 1, 2))]
@@ -444,6 +445,57 @@ def test_quad_bayer(tmp_path):
     pattern = (0, 0, 1, 1) * 2 + (1, 1, 2, 2) * 2
     cfa = [(33421, "H", 2, (4, 4)), (33422, "B", 16, pattern)]
     assert "unusual" in unsupported(write_dng(tmp_path / "x.dng", cfa=cfa))
+
+
+# ---- LibRaw's own rendering
+
+
+@pytest.mark.parametrize("cfa", [*BAYER_ORDERS, X_TRANS], ids=lambda cfa: cfa.name)
+def test_a_rendering_lies_as_the_mosaic_does(tmp_path, make_mosaic, cfa):
+    plane = np.full((48, 72), 600, np.uint16)
+    plane[18:24, 30:36] = 9000
+    write_mosaic(tmp_path / "x.dng", make_mosaic(cfa=cfa, plane=plane, orientation=6))
+    linear = DemosaicAlgorithm.LINEAR  # LibRaw's own for X-Trans wants large frames
+    options = {"output_bps": 16, "demosaic_algorithm": linear}
+    picture = render_with_libraw(tmp_path / "x.dng", user_flip=0, **options)
+    assert picture.dtype == np.uint16
+    assert picture.shape == (48, 72, 3)
+    lit = picture.min(axis=2) > picture.max() / 4
+    assert lit[19:23, 31:35].all()
+    assert not lit[:16].any()
+    assert not lit[:, :28].any()
+    assert render_with_libraw(tmp_path / "x.dng", **options).shape == (72, 48, 3)  # upright
+
+
+def test_a_rendering_that_libraw_cannot_do(tmp_path, make_mosaic):
+    write_mosaic(tmp_path / "x.dng", make_mosaic(cfa=X_TRANS))
+    with pytest.raises(
+        UnsupportedError, match=r"x\.dng: LibRaw cannot render it .* use the mosaic"
+    ):
+        render_with_libraw(tmp_path / "x.dng")
+
+
+def test_rendering_a_sensor_that_is_no_mosaic(tmp_path):
+    rgb = np.full((120, 160, 3), 700, np.uint16)
+    path = write_dng(tmp_path / "x.dng", plane=rgb, photometric=34892, cfa=[])
+    assert render_with_libraw(path).shape == (120, 160, 3)
+
+
+def test_rendering_what_is_not_a_raw_photo(tmp_path):
+    with pytest.raises(ReadError, match=r"x\.arw: there is no such file"):
+        render_with_libraw(tmp_path / "x.arw")
+    (tmp_path / "x.arw").write_bytes(b"nonsense")
+    with pytest.raises(ReadError, match=r"x\.arw: .* damaged"):
+        render_with_libraw(tmp_path / "x.arw")
+
+
+def test_misspelt_options_of_the_rendering(tmp_path):
+    with pytest.raises(TypeError, match=r"use_camra_wb: .* no such option; perhaps use_camera_wb"):
+        render_with_libraw(tmp_path / "x.dng", use_camra_wb=True)
+    with pytest.raises(ValueError, match=r"user_wb=\[2, 1\]: values that .* does not take"):
+        render_with_libraw(tmp_path / "x.dng", user_wb=[2, 1])
+    with pytest.raises(ValueError, match="gamma=3"):
+        render_with_libraw(tmp_path / "x.dng", gamma=3)
 
 
 def test_find_raws(tmp_path):

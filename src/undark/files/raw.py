@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import io
 import os
 import re
@@ -13,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rawpy
@@ -34,6 +37,8 @@ _SUFFIXES = """
 RAW_SUFFIXES = frozenset(_SUFFIXES.split())
 """Suffixes of RAW photos, lower case, with their dot."""
 
+LIBRAW_SPACES = rawpy.ColorSpace
+"""What `render_with_libraw` takes as `output_color`."""
 _SUPPORTED = "undark restores Bayer and X-Trans mosaics of square pixels"
 _AGAIN = "copy it from the camera's card again"
 # LibRaw's flip (as in dcraw) → EXIF orientation
@@ -66,10 +71,7 @@ def read_mosaic(path: Path) -> Mosaic:
     `UnsupportedError` for a RAW photo of another kind.
     """
     path = Path(path)
-    try:
-        start = _check_file(path)
-    except OSError as error:  # such as a name longer than any file's
-        raise ReadError(f"{path}: cannot be read ({error.strerror}); check the name") from error
+    start = _check_file(path)
     with _opened(path, start) as raw:
         cfa = _cfa(raw, path)
         facts = read_facts(path)
@@ -83,8 +85,52 @@ def read_mosaic(path: Path) -> Mosaic:
     return mosaic.replace(orientation=1) if has_no_orientation(tags) else mosaic
 
 
+def render_with_libraw(path: Path, **options: Any) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """LibRaw's own rendering of a RAW photo: (H, W, 3), of 8 bits, or 16 with `output_bps=16`.
+
+    `options` are those of rawpy's `postprocess`; see `check_rendering`. LibRaw turns the picture
+    upright unless `user_flip=0`. Raises as `read_mosaic` does, though any sensor will do.
+    """
+    check_rendering(**options)
+    path = Path(path)
+    with _opened(path, _check_file(path)) as raw:
+        try:
+            picture: NDArray[np.uint8] | NDArray[np.uint16] = raw.postprocess(**options)
+        except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
+            said = error.args[0] if error.args else "no reason given"
+            why = said.decode("ascii", "replace") if isinstance(said, bytes) else said
+            raise UnsupportedError(
+                f"{path}: LibRaw cannot render it with these options ({why}); choose another "
+                "demosaic_algorithm, or use the mosaic"
+            ) from error
+    return picture
+
+
+def check_rendering(**options: Any) -> None:
+    """Raises `TypeError` for an option that rawpy's `postprocess` does not have, `ValueError` for
+    a value that it does not take."""
+    known = list(inspect.signature(rawpy.Params).parameters)
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0)[0]
+            raise TypeError(f"{name}: LibRaw's postprocess has no such option; perhaps {near}")
+    try:
+        rawpy.Params(**options)
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        said = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        why = f" ({error})" if str(error) else ""
+        raise ValueError(f"{said}: values that LibRaw's postprocess does not take{why}") from error
+
+
 def _check_file(path: Path) -> bytes:
     """The first bytes of the file."""
+    try:
+        return _first_bytes(path)
+    except OSError as error:  # such as a name longer than any file's
+        raise ReadError(f"{path}: cannot be read ({error.strerror}); check the name") from error
+
+
+def _first_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise ReadError(f"{path}: a folder without RAW photos; give RAW files or their folder")
     if path.exists() and not path.is_file():

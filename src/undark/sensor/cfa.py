@@ -100,6 +100,11 @@ class CFA:
         rolled = np.roll(self.pattern, (-top, -left), (0, 1))
         return CFA(tuple(tuple(int(c) for c in row) for row in rolled))
 
+    def dihedral(self, k: int, shape: tuple[int, int]) -> CFA:
+        """The pattern of a mosaic (H, W) of this shape after `dihedral`, at whatever phase."""
+        turned = dihedral_period(self.pattern, k, shape)
+        return CFA(tuple(tuple(int(c) for c in row) for row in turned))
+
     def _find_shift(self) -> tuple[int, int] | None:
         known = {2: _BAYER, 6: _X_TRANS}.get(len(self.rows))
         if known is None:
@@ -128,6 +133,31 @@ class CFA:
 BAYER_ORDERS = tuple(CFA.from_name(name) for name in ("RGGB", "BGGR", "GRBG", "GBRG"))
 RGGB = BAYER_ORDERS[0]
 X_TRANS = CFA.from_name("X-Trans")
+
+
+def dihedral(picture: Array, k: int) -> Array:
+    """A picture (H, W, …) flipped and turned: one of the eight ways that a square can lie.
+
+    Numbered as fastai and Pillow do: 0 as it is, 1 left to right, 2 top to bottom, 3 a quarter
+    turn to the left, 4 half a turn, 5 a quarter turn to the right, 6 transposed, 7 transposed
+    across the other diagonal.
+    """
+    xp = array_namespace(picture)
+    axes = [axis for axis, kinds in ((1, (1, 3, 4, 7)), (0, (2, 4, 5, 7))) if k in kinds]
+    picture = xp.flip(picture, axis=tuple(axes)) if axes else picture
+    order = (1, 0, *range(2, picture.ndim))
+    return xp.permute_dims(picture, order) if k in (3, 5, 6, 7) else picture
+
+
+def dihedral_period(values: NDArray[Any], k: int, shape: tuple[int, int]) -> NDArray[Any]:
+    """What is known of each position of a CFA's period, for a mosaic of `shape` after `dihedral`.
+
+    A flipped mosaic begins with what was its last row or column, so its phase depends on its size.
+    """
+    period = len(values)
+    last = [(0, n % period) for n in shape]
+    turned: NDArray[Any] = dihedral(np.pad(values, last, mode="wrap"), k)
+    return np.ascontiguousarray(turned[:period, :period])
 
 
 def extend(plane: Array, before: tuple[int, int], after: tuple[int, int], period: int) -> Array:

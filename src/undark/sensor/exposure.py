@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +133,17 @@ def exposure_value(shot: Shot) -> float | None:
     if not (shot.aperture and shot.exposure_time and shot.iso):
         return None
     return math.log2(shot.aperture**2 / shot.exposure_time) - math.log2(shot.iso / 100)
+
+
+def exposure_ratio(dark: Shot, bright: Shot) -> float | None:
+    """How many times the DN that the bright settings give of one scene; None if not known.
+
+    An aperture that neither knows (a lens without contacts) is taken to be the same.
+    """
+    if dark.aperture is None and bright.aperture is None:
+        dark, bright = replace(dark, aperture=1.0), replace(bright, aperture=1.0)
+    low, high = exposure_value(dark), exposure_value(bright)
+    return None if low is None or high is None else 2.0 ** (low - high)
 
 
 def scene_lux(mosaic: Mosaic) -> float | None:

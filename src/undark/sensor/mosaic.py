@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.sensor.cfa import CFA, extend
+from undark.sensor.cfa import CFA, dihedral, dihedral_period, extend
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,30 @@ class Mosaic:
             plane=extend(self.plane, (top, left), after, self.cfa.period),
             cfa=self.cfa.crop(-top, -left),
             black=np.roll(self.black, (top, left), (0, 1)),
+        )
+
+    def crop(self, top: int, left: int, height: int, width: int) -> Self:
+        """A part of the frame; its CFA begins at the phase of its own corner. Shares the pixels."""
+        return replace(
+            self,
+            plane=self.plane[top : top + height, left : left + width],
+            cfa=self.cfa.crop(top, left),
+            black=np.roll(self.black, (-top, -left), (0, 1)),
+            default_crop=None,
+        )
+
+    def dihedral(self, k: int) -> Self:
+        """The frame flipped and turned (see `cfa.dihedral`), its CFA with it. Shares the pixels.
+
+        It counts as upright afterwards.
+        """
+        return replace(
+            self,
+            plane=dihedral(self.plane, k),
+            cfa=self.cfa.dihedral(k, self.shape),
+            black=dihedral_period(self.black, k, self.shape),
+            default_crop=None,
+            orientation=1,
         )
 
     def replace(self, **changes: Any) -> Self:
