@@ -171,7 +171,7 @@ def test_pictures_turn_as_fastais_tensors_do():
 
 
 def test_training_crops_anywhere_validation_in_the_middle():
-    images = exact_pair(BAYER_ORDERS[1], (40, 50), 0)
+    images = exact_pair(BAYER_ORDERS[2], (40, 50), 0)
     crop, boxes = RawCrop(16), set()
     for _ in range(200):
         crop(images, split_idx=0)
@@ -212,7 +212,11 @@ def test_what_would_break_a_pair_is_refused():
         with pytest.raises(TypeError, match="use RawCrop"):
             transform(pair, split_idx=0)
     planes = pair[0].tensor()
-    for turn in (planes.flip_lr, lambda: planes.dihedral(2), lambda: Flip(p=1)(planes[None])):
+    for turn in (
+        planes.flip_lr,
+        lambda: planes.dihedral(2),
+        lambda: Flip(p=1)(planes[None], split_idx=0),
+    ):
         with pytest.raises(TypeError, match="give FlipItem or DihedralItem as item_tfms"):
             turn()
     assert Flip(p=1)(pair[1].tensor()[None], split_idx=0).shape == (1, 3, 20, 30)
@@ -231,7 +235,7 @@ def test_a_rendering_keeps_its_sixteen_bits(folder):
     tensor = ToTensor()(image)
     assert type(tensor) is TensorRawImage
     assert tensor.dtype == torch.float32
-    assert np.array_equal(np.moveaxis(np.asarray(tensor) * 65535, 0, -1), expected)
+    assert np.array_equal(np.rint(np.moveaxis(np.asarray(tensor) * 65535, 0, -1)), expected)
     assert len(np.unique(expected)) > 256
     eight = RAWImage.create(str(path), output_bps=8).tensor()
     assert 0 <= eight.min() < eight.max() <= 1
@@ -257,12 +261,8 @@ def test_the_manners_of_a_pillow_image(folder, packed, name):
     again = pickle.loads(pickle.dumps(image))
     assert np.array_equal(np.asarray(again), np.asarray(image))
     assert image._repr_png_().startswith(b"\x89PNG")
-    for touch in (
-        image.copy,
-        image.rotate,
-        lambda: image.save("x.png"),
-        lambda: image.resize((9, 9)),
-    ):
+    touches = (image.copy, lambda: image.convert("L"), lambda: image.save("x.png"))
+    for touch in (*touches, lambda: image.resize((9, 9))):
         with pytest.raises(TypeError, match="Pillow holds neither 16-bit RGB nor a mosaic"):
             touch()
 
@@ -316,7 +316,7 @@ def test_normalize_there_and_back(channels):
     normalize = Normalize.from_stats([0.4] * channels, [0.2] * channels, cuda=False)
     encoded = normalize(batch)
     assert type(encoded) is TensorRawImage
-    assert encoded.std() == pytest.approx(1, abs=0.1)
+    assert float(encoded.std()) == pytest.approx(1, abs=0.1)
     assert torch.allclose(normalize.decode(encoded), batch, atol=1e-6)
 
 
@@ -343,9 +343,8 @@ def test_floats_are_not_divided_again():
 def test_metrics_are_scikit_images(data_range):
     targs = torch.rand(3, 4, 20, 24) * data_range
     pred = targs + 0.1 * data_range * torch.randn_like(targs)
-    pairs = [
-        [np.moveaxis(np.asarray(x), 0, -1) for x in pair] for pair in zip(pred, targs, strict=True)
-    ]
+    pictures = (np.moveaxis(np.asarray(batch, np.float64), 1, -1) for batch in (pred, targs))
+    pairs = list(zip(*pictures, strict=True))
     theirs = [peak_signal_noise_ratio(t, p, data_range=data_range) for p, t in pairs]
     assert float(psnr(pred, targs, data_range)) == pytest.approx(np.mean(theirs), abs=1e-4)
     theirs = [structural_similarity(t, p, data_range=data_range, channel_axis=2) for p, t in pairs]
@@ -365,7 +364,7 @@ def test_a_learner_judges_what_the_pictures_show(folder):
         identity = nn.Conv2d(3, 3, 1, bias=False)
         nn.init.dirac_(identity.weight)
         learn = Learner(dls, identity, loss_func=L1LossFlat(), metrics=[psnr, ssim])
-        scores.append(learn.validate()[1:])
+        scores.append([float(score) for score in learn.validate()[1:]])
     pred, targs = (
         RAWImage.create(p, bright=b, **RENDERING)
         for p, b in ((dark_photos(folder)[3], 50.0), (bright_of(dark_photos(folder)[3]), 1.0))
@@ -460,7 +459,7 @@ def test_the_input_is_what_restoring_shows_the_network(folder):
     whole = photo.signal()
     factor = scale(photo.cfa, photo.white_balance, photo.span, 50.0, whole)
     expected = condition(whole, photo.cfa, noise_of(photo)[0], factor)
-    inputs, target = conditioned(folder).valid.one_batch()
+    inputs, target = conditioned(folder, amplification=50.0).valid.one_batch()
     assert type(inputs) is type(target) is TensorLinearImage
     assert np.array_equal(inputs[0], expected[:, 8:24, 16:32])
     assert target.shape == (1, 3, 32, 32)
@@ -472,7 +471,10 @@ def test_the_input_is_what_restoring_shows_the_network(folder):
     assert np.asarray(inputs[0, :4]).mean() == pytest.approx(light.mean(), rel=0.05)
 
 
-def test_a_given_amplification(folder):
+def test_the_amplification_is_that_of_the_exposures_or_as_given(folder):
+    by_exposures = conditioned(folder).valid.one_batch()[0]
+    given = conditioned(folder, amplification=50).valid.one_batch()[0]
+    assert torch.allclose(by_exposures, given, rtol=1e-4)
     ours, twice = (conditioned(folder, amplification=a).valid.one_batch()[0] for a in (40, 80))
     assert torch.allclose(2 * ours, twice, rtol=1e-5)
 
@@ -506,27 +508,24 @@ def test_undarks_network_learns_in_a_learner_and_restores(folder, tmp_path):
     dls = conditioned(folder)
     learn = Learner(dls, UNet(SMALL), loss_func=L1LossFlat(), metrics=[psnr, ssim]).to_fp16()
     before = learn.validate()[0]
-    learn.lr_find(num_it=4)
-    learn.fit_one_cycle(8, 5e-3)
+    learn.lr_find(num_it=10)
+    learn.fit_one_cycle(20, 5e-3)
     assert learn.validate()[0] < 0.9 * before
     path = export_model(learn, tmp_path / "model")
     scores = undark.load_model(str(path)).card.scores
-    assert scores["psnr"] == pytest.approx(learn.validate()[1], abs=1e-3)
+    assert scores["psnr"] == pytest.approx(float(learn.validate()[1]), abs=1e-3)
     with pytest.raises(ExistsError, match="a model is here already"):
         export_model(learn, tmp_path / "model")
-    _the_same_picture(learn, path, dark_photos(folder)[3])
-    assert dls.device == next(learn.model.parameters()).device
+    restores_alike(learn.model, path, dark_photos(folder)[3])
 
 
-def _the_same_picture(learn, model, photo):
-    """The exported model restores a photo as the network in the Learner does."""
+def restores_alike(network, model, photo):
+    """The exported model restores a whole photo as the network does."""
     result = undark.restore(undark.read(photo), exposure=50.0, model=str(model))
-    middle = np.moveaxis(result.linear[16:48, 32:64], -1, 0)
-    inputs, _ = learn.dls.valid.one_batch()
+    (inputs,) = ConditionPair(amplification=50.0)((RAWImage.create(photo, packed=True),))
     with torch.no_grad():
-        light = np.asarray(learn.model.eval()(inputs)[0])
-    inside = np.s_[:, 10:-10, 10:-10]  # of the frame the network sees more than of the crop
-    assert middle[inside] == pytest.approx(light[inside], abs=0.01)
+        light = np.asarray(network.eval()(inputs[None])[0])
+    assert np.moveaxis(result.linear, -1, 0) == pytest.approx(light, abs=2e-3)
 
 
 def test_predicting_a_dark_photo_alone(folder):

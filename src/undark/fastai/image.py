@@ -116,7 +116,7 @@ class RAWImage(PILBase):
         fn: Path | str | RAWImage | Content | torch.Tensor,
         packed: bool = False,
         **options: Any,
-    ) -> Self:
+    ) -> Any:  # a RAWImage; ImageBlock(RAWImage) makes a transform of it, which would cast to Self
         """Open a RAW file: its mosaic if `packed`, else a picture as LibRaw renders it.
 
         `options` are those of rawpy's `postprocess`. Here 16 bits are the default, and so is

@@ -39,8 +39,8 @@ class PictureMetric(AvgMetric):
 
     def accumulate(self, learn: Any) -> None:
         (target,) = learn.yb
-        shown = [_denormalized(learn, cast(x, type(target))) for x in (learn.pred, target)]
-        self.total += self(*shown) * len(target)
+        pred, targs = (_denormalized(learn, cast(x, type(target))) for x in (learn.pred, target))
+        self.total += self(pred, targs) * len(target)
         self.count += len(target)
 
 

@@ -53,10 +53,11 @@ class RawCrop(RandTransform):
         top, left = ((s[len(s) // 2] if split_idx else random.choice(s)) for s in (tops, lefts))
         self.box = (left, top, left + self.width, top + self.height)
 
-    def encodes(self, x: Image.Image) -> Image.Image:
+    # no types of results: fastai would cast to them, and a PILImage would be one no more
+    def encodes(self, x: Image.Image) -> Any:
         return x.crop(self.box)
 
-    def encodes(self, x: TensorPoint) -> TensorPoint:  # noqa: F811
+    def encodes(self, x: TensorPoint) -> Any:  # noqa: F811
         raise TypeError("RawCrop does not move points and boxes; leave it out beside their blocks")
 
 
