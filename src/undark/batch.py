@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from undark.errors import OutputError
+from undark.files.folder import MARK, is_result
 from undark.files.metadata import date_taken
 from undark.files.picture import PICTURE_SUFFIXES
 from undark.files.raw import find_raws
@@ -16,8 +17,6 @@ from undark.files.raw import find_raws
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "dng": ".dng"}
 KINDS = PICTURE_SUFFIXES | {".dng": "dng"}
 """Suffix of a result → its kind."""
-MARK = "-undark"
-"""Ends the name of every result that undark names itself."""
 DONE = "restored already; --overwrite to redo"
 
 
@@ -75,7 +74,7 @@ def _find(inputs: list[Path]) -> list[tuple[Path, Path]]:
     found: dict[Path, tuple[Path, Path]] = {}
     for path in inputs:
         for photo, below in _photos(path):
-            if len(inputs) == 1 or not _is_result(photo):
+            if len(inputs) == 1 or not is_result(photo):
                 found.setdefault(_real(photo), (photo, below))
     return list(found.values())
 
@@ -83,12 +82,8 @@ def _find(inputs: list[Path]) -> list[tuple[Path, Path]]:
 def _photos(path: Path) -> list[tuple[Path, Path]]:
     if not os.path.isdir(path):
         return [(path, Path())]
-    raws = [p for p in find_raws(path) if not _is_result(p)]
+    raws = [p for p in find_raws(path) if not is_result(p)]
     return [(p, p.parent.relative_to(path)) for p in raws] or [(path, Path())]
-
-
-def _is_result(path: Path) -> bool:
-    return path.stem.endswith(MARK)
 
 
 def _real(path: Path) -> Path:

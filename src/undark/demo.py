@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import OpenImageIO as oiio
 from numpy.typing import NDArray
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
+from undark.develop.drawing import resized, titled
 from undark.develop.metrics import psnr, ssim
 from undark.develop.render import render
 from undark.errors import SetupError
@@ -108,39 +108,13 @@ def draw_sheet(
     """The pictures side by side, each named and scored, and details of the last three below."""
     height, width = next(iter(pictures.values())).shape[:2]
     side = width // 4
-    whole_frames = [_shrink(p, height * side // width, side) for p in pictures.values()]
+    whole_frames = [resized(p, height * side // width, side) for p in pictures.values()]
     titles = [name + (f", {scores[name][0]:.1f} dB" if name in scores else "") for name in pictures]
-    rows = [_labelled(whole_frames, titles)]
+    rows = [titled(whole_frames, titles)]
     for at in _DETAILS:
         crops = [_crop(p, at, side * 2 // 3, side) for p in pictures.values()]
-        rows.append(_labelled(crops, list(pictures)))
+        rows.append(titled(crops, list(pictures)))
     return np.concatenate(rows)
-
-
-def _labelled(pictures: list[NDArray[np.uint8]], titles: list[str]) -> NDArray[np.uint8]:
-    """Pictures of one size in a row, each with its title on a bar above."""
-    return np.concatenate(
-        [np.concatenate([_bar(t, p.shape[1]), p]) for p, t in zip(pictures, titles, strict=True)],
-        axis=1,
-    )
-
-
-def _bar(text: str, width: int, height: int = 40) -> NDArray[np.uint8]:
-    buffer = oiio.ImageBuf(oiio.ImageSpec(width, height, 3, oiio.UINT8))
-    oiio.ImageBufAlgo.fill(buffer, (0.07, 0.07, 0.07))
-    oiio.ImageBufAlgo.render_text(buffer, 12, height - 13, text, 22, "DroidSans", (1, 1, 1))
-    return _pixels(buffer)
-
-
-def _shrink(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    resized = oiio.ImageBufAlgo.resize(
-        oiio.ImageBuf(np.ascontiguousarray(picture)), roi=oiio.ROI(0, width, 0, height)
-    )
-    return _pixels(resized)
-
-
-def _pixels(buffer: oiio.ImageBuf) -> NDArray[np.uint8]:
-    return np.asarray(buffer.get_pixels(oiio.UINT8), np.uint8)
 
 
 def _crop(

@@ -36,11 +36,16 @@ def has_no_orientation(tags: Tags) -> bool:
 
 def date_taken(path: Path) -> datetime | None:
     """When a photo, or a picture made of it, was taken, by its EXIF; None if that is not known."""
+    return shot_of(path).taken
+
+
+def shot_of(path: Path) -> Shot:
+    """What the EXIF of a photo or a picture says of it; nothing where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return shot_from_tags(read_tags(file)).taken
+            return shot_from_tags(read_tags(file))
     except OSError:
-        return None
+        return Shot()
 
 
 def shot_from_tags(tags: Tags) -> Shot:

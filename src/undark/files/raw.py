@@ -25,6 +25,7 @@ from undark.develop.colour import srgb_from_camera
 from undark.errors import ReadError, UnsupportedError
 from undark.files.black import Frame, masked_black
 from undark.files.dng_facts import DngFacts, read_facts
+from undark.files.folder import find_files
 from undark.files.metadata import Tags, has_no_orientation, read_tags, shot_from_tags
 from undark.files.white_balance import choose_white_balance
 from undark.sensor.cfa import CFA, GREEN
@@ -56,12 +57,7 @@ _DAMAGE = re.compile(rb"[^\n]*: (?:Unexpected end of file|data corrupted at[^\n]
 
 def find_raws(folder: Path) -> list[Path]:
     """All RAW photos in a folder and its folders, sorted; hidden files and folders are left out."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in RAW_SUFFIXES and p.is_file())
-    return sorted(p for p in found if not _is_hidden(p.relative_to(folder)))
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+    return find_files(folder, RAW_SUFFIXES)
 
 
 def read_mosaic(path: Path) -> Mosaic:
