@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-COMMANDS = ("", "restore", "info", "demo", "models", "train", "train photos")
+COMMANDS = ("", "restore", "info", "pairs", "demo", "models", "train", "train photos")
 
 
 def help_of(command: str) -> str:

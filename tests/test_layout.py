@@ -19,6 +19,7 @@ ROOMS = [
     ["files"],
     ["engine"],
     ["restoring"],
+    ["pairs"],
     ["learn"],
     ["fastai"],
     ["batch", "report", "demo"],

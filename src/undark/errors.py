@@ -4,6 +4,7 @@ UndarkError
 ├── PhotoError            this photo cannot be done; the others can
 │   ├── ReadError         missing, empty, damaged or not a RAW file
 │   ├── UnsupportedError  a RAW file, but not of a kind that undark restores
+│   ├── PairError         two photos that are no pair
 │   ├── ExistsError       the output is there already
 │   └── NameTooLongError  the output's name is more than the disk allows
 └── SetupError            nothing can be done until this is mended: the run stops
@@ -28,6 +29,14 @@ class ReadError(PhotoError):
 
 class UnsupportedError(PhotoError):
     """A RAW photo of a kind that undark cannot restore (yet)."""
+
+
+class PairError(PhotoError):
+    """Two photos that are no pair; `verdict` says why in a few words, for a table."""
+
+    def __init__(self, message: str, verdict: str) -> None:
+        super().__init__(message)
+        self.verdict = verdict
 
 
 class ExistsError(PhotoError):

@@ -1,0 +1,264 @@
+"""One pair, examined: everything that the table says of it, and its strip of the contact sheet.
+
+All is measured on green planes of the RAW data with the motion between the photos undone, and
+where noise allows no judgement, none is given.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.errors import PairError
+from undark.pairs.find import Pair
+from undark.pairs.photo import exposure_ratio, green_plane, is_picture, read_photo
+from undark.pairs.shift import Noise, Registration, halved, register
+from undark.pairs.table import GOOD, Row
+from undark.sensor.estimate import noise_of
+from undark.sensor.mosaic import Mosaic
+
+SMALLEST = 32
+"""Cells of the CFA a side that a photo needs: two blocks, so that one can contradict the other."""
+MOST_ERROR = 0.15
+"""Standard error of the shift in sensor pixels: twice that, 0.3, still aligns an RGB target."""
+MOST_SHIFT = 0.5
+"""Sensor pixels: a quarter of a packed pixel, below what a network's blur would show."""
+MOST_CORNER = 1.0
+"""Sensor pixels that the farthest corner may be off when the shift is undone: only the corners
+suffer, so more is borne than of a shift."""
+MOST_MOVED = 0.005
+"""Share of the frame: half a percent is a person at some distance, not leaves in the wind."""
+MOST_SATURATED = 0.05
+"""Share of the bright photo: lamps take less, a sky that burnt out more."""
+LEAST_SHARPNESS = 0.8
+"""Share of the finest detail: what a blur of two sensor pixels leaves is less, what differs between
+two photos in focus is more."""
+MOST_FLICKER = 0.25
+"""EV: the shutter times that cameras name differ from the true ones by a tenth."""
+SAME_SCENE = 0.5
+"""Share of the bright photo's coarse detail that must be in the dark one, at the same places."""
+FINE, COARSE = (0.12, 0.25), (0.03, 0.08)
+"""Cycles a pixel of the plane: the finest detail that interpolation leaves as it is, and detail
+that a missed focus leaves."""
+_SURE = 3.0
+"""Standard errors from which a finding counts."""
+_SATURATED = 0.98
+"""Of white: some sensors stop a little below."""
+CHANGE_CELL = 8
+"""Side of the cells, in pixels of the plane, that the map of moved objects has: at ×300 a mean of
+64 pixels tells a change of a tenth of white from noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """A row of the table, and what its picture is made of."""
+
+    row: Row
+    photos: tuple[Mosaic, Mosaic]
+    """Dark, bright."""
+    planes: tuple[NDArray[np.float32], NDArray[np.float32]]
+    """Their greens as they lie, not amplified, not aligned; see `green_plane`."""
+    registration: Registration
+    changed: NDArray[np.bool_]
+    """Where the photos differ: (rows, columns) of cells of `CHANGE_CELL` pixels of the plane."""
+
+
+def examine(pair: Pair, align: bool = False) -> Finding:
+    """Compare the photos of a pair. With `align`, the shift goes into the row for training.
+
+    Raises `ReadError` and `UnsupportedError` for a photo that cannot be read, `PairError` for two
+    that cannot be compared.
+    """
+    dark, bright = read_photo(pair.dark), read_photo(pair.bright)
+    _check(pair, dark, bright)
+    ratio = exposure_ratio(pair.dark, dark.shot, pair.bright, bright.shot)
+    planes = green_plane(dark), green_plane(bright)
+    if planes[0].mean() > planes[1].mean():
+        raise PairError(
+            f"{pair.dark}: brighter than its bright photo {pair.bright.name}; "
+            "swap their names or folders",
+            "dark and bright swapped",
+        )
+    registration = register(*planes, _noise(dark))
+    changed, moved = _changes(registration)
+    row = _measured(pair, registration, dark.cfa.cell, ratio)
+    row = replace(row, moved=moved, saturated=_saturated(bright))
+    row = _judged(row, _faults(row, registration, dark, is_picture(pair.dark)), align)
+    return Finding(row, (dark, bright), planes, registration, changed)
+
+
+def _check(pair: Pair, dark: Mosaic, bright: Mosaic) -> None:
+    """Raise `PairError` where the two are not of one kind."""
+
+    def wrong(what: str, verdict: str) -> PairError:
+        return PairError(f"{pair.dark}: {what}; give photos of one camera, not cropped", verdict)
+
+    ours, theirs = ("{1} x {0} pixels".format(*photo.shape) for photo in (dark, bright))
+    if ours != theirs:
+        raise wrong(f"{ours}, but its bright photo {pair.bright} has {theirs}", "sizes differ")
+    if dark.cfa != bright.cfa:
+        what = f"CFA {dark.cfa.name}, but its bright photo {pair.bright} has {bright.cfa.name}"
+        raise wrong(what, "CFAs differ")
+    least = SMALLEST * dark.cfa.cell
+    if min(dark.shape) < least:
+        raise wrong(f"{ours}, too few to compare: {least} a side are needed", "too small")
+
+
+def _noise(photo: Mosaic) -> Noise:
+    """Of the green plane: means of two (Bayer) or five (X-Trans) pixels, in shares of white."""
+    model, _ = noise_of(photo)
+    greens = sum(colour == 1 for colour in photo.cfa.colours)
+    still = float(model.variance(np.float32(0)))
+    return Noise(model.gain / greens / photo.span, still / greens / photo.span**2)
+
+
+def _saturated(photo: Mosaic) -> float:
+    """Share of pixels at white."""
+    level = photo.black.mean() + _SATURATED * photo.span
+    return float(np.mean(photo.plane >= level))
+
+
+def _measured(pair: Pair, found: Registration, cell: int, ratio: float | None) -> Row:
+    """What the registration says, in sensor pixels, degrees and EV."""
+    sharpness, error = _sharpness(found)
+    return Row(
+        pair.dark,
+        pair.bright,
+        amplification=ratio or found.gain,
+        dx=found.motion.x * cell,
+        dy=found.motion.y * cell,
+        shift_error=found.error * cell,
+        rotation=math.degrees(found.motion.turn),
+        scale=1 + found.motion.growth,
+        sharpness=sharpness if error < 0.3 else math.nan,
+        flicker=math.log2(found.gain / ratio) if ratio else math.nan,
+    )
+
+
+def _sharpness(found: Registration) -> tuple[float, float]:
+    """Fine detail of the dark photo over the bright one's, against coarse detail; and its error."""
+    fine, fine_error = _transfer(found, FINE)
+    coarse, coarse_error = _transfer(found, COARSE)
+    if not coarse > _SURE * coarse_error:
+        return math.nan, math.inf
+    ratio = fine / coarse
+    return ratio, math.hypot(fine_error, ratio * coarse_error) / coarse
+
+
+def _transfer(found: Registration, band: tuple[float, float]) -> tuple[float, float]:
+    """How much of the bright photo's detail of a size is in the dark one; 1: all; and its error.
+
+    The slope of a regression on the clean photo, in the Fourier planes of the blocks: noise widens
+    its error and does not shift it.
+    """
+    whole = np.isfinite(found.variance).all(axis=(1, 2))
+    if not whole.any():
+        return math.nan, math.inf
+    side = found.bright.shape[1]
+    window = np.outer(np.hanning(side + 1)[1:], np.hanning(side + 1)[1:]).astype(np.float32)
+    dark, bright = (_spectra(blocks[whole], window, band) for blocks in (found.dark, found.bright))
+    weight = 1 / found.variance[whole].mean(axis=(1, 2), dtype=np.float64)
+    power = float(weight @ (np.abs(bright) ** 2).sum(axis=1)) + 1e-30
+    slope = float(weight @ (dark * bright.conj()).real.sum(axis=1)) / power
+    return slope, math.sqrt(float((window**2).sum()) / 2 / power)
+
+
+def _spectra(
+    blocks: NDArray[np.float32], window: NDArray[np.float32], band: tuple[float, float]
+) -> NDArray[np.complexfloating]:
+    """(n, frequencies): what (n, s, s) blocks hold in a band, in cycles a pixel of the plane."""
+    side = blocks.shape[1]
+    radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
+    chosen = (radius >= band[0]) & (radius <= band[1])
+    even = blocks - blocks.mean(axis=(1, 2), keepdims=True)
+    spectra: NDArray[np.complexfloating] = np.fft.rfft2(even * window)[:, chosen]
+    return spectra
+
+
+def _changes(found: Registration) -> tuple[NDArray[np.bool_], float]:
+    """Where the photos differ by more than noise and edges explain, and the share of the frame."""
+    usable = np.isfinite(found.variance)
+    seen = _cells(usable.astype(np.float32)) > 0.5
+    difference, bright, square, variance = (
+        _cells(np.where(usable, values, 0)) / np.maximum(_cells(usable.astype(np.float32)), 0.01)
+        for values in (found.dark - found.bright, found.bright, found.bright**2, found.variance)
+    )
+    contrast = np.sqrt(np.maximum(square - bright**2, 0))
+    noise = np.sqrt(variance) / CHANGE_CELL
+    borne = 3.5 * noise + 0.15 * np.maximum(bright, 0) + 0.5 * contrast + 0.005
+    changed = _map((np.abs(difference) > borne) & seen, found.grid)
+    changed &= _neighbours(changed) >= 2  # noise is alone, objects are not
+    return changed, float(changed.sum()) / max(int(seen.sum()), 1)
+
+
+def _cells(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, s, s) → (n, s/8, s/8) means."""
+    return halved(halved(halved(blocks)))
+
+
+def _map(cells: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.bool_]:
+    """(n, c, c) of blocks, row by row → the frame (rows·c, columns·c)."""
+    side = cells.shape[1]
+    whole = cells.reshape(*grid, side, side).swapaxes(1, 2)
+    return whole.reshape(grid[0] * side, grid[1] * side)
+
+
+def _neighbours(cells: NDArray[np.bool_]) -> NDArray[np.int_]:
+    """How many of the eight cells around each are set."""
+    wide = np.pad(cells.astype(int), 1)
+    height, width = cells.shape
+    around = [(y, x) for y in range(3) for x in range(3) if (y, x) != (1, 1)]
+    return np.asarray(sum(wide[y : y + height, x : x + width] for y, x in around))
+
+
+def _judged(row: Row, faults: list[str], align: bool) -> Row:
+    """The row with its verdict; a shift that training undoes is no fault."""
+    length = math.hypot(row.dx, row.dy)
+    known = row.shift_error <= MOST_ERROR
+    if align and known:
+        row = replace(row, align_dx=row.dx, align_dy=row.dy)
+    elif known and length > MOST_SHIFT:
+        faults = [f"shifted {length:.1f} px", *faults]
+    return replace(row, verdict="; ".join(faults) or GOOD)
+
+
+def _faults(row: Row, found: Registration, dark: Mosaic, is_picture: bool) -> list[str]:
+    """What is wrong with a pair, apart from a plain shift; the gravest first."""
+    same, error = _transfer(found, COARSE)
+    if same + _SURE * error < SAME_SCENE:
+        return ["not the same scene, or far out of focus"]
+    if not (row.shift_error <= MOST_ERROR and error < SAME_SCENE / _SURE):
+        return [f"shift uncertain (±{row.shift_error:.2g} px)"]
+    faults = _turned(row, found, math.hypot(*dark.shape) / 2)
+    if row.moved > MOST_MOVED:
+        faults.append(f"moved objects ({row.moved:.1%} of the frame)")
+    if row.saturated > MOST_SATURATED:
+        faults.append(f"bright photo saturated ({row.saturated:.0%})")
+    faults += _out_of_focus(found)
+    # a JPEG's tone curve is the maker's, and no measure of light
+    if abs(row.flicker) > MOST_FLICKER and not is_picture:
+        faults.append(f"brightness off by {row.flicker:+.1f} EV")
+    return faults
+
+
+def _turned(row: Row, found: Registration, corner: float) -> list[str]:
+    """Rotation and scale, where they are sure and move the corners of the frame."""
+    errors = np.sqrt(np.diag(found.covariance))
+    motion, faults = found.motion, []
+    if abs(motion.turn) > max(_SURE * errors[2], MOST_CORNER / corner):
+        faults.append(f"rotated {row.rotation:+.2f}°")
+    if abs(motion.growth) > max(_SURE * errors[3], MOST_CORNER / corner):
+        faults.append(f"scaled {100 * motion.growth:+.2f} %")
+    return faults
+
+
+def _out_of_focus(found: Registration) -> list[str]:
+    sharpness, error = _sharpness(found)
+    if sharpness + _SURE * error < LEAST_SHARPNESS:
+        return ["dark photo less sharp"]
+    if sharpness - _SURE * error > 1 / LEAST_SHARPNESS:
+        return ["bright photo less sharp"]
+    return []

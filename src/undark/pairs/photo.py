@@ -1,0 +1,95 @@
+"""Photos of a pair, RAW files or pictures, as mosaics: everything after has one way to go."""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.develop.colour import decode_srgb
+from undark.files.metadata import shot_of
+from undark.files.picture import PICTURE_SUFFIXES, read_picture
+from undark.files.raw import read_mosaic
+from undark.sensor.cfa import GREEN, RGGB, mosaic, pack
+from undark.sensor.mosaic import Mosaic, Shot
+
+_WHITE = 65535
+_SID_NAME = re.compile(r"(\d{5})_(\d\d)_(\d+(?:\.\d+)?)s")
+
+
+def read_photo(path: Path) -> Mosaic:
+    """A RAW photo, or a picture taken back to linear light and seen through an RGGB filter.
+
+    The last two are kept: one bright photo may serve many dark ones. Raises `PhotoError`.
+    """
+    return _read(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, changed: int) -> Mosaic:
+    """`changed`: when the file was written, so that a newer one is not taken for the kept."""
+    return _read_picture(path) if is_picture(path) else read_mosaic(path)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a JPEG, PNG or TIFF, by its suffix."""
+    return path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def _read_picture(path: Path) -> Mosaic:
+    curve = np.rint(decode_srgb(np.arange(256) / 255) * _WHITE).astype(np.uint16)
+    light = np.moveaxis(curve[read_picture(path)], -1, 0)
+    return Mosaic(
+        plane=mosaic(light, RGGB),
+        cfa=RGGB,
+        black=np.zeros((2, 2), np.float32),
+        white=_WHITE,
+        white_balance=np.ones(3, np.float32),
+        shot=shot_of(path),
+    )
+
+
+def green_plane(photo: Mosaic) -> NDArray[np.float32]:
+    """(h, w): mean of the greens of each cell of the CFA above black; 1 is white."""
+    greens = [i for i, colour in enumerate(photo.cfa.colours) if colour == GREEN]
+    plane: NDArray[np.float32] = pack(photo.signal(), photo.cfa)[greens].mean(axis=0)
+    return plane / np.float32(photo.span)
+
+
+def sid_name(path: Path) -> tuple[str, float] | None:
+    """Scene and exposure time in seconds of a name as in SID, 00001_00_0.1s.ARW; else None."""
+    found = _SID_NAME.fullmatch(path.stem)
+    return (found[1], float(found[3])) if found and float(found[3]) > 0 else None
+
+
+def exposure_of(shot: Shot) -> float | None:
+    """What a shot gathers of the same light: time · ISO / aperture²; None without a time.
+
+    An ISO or an aperture that the file does not name counts as 1: compare photos of one camera.
+    """
+    if not shot.exposure_time:
+        return None
+    return shot.exposure_time * (shot.iso or 1.0) / (shot.aperture or 1.0) ** 2
+
+
+def exposure_ratio(dark: Path, dark_shot: Shot, bright: Path, bright_shot: Shot) -> float | None:
+    """Exposure of the bright photo over that of the dark one; None where nothing tells.
+
+    Names as in SID go first; what EXIF names of only one photo counts as the same for both. Photos
+    with the same exposure say nothing: it was the light that changed.
+    """
+    names = sid_name(dark), sid_name(bright)
+    if names[0] and names[1]:
+        return names[1][1] / names[0][1]
+    if not (dark_shot.exposure_time and bright_shot.exposure_time):
+        return None
+    ratio = bright_shot.exposure_time / dark_shot.exposure_time
+    if dark_shot.iso and bright_shot.iso:
+        ratio *= bright_shot.iso / dark_shot.iso
+    if dark_shot.aperture and bright_shot.aperture:
+        ratio *= (dark_shot.aperture / bright_shot.aperture) ** 2
+    return None if abs(math.log2(ratio)) < 0.5 else ratio

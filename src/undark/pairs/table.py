@@ -1,0 +1,160 @@
+"""`pairs.csv`: what is known of each pair, for people, spreadsheets and training."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from undark.errors import ExistsError, ReadError
+from undark.files.output import whole, writing
+
+NAME = "pairs.csv"
+PREVIOUS = "pairs-previous.csv"
+"""What a table is called when a newer one that differs takes its place: verdicts may have been
+changed by hand."""
+GOOD = "good"
+"""The verdict of a pair that training may use as it is, or with its `align_dx` and `align_dy`."""
+_REMEDY = "make it anew with `undark pairs`"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pair. What was not measured, or cannot be, is NaN: an empty field in the file."""
+
+    dark: Path
+    bright: Path
+    amplification: float = math.nan
+    """Exposure of the bright photo over that of the dark one."""
+    dx: float = math.nan
+    """How far right the bright photo's content lies from the dark one's, in sensor pixels."""
+    dy: float = math.nan
+    """How far down."""
+    verdict: str = GOOD
+    """`GOOD`, or what is wrong."""
+    shift_error: float = math.nan
+    """Standard error of dx and dy, the worse of both."""
+    rotation: float = math.nan
+    """How far the bright photo's content is turned, clockwise, in degrees."""
+    scale: float = math.nan
+    """How much larger the bright photo's content is: 1 is the same size."""
+    moved: float = math.nan
+    """Share of the frame, 0 to 1, that shows something else."""
+    saturated: float = math.nan
+    """Share of the bright photo's pixels that are saturated."""
+    sharpness: float = math.nan
+    """Fine detail of the dark photo over that of the bright one; 1: both are as sharp."""
+    flicker: float = math.nan
+    """How much brighter the bright photo is than its exposure says, in EV."""
+    align_dx: float = 0.0
+    """The shift that training is to apply: read the bright photo this much further right."""
+    align_dy: float = 0.0
+    """And this much further down."""
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+_NUMBERS = COLUMNS[2:5] + COLUMNS[6:]
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write a table, whole or not at all; paths become relative to its folder.
+
+    An older table that says something else is kept as `PREVIOUS`. Raises `ExistsError` where a file
+    that is no such table has the name, `OutputError` where the disk does not take it.
+    """
+    check_place(path)
+    text = _text(path.parent, rows)
+    with writing(path):
+        before = path.read_bytes() if path.exists() else None
+    encoded = text.encode("utf-8", "surrogateescape")
+    if before not in (None, encoded):
+        _write(path.with_name(PREVIOUS), before or b"")
+    _write(path, encoded)
+
+
+def check_place(path: Path) -> None:
+    """Make the folder of a table, and see that the table can be written, before hours of work.
+
+    Raises `ExistsError` where something other than a table of undark's has the name, `OutputError`.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if not os.path.lexists(path):
+            return
+        start = path.read_bytes()[:200] if path.is_file() else b""
+    if not start.decode("utf-8", "replace").startswith(",".join(COLUMNS[:6])):
+        raise ExistsError(
+            f"{path}: exists already and is no table of undark's; "
+            "move it, or choose another folder with --out"
+        )
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a table; its paths are joined with its folder. Raises `ReadError`, naming the line."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    except FileNotFoundError as error:
+        raise ReadError(f"{path}: there is no such file; {_REMEDY}") from error
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be read ({error.strerror}); {_REMEDY}") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="beyond", strict=True)
+    try:
+        missing = [name for name in COLUMNS[:6] if name not in (reader.fieldnames or [])]
+        if missing:
+            raise ReadError(f"{path}: no column {', '.join(missing)}; {_REMEDY}")
+        return [_row(path, reader.line_num, line) for line in reader]
+    except csv.Error as error:
+        raise ReadError(
+            f"{path}: line {reader.line_num}: {error}; mend it, or {_REMEDY}"
+        ) from error
+
+
+def _row(path: Path, number: int, line: Mapping[str, Any]) -> Row:
+    """One line of the file; columns that it lacks are as by default."""
+
+    def wrong(what: str) -> ReadError:
+        return ReadError(f"{path}: line {number}: {what}; mend it, or {_REMEDY}")
+
+    if None in line.values() or "beyond" in line:
+        raise wrong("not as many fields as there are columns")
+    if not (line["dark"] and line["bright"] and line["verdict"]):
+        raise wrong("dark, bright or verdict is empty")
+    values: dict[str, Any] = {name: path.parent / line[name] for name in ("dark", "bright")}
+    for name in _NUMBERS:
+        if name in line:
+            try:
+                values[name] = float(line[name]) if line[name] else math.nan
+            except ValueError:
+                raise wrong(f"{name} is no number: {line[name]}") from None
+    return Row(**values, verdict=line["verdict"])
+
+
+def _text(folder: Path, rows: Sequence[Row]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([_field(folder, getattr(row, name)) for name in COLUMNS])
+    return out.getvalue()
+
+
+def _field(folder: Path, value: object) -> str:
+    """A path relative to the table's folder, a number to five digits, or text as it is."""
+    if isinstance(value, Path):
+        return Path(os.path.relpath(value, folder)).as_posix()
+    if isinstance(value, float):
+        return f"{value:.5g}" if math.isfinite(value) else ""
+    return str(value)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with whole(path, overwrite=True) as temporary, writing(temporary):
+        temporary.write_bytes(content)

@@ -1,0 +1,64 @@
+"""Pairs for tests: a scene full of edges, photographed twice, the second time moved."""
+
+import math
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+from scipy import ndimage
+
+from undark.demo import photograph
+from undark.files.dng import write_mosaic
+
+NOON = datetime(2026, 5, 6, 12, 0, 0)
+
+
+def scene(height=480, width=640, seed=0):
+    """(H, W, 3) linear light: discs of all sizes and colours on a gradient."""
+    random = np.random.default_rng(seed)
+    light = np.full((height, width, 3), 0.15, np.float32)
+    light += np.linspace(0, 0.1, width, dtype=np.float32)[:, None]
+    for _ in range(150):
+        radius = math.exp(random.uniform(math.log(4), math.log(60)))
+        y, x = random.uniform(0, height), random.uniform(0, width)
+        rows, columns = (slice(max(int(m - radius) - 1, 0), int(m + radius) + 3) for m in (y, x))
+        part = light[rows, columns]
+        down, across = np.ogrid[: part.shape[0], : part.shape[1]]
+        away = np.hypot(down + rows.start - y, across + columns.start - x) - radius
+        cover = np.clip(0.5 - away, 0, 1)[..., None].astype(np.float32)
+        part += cover * (random.uniform(0.02, 0.7, 3).astype(np.float32) - part)
+    return light
+
+
+def moved(light, dx=0.0, dy=0.0, degrees=0.0):
+    """The scene with its content dx right, dy down, and turned clockwise about the middle."""
+    middle = (np.array(light.shape[:2]) - 1) / 2
+    turn = math.radians(degrees)
+    back = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    offset = middle - back @ (middle + np.array([dy, dx]))
+    planes = [
+        ndimage.affine_transform(light[..., c], back, offset, order=3, mode="nearest")
+        for c in range(3)
+    ]
+    return np.stack(planes, axis=-1).clip(0, None)
+
+
+def inner(light, margin=16):
+    """Without the border that moving left empty."""
+    return light[margin:-margin, margin:-margin]
+
+
+def shoot(light, ratio=1.0, seed=1, time=None, taken=None):
+    """A Sony A7S2's mosaic, `ratio` times too dark, at ISO 1600 for 10 s at ratio 1."""
+    photo = photograph(light, 1600 if ratio > 1 else 100, ratio, seed)
+    seconds = 10 / ratio if time is None else time
+    return photo.replace(shot=replace(photo.shot, exposure_time=seconds, iso=1600.0, taken=taken))
+
+
+def write_pair(folder, dark, bright, dark_name="dark/a.dng", bright_name="bright/a.dng"):
+    """Both mosaics as DNGs; returns their paths."""
+    paths = folder / dark_name, folder / bright_name
+    for path, photo in zip(paths, (dark, bright), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_mosaic(path, photo)
+    return paths
