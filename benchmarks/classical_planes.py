@@ -192,18 +192,24 @@ _WAVELETS: dict[str, Sequence[Any]] = {
 GRIDS: dict[str, tuple[Settings, ...]] = {
     "wavelet": (
         *_grid(
-            method=("BayesShrink",), mode=("soft",), strength=(0.9, 0.95, 1.0, 1.05), **_WAVELETS
+            method=("BayesShrink",),
+            mode=("soft",),
+            strength=(0.9, 0.95, 1.0, 1.05, 1.15, 1.25),
+            **_WAVELETS,
         ),
         *_grid(
-            method=("VisuShrink",), mode=("hard",), strength=(0.5, 0.6, 0.7, 0.8, 0.9), **_WAVELETS
+            method=("VisuShrink",),
+            mode=("hard",),
+            strength=(0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1),
+            **_WAVELETS,
         ),
     ),
     "nl-means": _grid(
         patch_size=(5, 7),
         patch_distance=(6, 11),
-        strength=(0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1),
+        strength=(0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4),
     ),
-    "bm3d": _grid(profile=("np", "vn"), strength=(0.9, 0.97, 1.04, 1.12, 1.2, 1.3)),
+    "bm3d": _grid(profile=("np", "vn"), strength=(0.9, 0.97, 1.04, 1.12, 1.2, 1.3, 1.45, 1.6, 1.8)),
 }
 """What tuning chooses from."""
 

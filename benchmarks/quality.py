@@ -168,7 +168,7 @@ def settings_of(method: str, aim: str, cell: Cell) -> Settings:
     """What `--tune` found best for a classical method."""
     if method == "noisy":
         return {}
-    settings: Settings = _tuned()[method][aim][str(cell)]
+    settings: Settings = _tuned()[method]["settings"][aim][str(cell)]
     return settings
 
 
@@ -204,11 +204,11 @@ def _centre(light: Plane) -> Plane:
 
 
 def store_settings(found: Mapping[str, Any], photos: Sequence[Path], command: str) -> None:
-    """Put what tuning found into the settings file, the other methods' left as they are."""
+    """Put what tuning found, and how, into the settings file; other methods' stay as they are."""
     kept = _tuned() if SETTINGS_FILE.exists() else {}
     how = {"command": command, "photos": [photo.name for photo in photos]}
-    record = how | {"settings": {**kept, **found}}
-    SETTINGS_FILE.write_text(json.dumps(record, indent=1) + "\n")
+    made = {method: how | {"settings": settings} for method, settings in found.items()}
+    SETTINGS_FILE.write_text(json.dumps({**kept, **made}, indent=1) + "\n")
 
 
 def mapped(work: Callable[[Any], T], items: Sequence[Any], jobs: int, label: str) -> list[T]:
@@ -265,7 +265,7 @@ def as_json(table: Table) -> dict[str, Any]:
 
 @cache
 def _tuned() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(SETTINGS_FILE.read_text())["settings"]
+    found: dict[str, Any] = json.loads(SETTINGS_FILE.read_text())
     return found
 
 
@@ -311,7 +311,7 @@ def main() -> None:
         photos = photos[:: len(photos) // options.tune][: options.tune]
         methods = [m for m in runnable(options.methods) if m != "noisy"]
         found = tune(photos, methods, options.seed, options.jobs)
-        store_settings(found, photos, f"python benchmarks/quality.py --tune {options.tune}")
+        store_settings(found, photos, f"python benchmarks/quality.py {' '.join(sys.argv[1:])}")
         print(json.dumps(found, indent=1))
         return
     photos = sorted((SHARED / "photos" / "val").glob("*.jpg"))[: options.photos]

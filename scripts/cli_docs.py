@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-COMMANDS = ("", "restore", "info", "pairs", "demo", "models", "train", "train photos")
+COMMANDS = ("", "restore", "info", "pairs", "demo", "models", "train", "train photos", "train pairs", "train sid")
 
 
 def help_of(command: str) -> str:

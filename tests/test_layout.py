@@ -23,6 +23,8 @@ ROOMS = [
     ["learn"],
     ["fastai"],
     ["batch", "report", "demo"],
+    ["terminal"],
+    ["cli_train"],
     ["cli"],
     ["__main__"],
 ]

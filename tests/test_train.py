@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
 from undark.engine.model import Model, read_card  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
-from undark.files.picture import write_picture  # noqa: E402
+from undark.files.picture import read_picture, write_picture  # noqa: E402
 from undark.learn.export import config_of, load_weights, start_from  # noqa: E402
 from undark.learn.from_photos import split, train_photos, val_batch  # noqa: E402
 from undark.learn.network import UNet, UNetConfig  # noqa: E402
@@ -174,6 +175,24 @@ def test_going_on_with_another_network_is_refused(folder, tmp_path):
     train_photos(settings(folder, tmp_path / "out", steps=1))
     with pytest.raises(TrainingError, match="another network"):
         train_photos(settings(folder, tmp_path / "out", steps=2, resume=True, network=UNetConfig()))
+
+
+def test_a_film_of_the_epochs(folder, tmp_path):
+    train_photos(settings(folder, tmp_path / "out", film=True))
+    frames = sorted((tmp_path / "out" / "film").iterdir())
+    assert [f.name for f in frames] == [f"{n:04d}.png" for n in range(1, 7)]
+    with Image.open(tmp_path / "out" / "epochs.gif") as film:
+        assert film.n_frames == 6
+        assert film.size == read_picture(frames[0]).shape[1::-1]
+
+
+def test_a_learning_rate_is_found(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    train_photos(settings(folder, out, steps=1, find_rate=True))
+    assert "learning rate: " in capsys.readouterr().err
+    record = json.loads((out / "training.json").read_text())
+    assert 1e-5 < record["settings"]["peak"] < 0.1
+    assert record["steps"] == 1
 
 
 def test_photos_to_watch_by_are_not_trained_on(folder, tmp_path):

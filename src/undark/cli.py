@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +20,7 @@ from rich.text import Text
 
 from undark import __version__
 from undark.batch import DONE, KINDS, Job, plan, standing
+from undark.cli_train import train_app
 from undark.engine.model import (
     DEFAULT_MODEL,
     Model,
@@ -29,13 +29,14 @@ from undark.engine.model import (
     read_card,
     shipped_models,
 )
-from undark.errors import PhotoError, SetupError, UndarkError
+from undark.errors import PhotoError, UndarkError
 from undark.files.raw import read_mosaic
 from undark.pairs.find import Pair, find_pairs
 from undark.pairs.table import COLUMNS, GOOD, Row
 from undark.report import describe
 from undark.restoring import Restored, restore
 from undark.sensor.exposure import ExposureWish, parse_exposure
+from undark.terminal import interruptible, path, printable, say, tell
 
 if TYPE_CHECKING:
     from undark.pairs.check import Checked
@@ -46,29 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-train_app = typer.Typer(help="Train a model of your own.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
-
-INTERRUPTED = 130
-"""The exit status after Ctrl-C."""
-
-_say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
-
-
-def _tell(line: str) -> None:
-    """One line for the user, whatever a file is called."""
-    _say.print(_printable(line))
-
-
-def _printable(text: str) -> str:
-    """Control characters, line ends and bytes that are no text shown as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise typer.BadParameter("an empty name; perhaps a variable of the shell is not set")
-    return Path(text)
 
 
 class Kind(StrEnum):
@@ -85,16 +64,6 @@ class Bits(StrEnum):
 
     EIGHT = "8"
     SIXTEEN = "16"
-
-
-@contextmanager
-def _interruptible(line: str) -> Iterator[None]:
-    """Ctrl-C inside is answered with one line."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        _tell(f"stopped; {line}")
-        raise typer.Exit(INTERRUPTED) from stop
 
 
 def _version(asked: bool) -> None:
@@ -117,13 +86,13 @@ def restore_command(
     photos: Annotated[
         list[Path],
         typer.Argument(
-            parser=_path, metavar="PHOTO|FOLDER...", help="RAW files, or folders of them."
+            parser=path, metavar="PHOTO|FOLDER...", help="RAW files, or folders of them."
         ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", parser=_path, metavar="FILE|FOLDER", help="Default: beside the photo."
+            "-o", "--output", parser=path, metavar="FILE|FOLDER", help="Default: beside the photo."
         ),
     ] = None,
     to: Annotated[
@@ -158,7 +127,7 @@ def restore_command(
     network = load_model(model, device)
     results: list[dict[str, Any]] = []
     try:
-        with _interruptible("finished photos are kept, the same command goes on from there"):
+        with interruptible("finished photos are kept, the same command goes on from there"):
             for result in _restore_all(jobs, network, exposure, strength, int(bits), overwrite):
                 results.append(result)
     finally:
@@ -166,7 +135,7 @@ def restore_command(
             print(json.dumps(results, indent=1))
     failed = sum(r["status"] == "failed" for r in results)
     if failed and len(results) > 1:
-        _tell(f"{failed} of {len(results)} photos could not be restored")
+        tell(f"{failed} of {len(results)} photos could not be restored")
     if failed:
         raise typer.Exit(1)
 
@@ -194,20 +163,20 @@ def _restore_all(
 ) -> Iterator[dict[str, Any]]:
     """What became of each photo, as it is done; a bar for the photo and one for the list."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    live = _say.is_terminal
+    live = say.is_terminal
     with Progress(
-        *columns, TimeRemainingColumn(), console=_say, transient=True, disable=not live
+        *columns, TimeRemainingColumn(), console=say, transient=True, disable=not live
     ) as bars:
         all_photos = bars.add_task("all photos", total=len(jobs), visible=len(jobs) > 1)
         one_photo = bars.add_task("", total=100)
         for job in jobs:
-            bars.reset(one_photo, total=100, description=_printable(job.source.name))
+            bars.reset(one_photo, total=100, description=printable(job.source.name))
 
             def show(share: float) -> None:
                 bars.update(one_photo, completed=round(100 * share))
 
             result = _restore_one(job, model, exposure, strength, bits, redo, show)
-            _tell(_line(result))
+            tell(_line(result))
             bars.advance(all_photos)
             yield result
 
@@ -275,7 +244,7 @@ def info(
     reports = [_report(path) for path in photos]
     for report in reports:
         if "error" in report:
-            _tell(report["error"])
+            tell(report["error"])
         elif not as_json:
             print(
                 "\n".join(f"{'' if k == 'file' else f'  {k:<16} '}{v}" for k, v in report.items())
@@ -297,14 +266,14 @@ def _report(path: Path) -> dict[str, str]:
 @app.command()
 def pairs(
     folder: Annotated[
-        Path, typer.Argument(parser=_path, metavar="DIR", help="Dark and bright photos.")
+        Path, typer.Argument(parser=path, metavar="DIR", help="Dark and bright photos.")
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             "-o",
             "--out",
-            parser=_path,
+            parser=path,
             metavar="DIR",
             help="Where the table and the sheet go. Default: beside the photos.",
         ),
@@ -320,17 +289,17 @@ def pairs(
     Writes pairs.csv and a contact sheet, pairs-undark.jpg. docs/pairs.md says what is measured.
     """
     found = find_pairs(folder)
-    with _interruptible("the table is as it was before"):
+    with interruptible("the table is as it was before"):
         checked = list(_check_all(found.pairs, out or folder, align))
     for photo in found.alone:
-        _tell(f"{photo}: no partner found; see docs/pairs.md for how pairs are named")
+        tell(f"{photo}: no partner found; see docs/pairs.md for how pairs are named")
     if as_json:
         print(json.dumps([_row_json(c.row) for c in checked], indent=1))
     elif checked:
         _print_table([c.row for c in checked], folder)
     bad = sum(c.problem is not None for c in checked)
     good = sum(c.row.verdict == GOOD for c in checked)
-    _tell(f"{good} of {len(checked)} pairs are good" + _except_for(bad, len(found.alone)))
+    tell(f"{good} of {len(checked)} pairs are good" + _except_for(bad, len(found.alone)))
     if bad or found.alone:
         raise typer.Exit(1)
 
@@ -347,12 +316,12 @@ def _check_all(found: list[Pair], out: Path, align: bool) -> Iterator[Checked]:
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(
-        *columns, TimeRemainingColumn(), console=_say, transient=True, disable=not _say.is_terminal
+        *columns, TimeRemainingColumn(), console=say, transient=True, disable=not say.is_terminal
     ) as bars:
         task = bars.add_task("pairs", total=len(found))
         for checked in check_pairs(found, out, align) if found else ():
             if checked.problem:
-                _tell(checked.problem)
+                tell(checked.problem)
             bars.advance(task)
             yield checked
 
@@ -373,7 +342,7 @@ def _print_table(rows: list[Row], folder: Path) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict")
     for row in rows:
-        names = [_printable(os.path.relpath(path, folder)) for path in (row.dark, row.bright)]
+        names = [printable(os.path.relpath(path, folder)) for path in (row.dark, row.bright)]
         numbers = (f"{row.amplification:.4g}", f"{row.dx:+.2f}", f"{row.dy:+.2f}")
         cells = [*names, *numbers, f"{row.shift_error:.2f}", row.verdict]
         table.add_row(*(Text("–" if cell in ("nan", "+nan") else cell) for cell in cells))
@@ -420,36 +389,6 @@ def demo(
         print(line)
 
 
-@train_app.command("photos")
-def train_photos_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photographs to learn from.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the model goes.")],
-    val: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Photographs to watch it by.")
-    ] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="How long to train.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Or how many steps.")] = None,
-    start: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Weights (safetensors) to go on from."),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Take up a run that stopped.")] = False,
-) -> None:
-    """Train on ordinary photographs, darkened; may be killed at any moment and resumed."""
-    try:
-        from undark.learn.from_photos import train_photos
-        from undark.learn.train import Training
-    except ModuleNotFoundError as error:
-        raise SetupError(
-            f"training needs {error.name}; install it with: pip install 'undark[train]'"
-        ) from error
-    training = Training(
-        folder, out, val=val, minutes=minutes, steps=steps, start=start, resume=resume
-    )
-    with _interruptible("the same command with --resume goes on from there"):
-        print(train_photos(training).model)
-
-
 def main() -> None:
     """The `undark` command: what is wrong is one line; exit status 2 if the run stopped."""
     for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal's window was closed
@@ -458,12 +397,10 @@ def main() -> None:
     try:
         app()
     except UndarkError as error:
-        _tell(str(error))
+        tell(str(error))
         sys.exit(1 if isinstance(error, PhotoError) else 2)
     except OSError as error:
-        _tell(
-            f"stopped: {error.strerror or error}" + (f": {error.filename}" * bool(error.filename))
-        )
+        tell(f"stopped: {error.strerror or error}" + (f": {error.filename}" * bool(error.filename)))
         sys.exit(2)
 
 

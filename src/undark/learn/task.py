@@ -146,7 +146,7 @@ class RestoreTask(pl.LightningModule):
         super().__init__()
         self.network, self._course, self._ahead = network, course, Ahead(course.source)
         self._batch, self._fraction_done = batch, fraction_done
-        self._peak, self._decay = peak, decay
+        self.peak, self._decay = peak, decay
         self.before: dict[str, float] = {}
         """Scores of the weights that the run began from, kept with every checkpoint."""
 
@@ -154,11 +154,13 @@ class RestoreTask(pl.LightningModule):
         # every weight is a matrix (see `network.Conv`), so one optimiser serves all; Muon
         # (Jordan et al. 2024) reached in 200 steps what AdamW did not in 250, by 1 to 2 dB
         return torch.optim.Muon(
-            self.parameters(), lr=self._peak, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
+            self.parameters(), lr=self.peak, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
         )
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        rate = learning_rate(self._fraction_done(), self.global_step, self._peak, self._decay)
+        if self.trainer.lr_scheduler_configs:  # the learning-rate finder's own
+            return
+        rate = learning_rate(self._fraction_done(), self.global_step, self.peak, self._decay)
         if self.trainer.world_size > 1:  # one clock for all, or their weights part
             rate = self.trainer.strategy.broadcast(rate)
         for group in self.trainer.optimizers[0].param_groups:
@@ -176,4 +178,5 @@ class RestoreTask(pl.LightningModule):
             self.log(f"psnr/{name}", score, batch_size=1, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["network"], checkpoint["before"] = self.network.config.as_dict(), self.before
+        kept = {"network": self.network.config.as_dict(), "before": self.before, "peak": self.peak}
+        checkpoint |= kept

@@ -17,13 +17,15 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.tuner.tuning import Tuner
 from torch.utils.data import DataLoader, IterableDataset
 
 from undark.errors import TrainingError
 from undark.files.output import writing
-from undark.learn.export import commit, export, start_from
+from undark.learn.export import commit, config_of, export, start_from
+from undark.learn.film import Film
 from undark.learn.network import UNetConfig, fresh
 from undark.learn.progress import ProgressBar
 from undark.learn.task import Course, RestoreTask, judge
@@ -48,8 +50,9 @@ class Training:
     """Side of a training crop in packed pixels."""
     batch: int = 16
     """Samples a step, over all devices."""
-    peak: float = 3e-3
-    """Highest learning rate."""
+    peak: float | None = None
+    """Highest learning rate; by default 3e-3, or a third of it from weights that are good already.
+    """
     decay: float = 0.35
     """Share of the time over which the learning rate falls to 0."""
     ema: float = 0.998
@@ -59,7 +62,22 @@ class Training:
     """Processes on each machine."""
     nodes: int = 1
     """Machines."""
-    network: UNetConfig = field(default_factory=UNetConfig)
+    network: UNetConfig | None = None
+    """By default that of `start`, else as shipped."""
+    find_rate: bool = False
+    """Whether to look for a learning rate first."""
+    film: bool = False
+    """Whether to draw the same held-back photo after every epoch."""
+
+    @property
+    def config(self) -> UNetConfig:
+        """The network to train."""
+        return self.network or (self.start and config_of(self.start)) or UNetConfig()
+
+    @property
+    def rate(self) -> float:
+        """The highest learning rate, unless one is looked for."""
+        return (1e-3 if self.start else 3e-3) if self.peak is None else self.peak
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,8 @@ class Outcome:
     """PSNR in dB on what was held back."""
     before: dict[str, float]
     """The same of the weights that the run began from; empty if it began from none."""
+    skipped: dict[Path, str] = field(default_factory=dict)
+    """Photos that could not be used, and why."""
 
     @property
     def gain(self) -> float | None:
@@ -103,7 +123,7 @@ def train(training: Training, make_course: Callable[[], Course]) -> Outcome:
 
 def _run(training: Training, course: Course) -> Outcome:
     last = _checkpoint(training)
-    network = fresh(training.network, training.seed)
+    network = fresh(training.config, training.seed)
     before: dict[str, float] = last["before"] if last else {}
     if training.start and not last:
         start_from(network, training.start)
@@ -113,12 +133,14 @@ def _run(training: Training, course: Course) -> Outcome:
     def fraction() -> float:
         return _fraction(task, timer, training)
 
-    task = RestoreTask(network, course, training.batch, fraction, training.peak, training.decay)
+    task = RestoreTask(network, course, training.batch, fraction, training.rate, training.decay)
     task.before = before
     training.out.mkdir(parents=True, exist_ok=True)
     with _quiet():
-        trainer = _trainer(training, timer, fraction)
+        trainer = _trainer(training, course, timer, fraction)
         steps, once = DataLoader(_Steps(), batch_size=None), DataLoader(_Once(), batch_size=None)
+        if training.find_rate and not last:
+            _find_rate(training, task, steps)
         try:
             trainer.fit(task, steps, once, ckpt_path=training.out / LAST if last else None)
         except SystemExit as done:  # how Lightning ends after Ctrl-C
@@ -194,6 +216,20 @@ class _SaveAtEnd(pl.Callback):
         trainer.save_checkpoint(self._path)
 
 
+class _Average(WeightAveraging):
+    """The running average of weights; at first over only as many steps as there were.
+
+    With the bound of `tf.train.ExponentialMovingAverage`: a short run is not stuck at its start.
+    """
+
+    def __init__(self, decay: float) -> None:
+        def average(mean: torch.Tensor, now: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+            steps = float(count)
+            return torch.lerp(mean, now, 1 - min(decay, (1 + steps) / (10 + steps)))
+
+        super().__init__(avg_fn=average)
+
+
 class _Steps(IterableDataset[int]):
     """Endless numbers: the task makes each batch itself, where its network is."""
 
@@ -213,7 +249,7 @@ def _checkpoint(training: Training) -> dict[str, Any] | None:
     """The checkpoint to go on from, if that was asked for; refuses to run over a finished run."""
     last = training.out / LAST
     if training.resume:
-        return _readable(last, training.network)
+        return _readable(last, training.config)
     if last.exists() or (training.out / "model.onnx").exists():
         raise TrainingError(
             f"{training.out}: a training run is here already; "
@@ -255,7 +291,30 @@ def _fraction(task: RestoreTask, timer: Timer, training: Training) -> float:
     return timer.time_elapsed() / (60 * training.minutes)
 
 
-def _trainer(training: Training, timer: Timer, fraction: Callable[[], float]) -> pl.Trainer:
+def _find_rate(training: Training, task: RestoreTask, steps: DataLoader) -> None:
+    """Set the task's learning rate to where the loss falls fastest, over 100 steps of rising rates.
+
+    After Smith, "Cyclical learning rates for training neural networks" (WACV 2017).
+    """
+    trainer = pl.Trainer(
+        accelerator=choose_device(training.device).type.replace("cuda", "gpu"),
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=training.out,
+    )
+    found = Tuner(trainer).lr_find(task, steps, min_lr=1e-5, max_lr=0.1, attr_name="peak")
+    suggested = found.suggestion() if found else None
+    task.peak = suggested or training.rate
+    said = f"{suggested:.2g}" if suggested else f"none found; {training.rate:g} is taken"
+    print(f"learning rate: {said}", file=sys.stderr)
+
+
+def _trainer(
+    training: Training, course: Course, timer: Timer, fraction: Callable[[], float]
+) -> pl.Trainer:
     device = choose_device(training.device)
     bf16 = device.type == "cuda" or bf16_is_faster()
     return pl.Trainer(
@@ -269,7 +328,7 @@ def _trainer(training: Training, timer: Timer, fraction: Callable[[], float]) ->
         callbacks=[
             timer,
             _SaveAtEnd(training.out / LAST),  # before the average: see there
-            EMAWeightAveraging(decay=training.ema),
+            _Average(training.ema),
             ModelCheckpoint(
                 training.out,
                 filename="last",
@@ -277,6 +336,7 @@ def _trainer(training: Training, timer: Timer, fraction: Callable[[], float]) ->
                 enable_version_counter=False,
             ),
             ProgressBar(fraction),
+            *([Film(training.out, course, training.batch)] if training.film else []),
         ],
         val_check_interval=min(500, training.steps or 500),
         check_val_every_n_epoch=None,
@@ -291,13 +351,13 @@ def _record(
     training: Training, course: Course, task: RestoreTask, timer: Timer, scores: dict[str, float]
 ) -> dict[str, Any]:
     """What training.json says: enough to know what a model is made of, and to go on."""
-    settings = asdict(training)
+    settings = asdict(training) | {"peak": task.peak}
     for name in ("data", "out", "val", "start", "resume", "network"):
         settings.pop(name)
     before = _record_of(training.start)
     return {
         "task": course.task,
-        "network": training.network.as_dict(),
+        "network": training.config.as_dict(),
         "settings": settings,
         "steps": task.global_step + before.get("steps", 0),
         "packed_pixels": task.global_step * training.batch * training.crop**2

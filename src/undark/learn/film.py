@@ -1,0 +1,92 @@
+"""A photo that is not trained on, drawn after every epoch: the film of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import OpenImageIO as oiio
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from undark.develop.colour import encode_srgb
+from undark.files.output import whole
+from undark.files.picture import read_picture, write_picture
+from undark.learn.photos import Batch
+from undark.learn.task import Course
+from undark.sensor.mosaic import Shot
+
+SIDE = 384
+"""Most pixels of a frame's height, and of each of its three parts' width."""
+FRAMES_A_SECOND = 8
+LONGEST = 200
+"""Frames of the film; of more epochs, evenly chosen ones."""
+
+
+class Film(pl.Callback):
+    """Leaves film/0001.png and so on, and of them all epochs.gif, in the folder of the run."""
+
+    def __init__(self, out: Path, course: Course, batch: int) -> None:
+        self._folder, self._film = out / "film", out / "epochs.gif"
+        self._steps = max(1, round(course.epoch / batch))
+        self._photo: Batch = list(course.validation.values())[-1][0]
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+        epoch, rest = divmod(trainer.global_step, self._steps)
+        if not rest and trainer.is_global_zero:
+            with torch.no_grad():
+                output = pl_module.network(self._photo.inputs)
+            frame = draw(self._photo, output)
+            with whole(self._folder / f"{epoch:04d}.png", overwrite=True) as temporary:
+                write_picture(temporary, frame, Shot())
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        frames = sorted(self._folder.glob("*.png"))
+        if frames and trainer.is_global_zero:
+            chosen = np.linspace(0, len(frames) - 1, min(len(frames), LONGEST)).astype(int)
+            with whole(self._film, overwrite=True) as temporary:
+                write_gif(temporary, [read_picture(frames[i]) for i in chosen])
+
+
+def draw(photo: Batch, output: Tensor) -> NDArray[np.uint8]:
+    """(H, 3·W + gaps, 3): what the network was given, what it made of it, and the target."""
+    light = [_shown(photo.inputs, output.shape), output, photo.target]
+    parts = [_picture(part[0], photo.srgb[0]) for part in light]
+    gap = np.full((len(parts[0]), 4, 3), 255, np.uint8)
+    return np.concatenate([parts[0], gap, parts[1], gap, parts[2]], axis=1)
+
+
+def _shown(inputs: Tensor, shape: torch.Size) -> Tensor:
+    """The light of the input as RGB: of each colour the mean of its planes, as large as `shape`."""
+    colours = {3: (0, 1, 2), 8: (0, 1, 1, 2), 18: (0, 0, 1, 1, 1, 1, 1, 2, 2)}[inputs.shape[1]]
+    chosen = [[i for i, c in enumerate(colours) if c == colour] for colour in range(3)]
+    rgb = torch.stack([inputs[:, planes].mean(1) for planes in chosen], 1)
+    return torch.nn.functional.interpolate(rgb, size=shape[-2:])
+
+
+def _picture(light: Tensor, srgb: Tensor) -> NDArray[np.uint8]:
+    """Linear light (3, H, W) → a small sRGB picture."""
+    light = light[:, :SIDE, :SIDE].float()
+    encoded = encode_srgb(torch.einsum("ij,jhw->hwi", srgb, light))
+    picture: NDArray[np.uint8] = (255 * encoded + 0.5).byte().cpu().numpy()
+    return picture
+
+
+def write_gif(path: Path, frames: list[NDArray[np.uint8]]) -> None:
+    """Frames (H, W, 3) of one size as an animated GIF. Raises `OSError`."""
+    spec = oiio.ImageSpec(frames[0].shape[1], frames[0].shape[0], 3, oiio.UINT8)
+    spec.attribute("oiio:Movie", 1)
+    spec.attribute("FramesPerSecond", oiio.TypeRational, (FRAMES_A_SECOND, 1))
+    film = oiio.ImageOutput.create(str(path))
+    assert film is not None  # OpenImageIO knows GIF
+    try:
+        for number, frame in enumerate(frames):
+            mode = "AppendSubimage" if number else "Create"
+            done = film.open(str(path), spec, mode)
+            if not (done and film.write_image(np.ascontiguousarray(frame))):
+                raise OSError(film.geterror() or "the film cannot be written")
+    finally:
+        film.close()

@@ -1,0 +1,167 @@
+"""`undark train pairs` and `undark train sid`: learn from dark and bright photos of one scene."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from undark.errors import PhotoError, TrainingError
+from undark.files.cache import FrameCache, default_folder
+from undark.files.metadata import shot_of
+from undark.learn.pairs import (
+    AIMS,
+    WHOLE,
+    Aim,
+    PairFrames,
+    PairSource,
+    Span,
+    aim_psnr,
+    l1_loss,
+    none_readable,
+)
+from undark.learn.photos import Batch
+from undark.learn.sid import SPLITS, sid_rows
+from undark.learn.task import Course, photo_loss
+from undark.learn.train import Outcome, Training, choose_device, train
+from undark.pairs.find import find_pairs
+from undark.pairs.photo import exposure_ratio, is_picture
+from undark.pairs.table import GOOD, NAME, Row, read_rows
+
+VAL_CROP = 256
+"""Side in packed pixels of what a pair is judged by."""
+MOST_JUDGED = 12
+HELD_BACK = 12
+"""One pair in so many is kept from training, to judge by, where no --val is given."""
+FEW = 6
+"""With fewer pairs a part of each is held back instead."""
+TRAIN_SPAN, HELD_SPAN = (0.0, 0.7), (0.7, 1.0)
+
+
+def train_pairs(
+    training: Training,
+    aim: str = "raw-linear",
+    loss: str = "l1",
+    cache: Path | None = None,
+) -> Outcome:
+    """Train on the good pairs of a folder (see `undark pairs`), or fine-tune to its camera.
+
+    `aim` is one of `AIMS`, `loss` "l1", or "log" as for photographs. Raises `TrainingError`.
+    """
+    rows = good_rows(training.data)
+    if training.val:
+        held, spans = good_rows(training.val), (WHOLE, WHOLE)
+    elif len(rows) < FEW:
+        held, spans = rows, (TRAIN_SPAN, HELD_SPAN)
+    else:
+        held, spans = rows[::HELD_BACK], (WHOLE, WHOLE)
+        rows = [row for row in rows if row not in held]
+    return learn(training, rows, held, AIMS[aim], loss, cache, spans)
+
+
+def learn(
+    training: Training,
+    rows: Sequence[Row],
+    held: Sequence[Row],
+    aim: Aim,
+    loss: str,
+    cache: Path | None,
+    spans: tuple[Span, Span] = (WHOLE, WHOLE),
+) -> Outcome:
+    """The course of pairs: those to learn from, those to judge by, and the part of each to use."""
+    device = choose_device(training.device)
+    frames = PairFrames(FrameCache(cache or default_folder()), aim)
+    network = replace(training.config, cell=_cell(frames, rows))
+    training = replace(training, network=network)
+
+    def course() -> Course:
+        return Course(
+            PairSource(rows, frames, training.crop, training.seed, device, spans[0]),
+            {"held": _judged(frames, held, spans[1], device)},
+            photo_loss if loss == "log" else partial(l1_loss, aim),
+            partial(aim_psnr, aim),
+            aim.task,
+            sorted({row.dark.name for row in rows}),
+            epoch=len(rows),
+        )
+
+    outcome = train(training, course)
+    return replace(outcome, skipped=dict(frames.skipped))
+
+
+def good_rows(folder: Path) -> list[Row]:
+    """The pairs of a folder that are fit for training. Raises `TrainingError`, `ReadError`."""
+    table = folder / NAME
+    if not table.exists():
+        print(
+            f"{folder}: pairs not checked; `undark pairs` finds those that spoil training",
+            file=sys.stderr,
+        )
+        return [_unchecked(pair.dark, pair.bright) for pair in find_pairs(folder).pairs]
+    rows = read_rows(table)
+    good = [row for row in rows if row.verdict == GOOD]
+    if len(good) < len(rows):
+        print(
+            f"{table}: {len(rows) - len(good)} of {len(rows)} pairs are not good: left out",
+            file=sys.stderr,
+        )
+    if not good:
+        raise TrainingError(f"{table}: no good pairs; mend what its verdicts say, or shoot others")
+    return good
+
+
+def _unchecked(dark: Path, bright: Path) -> Row:
+    ratio = exposure_ratio(dark, shot_of(dark), bright, shot_of(bright))
+    if ratio is None or ratio <= 1:
+        raise TrainingError(
+            f"{dark}: its exposure beside {bright.name} is not known; "
+            "let `undark pairs` measure it first"
+        )
+    return Row(dark, bright, ratio)
+
+
+def _cell(frames: PairFrames, rows: Sequence[Row]) -> int:
+    """That of the first photo that can be read: 2, 3, or 1 for pictures."""
+    for row in rows:
+        try:
+            return 1 if is_picture(row.dark) else frames.dark(row.dark)[0].cfa.cell
+        except PhotoError as error:
+            frames.skipped[row.dark] = str(error)
+    raise TrainingError(none_readable(frames.skipped) if rows else "no pairs to learn from")
+
+
+def _judged(frames: PairFrames, rows: Sequence[Row], span: Span, device: object) -> list[Batch]:
+    """The middles of at most `MOST_JUDGED` pairs, evenly chosen."""
+    chosen = [
+        rows[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), MOST_JUDGED)).astype(int)
+    ]
+    made = (frames.sample(row, VAL_CROP, span, None) for row in chosen)
+    found = [batch for batch in made if batch is not None]
+    if not found:
+        raise TrainingError(none_readable(frames.skipped))
+    return found
+
+
+def train_sid(
+    training: Training,
+    camera: str,
+    aim: str = "raw-srgb",
+    loss: str = "l1",
+    cache: Path | None = None,
+) -> Outcome:
+    """Train on SID's training scenes and judge by its validation scenes; test scenes are not read.
+
+    `camera` is "sony" (Bayer) or "fuji" (X-Trans). Raises `TrainingError`.
+    """
+    splits = sid_rows(training.data, camera)
+    for name in ("train", "validation"):
+        if not splits[name]:
+            raise TrainingError(
+                f"{training.data}: no pair of the {name} split, whose scenes are numbered "
+                f"{SPLITS[name]}xxxx; is the data set complete?"
+            )
+    return learn(training, splits["train"], splits["validation"], AIMS[aim], loss, cache)

@@ -1,0 +1,46 @@
+"""The data set of "Learning to See in the Dark" (Chen et al., CVPR 2018): its pairs and splits.
+
+Names tell all: `Sony/short/00001_00_0.1s.ARW` is the dark photo of `Sony/long/00001_00_10s.ARW`;
+the first digit of the scene says what it is for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from undark.errors import TrainingError
+from undark.pairs.find import find_pairs
+from undark.pairs.photo import sid_name
+from undark.pairs.table import GOOD, Row
+from undark.sensor.exposure import MAX_AMPLIFICATION
+
+SPLITS = {"train": "0", "test": "1", "validation": "2"}
+"""First digit of a scene's number."""
+MISALIGNED = {"sony": frozenset({"10034", "10045", "10172"})}
+"""Scenes known to be misaligned, all of Sony's test split: papers leave them out."""
+
+
+def sid_rows(folder: Path, camera: str) -> dict[str, list[Row]]:
+    """Split → its pairs, for "sony" or "fuji"; misaligned ones have a verdict that says so.
+
+    `folder` holds Sony/ or Fuji/, or is one of them. Raises `TrainingError` where it is not.
+    """
+    home = folder / camera.title() if (folder / camera.title()).is_dir() else folder
+    for part in ("short", "long"):
+        if not (home / part).is_dir():
+            raise TrainingError(
+                f"{home / part}: there is no such folder; give the folder that holds SID's "
+                f"{camera.title()}/short and {camera.title()}/long"
+            )
+    splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
+    for pair in find_pairs(home).pairs:
+        dark, bright = sid_name(pair.dark), sid_name(pair.bright)
+        if dark and bright:
+            ratio = min(bright[1] / dark[1], MAX_AMPLIFICATION)
+            known_bad = dark[0] in MISALIGNED.get(camera, ())
+            verdict = "misaligned (known)" if known_bad else GOOD
+            row = Row(pair.dark, pair.bright, ratio, verdict=verdict)
+            for split, digit in SPLITS.items():
+                if dark[0].startswith(digit):
+                    splits[split].append(row)
+    return splits

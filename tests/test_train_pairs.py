@@ -1,0 +1,287 @@
+"""Pairs of dark and bright photos: what the network is given lies on what it should give."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
+
+from dataclasses import replace  # noqa: E402
+
+from conftest import A7S2_FROM_XYZ, SHOT  # noqa: E402
+from undark.engine.model import read_card  # noqa: E402
+from undark.errors import TrainingError  # noqa: E402
+from undark.files.cache import FrameCache  # noqa: E402
+from undark.files.dng import write_mosaic  # noqa: E402
+from undark.files.picture import write_picture  # noqa: E402
+from undark.learn.from_pairs import good_rows, train_pairs, train_sid  # noqa: E402
+from undark.learn.network import UNet, UNetConfig  # noqa: E402
+from undark.learn.pairs import AIMS, PairFrames, PairSource, l1_loss, sample  # noqa: E402
+from undark.learn.photos import Batch  # noqa: E402
+from undark.learn.sid import sid_rows  # noqa: E402
+from undark.learn.train import Training  # noqa: E402
+from undark.pairs.table import Row, write_rows  # noqa: E402
+from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack  # noqa: E402
+from undark.sensor.mosaic import Mosaic, Shot  # noqa: E402
+
+SMALL = UNetConfig(widths=(8, 12), encoder=(0, 1), decoder=(1,))
+ALL_CFAS = [*BAYER_ORDERS, X_TRANS]
+RATIO = 100
+
+
+def scene(seed=0, shape=(240, 312), shift=(0.0, 0.0)):
+    """(3, H, W): smooth light, known everywhere; `shift` (x, y) moves it right and down."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.indices(shape, np.float32)
+    columns, rows = columns - shift[0], rows - shift[1]
+    light = np.full((3, *shape), 0.35, np.float32)
+    for channel in light:
+        for _ in range(4):
+            fx, fy, phase = (
+                random.uniform(-0.15, 0.15),
+                random.uniform(-0.15, 0.15),
+                random.random(),
+            )
+            channel += 0.06 * np.sin(fx * columns + fy * rows + 6 * phase).astype(np.float32)
+    return light
+
+
+def photograph(light, exposure_time, cfa, noise=0.0, seed=0):
+    """A photo of light (1 is white at 10 s), 14 bits."""
+    white_balance = np.array([2.0, 1.0, 1.6], np.float32)
+    signal = mosaic(light / white_balance[:, None, None], cfa) * 15871 * exposure_time / 10
+    signal = signal + noise * np.random.default_rng(seed).standard_normal(signal.shape)
+    return Mosaic(
+        plane=np.rint(signal + 512).clip(0, 16383).astype(np.uint16),
+        cfa=cfa,
+        black=np.full(cfa.pattern.shape, 512, np.float32),
+        white=16383.0,
+        white_balance=white_balance,
+        camera_from_xyz=A7S2_FROM_XYZ,
+        noise_profile=((1e-5, 1e-7),),
+        shot=replace(SHOT, exposure_time=exposure_time),
+    )
+
+
+def frame_of(cfa):
+    """LibRaw demosaics no X-Trans frames smaller than its tiles."""
+    return (240, 312) if cfa.is_bayer else (528, 540)
+
+
+def write_pair(folder, cfa=RGGB, seed=0, shift=(0.0, 0.0), noise=1.0, names=("dark", "bright")):
+    paths, shape = [folder / f"{seed}_{name}.dng" for name in names], frame_of(cfa)
+    write_mosaic(paths[0], photograph(scene(seed, shape), 10 / RATIO, cfa, noise, seed))
+    write_mosaic(paths[1], photograph(scene(seed, shape, shift), 10, cfa))
+    return Row(*paths, amplification=RATIO)
+
+
+def sid_folder(folder, camera, cfa):
+    """Five scenes under SID's names, two of them dark twice."""
+    for name in ("short", "long"):
+        (folder / camera / name).mkdir(parents=True)
+    for seed, (number, times) in enumerate(
+        [
+            ("00001", (0.1, 0.04)),
+            ("00002", (0.1,)),
+            ("20001", (0.1,)),
+            ("10003", (0.1, 0.033)),
+            ("10034", (0.1,)),
+        ]
+    ):
+        light = scene(seed, frame_of(cfa))
+        for time in times:
+            path = folder / camera / "short" / f"{number}_00_{time:g}s.dng"
+            write_mosaic(path, photograph(light, time, cfa, noise=2.0, seed=seed))
+        write_mosaic(folder / camera / "long" / f"{number}_00_10s.dng", photograph(light, 10, cfa))
+    return folder
+
+
+@pytest.fixture
+def frames(tmp_path):
+    return PairFrames(FrameCache(tmp_path / "cache"), AIMS["raw-linear"])
+
+
+def settings(folder, out, **changes):
+    fields = {"steps": 4, "crop": 32, "batch": 2, "network": SMALL} | changes
+    return Training(folder, out, **fields)
+
+
+def seen(batch, cfa):
+    """The planes of the input, and what the target shows in their places."""
+    canonical = RGGB if cfa.is_bayer else X_TRANS
+    planes = batch.inputs[0, : cfa.cell**2].numpy()
+    return planes, pack(mosaic(batch.target[0].numpy(), canonical), canonical)
+
+
+@pytest.mark.parametrize("cfa", ALL_CFAS, ids=lambda cfa: cfa.name)
+def test_input_and_target_show_the_same_place(tmp_path, frames, cfa):
+    row = write_pair(tmp_path, cfa, noise=0.0)
+    for seed in range(12):  # all eight ways to lie
+        batch = sample(frames, row, 32, (0.0, 1.0), np.random.default_rng(seed))
+        assert batch.inputs.shape == (1, 2 * cfa.cell**2, 32, 32)
+        planes, target = seen(batch, cfa)
+        # the dark photo has steps of 1 DN, amplified: 100 / 15871, twice that in red
+        assert np.abs(planes - target)[:, 2:-2, 2:-2].max() < 0.015
+        assert np.std(target) > 0.02
+
+
+@pytest.mark.parametrize("shift", [(4.0, -2.0), (3.3, 1.6), (-0.5, -5.25)])
+def test_a_bright_photo_that_lies_elsewhere_is_moved(tmp_path, frames, shift):
+    row = write_pair(tmp_path, shift=shift, noise=0.0)
+    aligned = replace(row, align_dx=shift[0], align_dy=shift[1])
+    errors = []
+    for pair in (row, aligned):
+        parts = [sample(frames, pair, 32, (0.0, 1.0), np.random.default_rng(s)) for s in range(8)]
+        errors.append(np.mean([np.abs(np.subtract(*seen(part, RGGB))).mean() for part in parts]))
+    assert errors[1] < 0.006
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_a_step_is_always_the_same_batch(tmp_path, frames):
+    source = PairSource([write_pair(tmp_path, seed=s) for s in range(2)], frames, 32, seed=0)
+    a, b = source.batch(5, range(2)), source.batch(5, range(2))
+    assert torch.equal(a.inputs, b.inputs)
+    assert torch.equal(a.target[1:], source.batch(5, range(1, 2)).target)
+    assert not torch.equal(a.inputs, source.batch(6, range(2)).inputs)
+
+
+def test_what_the_bright_photo_saturated_is_only_known_to_be_white():
+    target = torch.full((1, 3, 4, 4), 0.5)
+    target[..., :2] = 1.0
+    batch = Batch(target, target, torch.eye(3)[None])
+    aim = AIMS["raw-linear"]
+
+    def loss(left, right):
+        made = torch.cat([torch.full((1, 3, 4, 2), left), torch.full((1, 3, 4, 2), right)], 3)
+        return float(l1_loss(aim, lambda _: made, batch))
+
+    assert loss(4.0, 0.5) == 0
+    assert loss(0.8, 0.5) == pytest.approx(0.1)
+    assert loss(1.0, 0.7) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("aim", ["raw-linear", "raw-srgb"])
+def test_the_loss_falls(tmp_path, aim):
+    torch.manual_seed(0)
+    frames = PairFrames(FrameCache(tmp_path / "cache"), AIMS[aim])
+    rows = [write_pair(tmp_path, seed=s, noise=8.0) for s in range(2)]
+    source, network = PairSource(rows, frames, 32, seed=0), UNet(SMALL)
+    step = partial(l1_loss, AIMS[aim], network)
+    optimiser = torch.optim.Muon(
+        network.parameters(), lr=3e-3, weight_decay=0, adjust_lr_fn="match_rms_adamw"
+    )
+    watched = source.batch(10_000, range(8))
+    before = step(watched).item()
+    for number in range(60):
+        optimiser.zero_grad()
+        step(source.batch(number, range(2))).backward()
+        optimiser.step()
+    assert step(watched).item() < 0.6 * before
+
+
+def test_pairs_that_are_not_good_are_left_out(tmp_path, capsys):
+    rows = [write_pair(tmp_path, seed=s) for s in range(3)]
+    rows[1] = replace(rows[1], verdict="moved")
+    write_rows(tmp_path / "pairs.csv", rows)
+    assert [row.dark for row in good_rows(tmp_path)] == [rows[0].dark, rows[2].dark]
+    assert "1 of 3 pairs are not good: left out" in capsys.readouterr().err
+    write_rows(tmp_path / "pairs.csv", rows[1:2])
+    with pytest.raises(TrainingError, match="no good pairs"):
+        good_rows(tmp_path)
+
+
+def test_pairs_not_checked_yet(tmp_path, capsys):
+    expected = write_pair(tmp_path)
+    (row,) = good_rows(tmp_path)
+    assert (row.dark, row.bright) == (expected.dark, expected.bright)
+    assert row.amplification == pytest.approx(RATIO, rel=0.01)
+    assert "not checked" in capsys.readouterr().err
+
+
+def test_fine_tuning_says_what_it_gained(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for seed in range(2):
+        write_pair(data, seed=seed, noise=8.0)
+    cache = tmp_path / "cache"
+    first = train_pairs(settings(data, tmp_path / "a", steps=2), cache=cache)
+    assert first.before == {}
+    assert first.gain is None
+    more = settings(data, tmp_path / "b", steps=60, start=first.model, network=None, peak=3e-3)
+    second = train_pairs(more, cache=cache)
+    assert second.before == pytest.approx(first.scores, abs=0.05)  # weights in 16 bits
+    assert second.gain > 0.4
+    assert read_card(second.model).cfa == "Bayer"
+
+
+def test_a_damaged_photo_is_left_out_and_counted(tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = [write_pair(data, seed=seed) for seed in range(7)]
+    content = rows[3].dark.read_bytes()
+    rows[3].dark.write_bytes(content[: len(content) // 2])
+    write_rows(data / "pairs.csv", rows)
+    outcome = train_pairs(settings(data, tmp_path / "out", steps=12), cache=tmp_path / "cache")
+    assert list(outcome.skipped) == [rows[3].dark]
+    err = capsys.readouterr().err
+    assert err.count(f"{rows[3].dark}") == 1
+    assert "left out" in err
+
+
+def test_photos_of_another_size_are_left_out(tmp_path, frames):
+    row = write_pair(tmp_path)
+    write_mosaic(row.bright, photograph(scene(shape=(200, 200)), 10, RGGB))
+    assert frames.sample(row, 32, (0.0, 1.0)) is None
+    assert "200×200 pixels, but its dark photo" in frames.skipped[row.bright]
+    with pytest.raises(TrainingError, match="none of the pairs can be used"):
+        PairSource([row], frames, 32, seed=0).batch(0, range(1))
+
+
+def test_splits_of_sid(tmp_path):
+    splits = sid_rows(sid_folder(tmp_path, "Sony", RGGB), "sony")
+    names = {name: [row.dark.stem for row in rows] for name, rows in splits.items()}
+    assert names == {
+        "train": ["00001_00_0.04s", "00001_00_0.1s", "00002_00_0.1s"],
+        "validation": ["20001_00_0.1s"],
+        "test": ["10003_00_0.033s", "10003_00_0.1s", "10034_00_0.1s"],
+    }
+    assert [round(row.amplification) for row in splits["test"]] == [300, 100, 100]
+    assert [row.verdict for row in splits["test"]] == ["good", "good", "misaligned (known)"]
+    assert sid_rows(tmp_path / "Sony", "sony") == splits
+    with pytest.raises(TrainingError, match="Fuji/short and Fuji/long"):
+        sid_rows(tmp_path, "fuji")
+    for path in (tmp_path / "Sony").rglob("2*"):
+        path.unlink()
+    with pytest.raises(TrainingError, match="no pair of the validation split"):
+        train_sid(settings(tmp_path, tmp_path / "out"), "sony", cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(("camera", "cfa"), [("sony", RGGB), ("fuji", X_TRANS)])
+def test_sid_from_files_to_a_model(tmp_path, camera, cfa):
+    sid_folder(tmp_path / "sid", camera.title(), cfa)
+    out = tmp_path / "out"
+    outcome = train_sid(settings(tmp_path / "sid", out), camera, cache=tmp_path / "cache")
+    card = read_card(outcome.model)
+    assert (card.cfa, card.task) == (
+        "Bayer" if cfa.is_bayer else "X-Trans",
+        "mosaic to linear sRGB",
+    )
+    record = json.loads((out / "training.json").read_text())
+    assert record["photos"] == ["00001_00_0.04s.dng", "00001_00_0.1s.dng", "00002_00_0.1s.dng"]
+
+
+def test_pictures_of_pictures(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for seed in range(2):
+        light = np.moveaxis(scene(seed), 0, -1)
+        for name, gain in (("dark", 0.02), ("bright", 1.0)):
+            encoded = (255 * (light * gain) ** (1 / 2.2) + 0.5).astype(np.uint8)
+            shot = Shot(exposure_time=10 * gain)
+            write_picture(data / f"{seed}_{name}.png", encoded, shot)
+    out = tmp_path / "out"
+    outcome = train_pairs(settings(data, out), "rgb", cache=tmp_path / "cache")
+    card = read_card(outcome.model)
+    assert (card.cfa, card.channels, card.task) == ("none", 3, "picture to picture")
