@@ -86,7 +86,7 @@ def examine(pair: Pair, align: bool = False) -> Finding:
     changed, moved = _changes(registration)
     row = _measured(pair, registration, dark.cfa.cell, ratio)
     row = replace(row, moved=moved, saturated=_saturated(bright))
-    row = _judged(row, _faults(row, registration, dark, is_picture(pair.dark)), align)
+    row = _judged(row, registration, dark, align)
     return Finding(row, (dark, bright), planes, registration, changed)
 
 
@@ -214,34 +214,41 @@ def _neighbours(cells: NDArray[np.bool_]) -> NDArray[np.int_]:
     return np.asarray(sum(wide[y : y + height, x : x + width] for y, x in around))
 
 
-def _judged(row: Row, faults: list[str], align: bool) -> Row:
+def _judged(row: Row, found: Registration, dark: Mosaic, align: bool) -> Row:
     """The row with its verdict; a shift that training undoes is no fault."""
-    length = math.hypot(row.dx, row.dy)
-    known = row.shift_error <= MOST_ERROR
-    if align and known:
+    saturated = [f"bright photo saturated ({row.saturated:.0%})"]
+    saturated *= row.saturated > MOST_SATURATED
+    doubts = _doubts(row, found)
+    if doubts:
+        return replace(row, verdict="; ".join(doubts + saturated))
+    length, shifted = math.hypot(row.dx, row.dy), list[str]()
+    if align:
         row = replace(row, align_dx=row.dx, align_dy=row.dy)
-    elif known and length > MOST_SHIFT:
-        faults = [f"shifted {length:.1f} px", *faults]
+    elif length > MOST_SHIFT:
+        shifted = [f"shifted {length:.1f} px"]
+    faults = shifted + _turned(row, found, math.hypot(*dark.shape) / 2)
+    faults += _moved(row) + saturated + _out_of_focus(found) + _flickering(row)
     return replace(row, verdict="; ".join(faults) or GOOD)
 
 
-def _faults(row: Row, found: Registration, dark: Mosaic, is_picture: bool) -> list[str]:
-    """What is wrong with a pair, apart from a plain shift; the gravest first."""
+def _doubts(row: Row, found: Registration) -> list[str]:
+    """Why nothing can be said of how the two photos lie on each other, if so."""
     same, error = _transfer(found, COARSE)
     if same + _SURE * error < SAME_SCENE:
         return ["not the same scene, or far out of focus"]
-    if not (row.shift_error <= MOST_ERROR and error < SAME_SCENE / _SURE):
-        return [f"shift uncertain (±{row.shift_error:.2g} px)"]
-    faults = _turned(row, found, math.hypot(*dark.shape) / 2)
-    if row.moved > MOST_MOVED:
-        faults.append(f"moved objects ({row.moved:.1%} of the frame)")
-    if row.saturated > MOST_SATURATED:
-        faults.append(f"bright photo saturated ({row.saturated:.0%})")
-    faults += _out_of_focus(found)
-    # a JPEG's tone curve is the maker's, and no measure of light
-    if abs(row.flicker) > MOST_FLICKER and not is_picture:
-        faults.append(f"brightness off by {row.flicker:+.1f} EV")
-    return faults
+    if row.shift_error <= MOST_ERROR and _SURE * error < SAME_SCENE:
+        return []
+    return [f"shift uncertain (±{row.shift_error:.2g} px)"]
+
+
+def _moved(row: Row) -> list[str]:
+    return [f"moved objects ({row.moved:.1%} of the frame)"] * (row.moved > MOST_MOVED)
+
+
+def _flickering(row: Row) -> list[str]:
+    """A JPEG's tone curve is the maker's, and no measure of light."""
+    off = abs(row.flicker) > MOST_FLICKER and not is_picture(row.dark)
+    return [f"brightness off by {row.flicker:+.1f} EV"] * off
 
 
 def _turned(row: Row, found: Registration, corner: float) -> list[str]:

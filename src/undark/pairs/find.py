@@ -132,7 +132,7 @@ def _key(place: Path) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Photo:
     """A photo and what its EXIF says."""
 
@@ -208,10 +208,17 @@ def _of_burst(burst: list[_Photo]) -> Iterator[Pair]:
     """Each photo with the nearest one that outshines it and its own neighbours in time."""
     around = [0.0, *(photo.exposure for photo in burst), 0.0]
     tops = [p for i, p in enumerate(burst) if p.exposure >= max(around[i], around[i + 2])]
-    for dark in burst:
-        brighter = [top for top in tops if top.outshines(dark)]
-        if brighter:
-            yield Pair(dark.path, min(brighter, key=dark.pause).path)
+    found = {dark: _nearest(dark, tops) for dark in burst}
+    # the bright photo of a scene is not a dark one of the next, brighter, scene
+    brights = {bright for dark, bright in found.items() if dark not in tops}
+    for dark, bright in found.items():
+        if bright and dark not in brights:
+            yield Pair(dark.path, bright.path)
+
+
+def _nearest(dark: _Photo, tops: list[_Photo]) -> _Photo | None:
+    """The one nearest in time of those that outshine it."""
+    return min((top for top in tops if top.outshines(dark)), key=dark.pause, default=None)
 
 
 def _of_scene(photos: list[_Photo]) -> Iterator[Pair]:

@@ -138,12 +138,15 @@ def _row(path: Path, number: int, line: Mapping[str, Any]) -> Row:
 
 
 def _text(folder: Path, rows: Sequence[Row]) -> str:
+    values = [[_field(folder, getattr(row, name)) for name in COLUMNS] for row in rows]
+    return "".join(map(_line, [COLUMNS, *values]))
+
+
+def _line(values: Sequence[str]) -> str:
+    """One line of CSV. With another line end, the writer would not quote a "\\r" in a name."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([_field(folder, getattr(row, name)) for name in COLUMNS])
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerow(values)
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _field(folder: Path, value: object) -> str:
