@@ -29,7 +29,7 @@ from undark.learn.sid import SPLITS, sid_rows
 from undark.learn.task import Course, photo_loss
 from undark.learn.train import Outcome, Training, choose_device, train
 from undark.pairs.find import find_pairs
-from undark.pairs.photo import exposure_ratio, is_picture
+from undark.pairs.photo import is_picture, pair_ratio
 from undark.pairs.table import GOOD, NAME, Row, read_rows
 
 VAL_CROP = 256
@@ -115,7 +115,7 @@ def good_rows(folder: Path) -> list[Row]:
 
 
 def _unchecked(dark: Path, bright: Path) -> Row:
-    ratio = exposure_ratio(dark, shot_of(dark), bright, shot_of(bright))
+    ratio = pair_ratio(dark, shot_of(dark), bright, shot_of(bright))
     if ratio is None or ratio <= 1:
         raise TrainingError(
             f"{dark}: its exposure beside {bright.name} is not known; "

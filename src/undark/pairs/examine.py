@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from undark.errors import PairError
 from undark.pairs.find import Pair
-from undark.pairs.photo import exposure_ratio, green_plane, is_picture, read_photo
+from undark.pairs.photo import green_plane, is_picture, pair_ratio, read_photo
 from undark.pairs.shift import Noise, Registration, halved, register
 from undark.pairs.table import GOOD, Row
 from undark.sensor.estimate import noise_of
@@ -74,7 +74,7 @@ def examine(pair: Pair, align: bool = False) -> Finding:
     """
     dark, bright = read_photo(pair.dark), read_photo(pair.bright)
     _check(pair, dark, bright)
-    ratio = exposure_ratio(pair.dark, dark.shot, pair.bright, bright.shot)
+    ratio = pair_ratio(pair.dark, dark.shot, pair.bright, bright.shot)
     planes = green_plane(dark), green_plane(bright)
     if planes[0].mean() > planes[1].mean():
         raise PairError(

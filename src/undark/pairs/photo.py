@@ -15,6 +15,7 @@ from undark.files.metadata import shot_of
 from undark.files.picture import PICTURE_SUFFIXES, read_picture
 from undark.files.raw import read_mosaic
 from undark.sensor.cfa import GREEN, RGGB, mosaic, pack
+from undark.sensor.exposure import exposure_ratio
 from undark.sensor.mosaic import Mosaic, Shot
 
 _WHITE = 65535
@@ -76,20 +77,14 @@ def exposure_of(shot: Shot) -> float | None:
     return shot.exposure_time * (shot.iso or 1.0) / (shot.aperture or 1.0) ** 2
 
 
-def exposure_ratio(dark: Path, dark_shot: Shot, bright: Path, bright_shot: Shot) -> float | None:
+def pair_ratio(dark: Path, dark_shot: Shot, bright: Path, bright_shot: Shot) -> float | None:
     """Exposure of the bright photo over that of the dark one; None where nothing tells.
 
-    Names as in SID go first; what EXIF names of only one photo counts as the same for both. Photos
-    with the same exposure say nothing: it was the light that changed.
+    Names as in SID go first. Photos with the same exposure say nothing: it was the light that
+    changed.
     """
     names = sid_name(dark), sid_name(bright)
     if names[0] and names[1]:
         return names[1][1] / names[0][1]
-    if not (dark_shot.exposure_time and bright_shot.exposure_time):
-        return None
-    ratio = bright_shot.exposure_time / dark_shot.exposure_time
-    if dark_shot.iso and bright_shot.iso:
-        ratio *= bright_shot.iso / dark_shot.iso
-    if dark_shot.aperture and bright_shot.aperture:
-        ratio *= (dark_shot.aperture / bright_shot.aperture) ** 2
-    return None if abs(math.log2(ratio)) < 0.5 else ratio
+    ratio = exposure_ratio(dark_shot, bright_shot)
+    return None if ratio is None or abs(math.log2(ratio)) < 0.5 else ratio

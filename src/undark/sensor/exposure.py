@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,14 +136,18 @@ def exposure_value(shot: Shot) -> float | None:
 
 
 def exposure_ratio(dark: Shot, bright: Shot) -> float | None:
-    """How many times the DN that the bright settings give of one scene; None if not known.
+    """How many times the DN that the bright settings give of one scene; None without both times.
 
-    An aperture that neither knows (a lens without contacts) is taken to be the same.
+    What only one of them names of ISO and aperture counts as the same for both.
     """
-    if dark.aperture is None and bright.aperture is None:
-        dark, bright = replace(dark, aperture=1.0), replace(bright, aperture=1.0)
-    low, high = exposure_value(dark), exposure_value(bright)
-    return None if low is None or high is None else 2.0 ** (low - high)
+    if not (dark.exposure_time and bright.exposure_time):
+        return None
+    ratio = bright.exposure_time / dark.exposure_time
+    if dark.iso and bright.iso:
+        ratio *= bright.iso / dark.iso
+    if dark.aperture and bright.aperture:
+        ratio *= (dark.aperture / bright.aperture) ** 2
+    return ratio
 
 
 def scene_lux(mosaic: Mosaic) -> float | None:
