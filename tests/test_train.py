@@ -136,6 +136,16 @@ def test_going_on_from_weights(folder, tmp_path):
     assert all(torch.allclose(a[k], b[k]) for k in a)
 
 
+def test_the_record_counts_all_runs(folder, tmp_path):
+    train_photos(settings(folder, tmp_path / "first"))
+    more = {"start": tmp_path / "first" / "model.safetensors", "peak": 1e-4}
+    train_photos(settings(folder, tmp_path / "second", steps=1, **more))
+    train_photos(settings(folder, tmp_path / "second", steps=2, resume=True, **more))
+    record = json.loads((tmp_path / "second" / "training.json").read_text())
+    assert record["steps"] == 6 + 2
+    assert record["packed_pixels"] == (6 + 2) * 2 * 32**2
+
+
 @pytest.mark.parametrize("kept", ["model.safetensors", "model.onnx"])
 def test_weights_are_read_back(folder, tmp_path, kept):
     train_photos(settings(folder, tmp_path / "out", steps=1))

@@ -149,6 +149,8 @@ class RestoreTask(pl.LightningModule):
         self.peak, self._decay = peak, decay
         self.before: dict[str, float] = {}
         """Scores of the weights that the run began from, kept with every checkpoint."""
+        self.history: dict[str, Any] = {}
+        """The record of their own training, kept too."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         # every weight is a matrix (see `network.Conv`), so one optimiser serves all; Muon
@@ -178,5 +180,5 @@ class RestoreTask(pl.LightningModule):
             self.log(f"psnr/{name}", score, batch_size=1, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        kept = {"network": self.network.config.as_dict(), "before": self.before, "peak": self.peak}
-        checkpoint |= kept
+        kept = {name: getattr(self, name) for name in ("before", "history", "peak")}
+        checkpoint |= kept | {"network": self.network.config.as_dict()}

@@ -22,6 +22,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.tuner.tuning import Tuner
 from torch.utils.data import DataLoader, IterableDataset
 
+from undark.engine.model import read_card
 from undark.errors import TrainingError
 from undark.files.output import writing
 from undark.learn.export import commit, config_of, export, start_from
@@ -133,8 +134,10 @@ def _run(training: Training, course: Course) -> Outcome:
     def fraction() -> float:
         return _fraction(task, timer, training)
 
-    task = RestoreTask(network, course, training.batch, fraction, training.rate, training.decay)
+    rate = last["peak"] if last and training.peak is None else training.rate
+    task = RestoreTask(network, course, training.batch, fraction, rate, training.decay)
     task.before = before
+    task.history = last["history"] if last else _record_of(training.start)
     training.out.mkdir(parents=True, exist_ok=True)
     with _quiet():
         trainer = _trainer(training, course, timer, fraction)
@@ -354,7 +357,7 @@ def _record(
     settings = asdict(training) | {"peak": task.peak}
     for name in ("data", "out", "val", "start", "resume", "network"):
         settings.pop(name)
-    before = _record_of(training.start)
+    before = task.history
     return {
         "task": course.task,
         "network": training.config.as_dict(),
@@ -372,7 +375,11 @@ def _record(
 
 
 def _record_of(weights: Path | None) -> dict[str, Any]:
-    """The record beside the weights that a run began from; empty if there is none."""
-    path = weights and weights.with_name("training.json")
-    record: dict[str, Any] = json.loads(path.read_text()) if path and path.exists() else {}
-    return record
+    """What is known of how weights were trained: beside them, or in their card; else nothing."""
+    if weights is None:
+        return {}
+    beside = weights.with_name("training.json")
+    if beside.exists():
+        record: dict[str, Any] = json.loads(beside.read_text())
+        return record
+    return read_card(weights).training if weights.suffix == ".onnx" else {}
