@@ -110,14 +110,10 @@ class RAWImage(PILBase):
         height, width = content.shape[:2]
         self._size = (width, height)  # where Pillow keeps it
 
+    # Any: fastai makes a transform of it, and dispatches on what it finds written here
     @classmethod
-    def create(
-        cls,
-        fn: Path | str | RAWImage | Content | torch.Tensor,
-        packed: bool = False,
-        **options: Any,
-    ) -> Any:  # a RAWImage; ImageBlock(RAWImage) makes a transform of it, which would cast to Self
-        """Open a RAW file: its mosaic if `packed`, else a picture as LibRaw renders it.
+    def create(cls, fn: Any, packed: bool = False, **options: Any) -> Any:
+        """Open a RAW file: its mosaic if `packed`, else a picture as LibRaw renders it: a RAWImage.
 
         `options` are those of rawpy's `postprocess`. Here 16 bits are the default, and so is
         `user_flip=0`, the way the sensor lies, so that a rendering fits the mosaic of its pair
@@ -213,7 +209,7 @@ class RAWImage(PILBase):
         return encoded
 
     def __repr__(self) -> str:
-        kind = f"{self.cfa.name} mosaic" if self.cfa else f"{self.content.dtype} picture"
+        kind = f"{self.cfa.name} mosaic" if self.cfa else f"{np.asarray(self).dtype} picture"
         width, height = self.size
         return f"{type(self).__name__} {kind} size={width}x{height}"
 

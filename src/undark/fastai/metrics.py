@@ -13,6 +13,7 @@ from fastai.learner import AvgMetric
 from fastai.torch_core import cast
 
 from undark.develop import metrics
+from undark.fastai.image import TensorRawImage
 
 
 class PictureMetric(AvgMetric):
@@ -39,8 +40,7 @@ class PictureMetric(AvgMetric):
 
     def accumulate(self, learn: Any) -> None:
         (target,) = learn.yb
-        pred, targs = (_denormalized(learn, cast(x, type(target))) for x in (learn.pred, target))
-        self.total += self(pred, targs) * len(target)
+        self.total += self(*_denormalized(learn, learn.pred, target)) * len(target)
         self.count += len(target)
 
 
@@ -49,11 +49,15 @@ def _pictures(batch: torch.Tensor) -> Any:
     return np.moveaxis(np.asarray(batch.detach().cpu().float()), 1, -1)
 
 
-def _denormalized(learn: Any, x: torch.Tensor) -> torch.Tensor:
+def _denormalized(
+    learn: Any, pred: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both as they were before the `Normalize` of the `Learner`'s data, if there is one."""
+    pair = cast(pred, TensorRawImage), cast(target, TensorRawImage)  # a Learner drops the type
     for transform in getattr(getattr(learn.dls, "after_batch", None), "fs", []):
         if isinstance(transform, Normalize):
-            x = transform.decode(x)
-    return x
+            pair = transform.decode(pair)
+    return pair
 
 
 psnr = PictureMetric(metrics.psnr)

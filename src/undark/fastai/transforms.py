@@ -26,7 +26,8 @@ class RawCrop(RandTransform):
     `size` is in pixels of the photo, a side or (height, width), whole periods of the CFA where
     there is a mosaic: multiples of 2, or 6 for X-Trans. The place is random in training, the middle
     in validation, and always one where packed planes begin at the canonical phase: each pixel of
-    theirs lies exactly on a cell of the target.
+    theirs lies exactly on a cell of the target. A flipped mosaic may lose a period at its border by
+    that, so photos have to be a little larger than the crop.
 
     Raises `TrainingError` for a photo smaller than the crop, and for a pair of two sizes or of two
     colour filter arrays.
@@ -57,7 +58,7 @@ class RawCrop(RandTransform):
     def encodes(self, x: Image.Image) -> Any:
         return x.crop(self.box)
 
-    def encodes(self, x: TensorPoint) -> Any:  # noqa: F811
+    def encodes(self, x: TensorPoint) -> Any:  # type: ignore[no-redef]  # noqa: F811
         raise TypeError("RawCrop does not move points and boxes; leave it out beside their blocks")
 
 
@@ -75,7 +76,7 @@ def _same_size(pictures: list[Image.Image]) -> tuple[int, int]:
             one, two = ("×".join(map(str, p.size)) for p in (first, other))
             raise TrainingError(
                 f"{_name(first)} has {one} pixels, {_name(other)} {two}: not a pair; take both "
-                "with one camera, and render them without half_size"
+                "with one camera, and render them without half_size and user_flip"
             )
     width, height = first.size
     return width, height
