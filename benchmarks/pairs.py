@@ -33,8 +33,10 @@ RATIOS = (100, 200, 300)
 ISO, BRIGHT_ISO = 1600, 100
 FARTHEST = 6.0
 """Sensor pixels, along each side."""
+SIZE = (768, 1024)
+"""Rows and columns of the pairs at most, from the middle of the photo: quick, and less to go by."""
 MARGIN = 8
-"""Pixels cut off all around: more than what a shift leaves empty."""
+"""Pixels around them that a shift brings in."""
 WITHIN = 0.3
 """Sensor pixels that count as found."""
 
@@ -57,12 +59,23 @@ def choose_photos(count: int) -> list[Path]:
     return (val + spread)[:count]
 
 
-def shifted(light: NDArray[np.float64], dx: float, dy: float) -> NDArray[np.float64]:
+def load_middle(photo: Path) -> NDArray[np.float32]:
+    """(H, W, 3) linear light of the middle of a photo, with the margin."""
+    pixels = read_picture(photo)
+    sizes = [min(n, s + 2 * MARGIN) // 2 * 2 for n, s in zip(pixels.shape, SIZE, strict=False)]
+    top, left = ((n - s) // 2 for n, s in zip(pixels.shape, sizes, strict=False))
+    curve = decode_srgb(np.arange(256) / 255).astype(np.float32)
+    middle: NDArray[np.float32] = curve[pixels[top : top + sizes[0], left : left + sizes[1]]]
+    return middle
+
+
+def shifted(light: NDArray[np.float32], dx: float, dy: float) -> NDArray[np.float32]:
     """(H, W, 3) with its content dx pixels right and dy down, by cubic splines."""
     from scipy import ndimage
 
     shift: Any = ndimage.shift  # untyped
-    moved: NDArray[np.float64] = shift(light, (dy, dx, 0), order=3, mode="nearest")
+    planes = [shift(light[..., c], (dy, dx), order=3, mode="nearest") for c in range(3)]
+    moved: NDArray[np.float32] = np.stack(planes, axis=-1)
     return np.clip(moved, 0, None)
 
 
@@ -70,12 +83,11 @@ def make_pair(folder: Path, number: int, photo: Path, seed: int) -> Truth:
     """Write `dark/NN.dng` and `bright/NN.dng`: real files, read back as any RAW photo."""
     random = np.random.default_rng((seed, number))
     truth = Truth(photo.name, RATIOS[number % 3], *random.uniform(-FARTHEST, FARTHEST, 2))
-    light = decode_srgb(read_picture(photo) / 255.0)
+    light = load_middle(photo)
     seen = {"dark": light, "bright": shifted(light, truth.dx, truth.dy)}
     for name, ratio, iso in (("dark", truth.ratio, ISO), ("bright", 1, BRIGHT_ISO)):
-        height, width = (n - 2 * MARGIN - n % 2 for n in light.shape[:2])
-        frame = seen[name][MARGIN : MARGIN + height, MARGIN : MARGIN + width]
-        mosaic = photograph(frame.astype(np.float32), iso, ratio, seed=2 * number + (ratio == 1))
+        frame = seen[name][MARGIN:-MARGIN, MARGIN:-MARGIN]
+        mosaic = photograph(frame, iso, ratio, seed=2 * number + (ratio == 1))
         # the same light: ISO 100 takes 16 times as long
         shot = replace(mosaic.shot, exposure_time=ISO / iso / ratio)
         path = folder / name / f"{number:02}.dng"
