@@ -7,7 +7,18 @@ import os
 import subprocess
 import sys
 
-COMMANDS = ("", "restore", "info", "pairs", "demo", "models", "train", "train photos", "train pairs", "train sid")
+COMMANDS = (
+    "",
+    "restore",
+    "info",
+    "pairs",
+    "demo",
+    "models",
+    "train",
+    "train photos",
+    "train pairs",
+    "train sid",
+)
 
 
 def help_of(command: str) -> str:
