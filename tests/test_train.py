@@ -8,12 +8,14 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
+from undark import cli_train  # noqa: E402
 from undark.engine.model import Model, read_card  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
 from undark.files.picture import read_picture, write_picture  # noqa: E402
 from undark.learn.export import config_of, load_weights, start_from  # noqa: E402
 from undark.learn.from_photos import split, train_photos, val_batch  # noqa: E402
-from undark.learn.network import UNet, UNetConfig  # noqa: E402
+from undark.learn.network import NETWORKS, UNet, UNetConfig  # noqa: E402
+from undark.learn.pairs import AIMS  # noqa: E402
 from undark.learn.photos import PhotoSource, draw_exposures, load_photos  # noqa: E402
 from undark.learn.task import learning_rate, photo_loss, psnr  # noqa: E402
 from undark.learn.train import Training  # noqa: E402
@@ -242,3 +244,8 @@ def test_learning_rate_rises_stays_and_falls():
     assert learning_rate(0.5, 5000, 1.0, 0.4) == 1
     assert learning_rate(0.8, 5000, 1.0, 0.4) == pytest.approx(0.5)
     assert learning_rate(1.0, 5000, 1.0, 0.4) == 0
+
+
+def test_the_command_line_offers_what_there_is():
+    assert set(cli_train.Network) == set(NETWORKS)
+    assert set(cli_train.Aim) == set(AIMS)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -36,7 +35,7 @@ from undark.pairs.table import COLUMNS, GOOD, Row
 from undark.report import describe
 from undark.restoring import Restored, restore
 from undark.sensor.exposure import ExposureWish, parse_exposure
-from undark.terminal import interruptible, path, printable, say, tell
+from undark.terminal import interruptible, path, printable, progress_bars, tell
 
 if TYPE_CHECKING:
     from undark.pairs.check import Checked
@@ -162,11 +161,7 @@ def _restore_all(
     jobs: list[Job], model: Model, exposure: ExposureWish, strength: float, bits: int, redo: bool
 ) -> Iterator[dict[str, Any]]:
     """What became of each photo, as it is done; a bar for the photo and one for the list."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    live = say.is_terminal
-    with Progress(
-        *columns, TimeRemainingColumn(), console=say, transient=True, disable=not live
-    ) as bars:
+    with progress_bars() as bars:
         all_photos = bars.add_task("all photos", total=len(jobs), visible=len(jobs) > 1)
         one_photo = bars.add_task("", total=100)
         for job in jobs:
@@ -314,10 +309,7 @@ def _check_all(found: list[Pair], out: Path, align: bool) -> Iterator[Checked]:
     """Each pair as it is done, with a bar; problems are told at once."""
     from undark.pairs.check import check_pairs  # draws: restoring need not wait for OpenImageIO
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeRemainingColumn(), console=say, transient=True, disable=not say.is_terminal
-    ) as bars:
+    with progress_bars() as bars:
         task = bars.add_task("pairs", total=len(found))
         for checked in check_pairs(found, out, align) if found else ():
             if checked.problem:

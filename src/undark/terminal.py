@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C."""
@@ -30,6 +31,14 @@ def path(text: str) -> Path:
     if not text:
         raise typer.BadParameter("an empty name; perhaps a variable of the shell is not set")
     return Path(text)
+
+
+def progress_bars() -> Progress:
+    """Bars with a count and the time left, gone at the end; none where there is no terminal."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    return Progress(
+        *columns, TimeRemainingColumn(), console=say, transient=True, disable=not say.is_terminal
+    )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from undark.files.output import whole
 from undark.files.picture import read_picture, write_picture
 from undark.learn.photos import Batch
 from undark.learn.task import Course
+from undark.sensor.cfa import RGGB, X_TRANS
 from undark.sensor.mosaic import Shot
 
 SIDE = 384
@@ -61,7 +62,7 @@ def draw(photo: Batch, output: Tensor) -> NDArray[np.uint8]:
 
 def _shown(inputs: Tensor, shape: torch.Size) -> Tensor:
     """The light of the input as RGB: of each colour the mean of its planes, as large as `shape`."""
-    colours = {3: (0, 1, 2), 8: (0, 1, 1, 2), 18: (0, 0, 1, 1, 1, 1, 1, 2, 2)}[inputs.shape[1]]
+    colours = {3: (0, 1, 2), 8: RGGB.colours, 18: X_TRANS.colours}[inputs.shape[1]]
     chosen = [[i for i, c in enumerate(colours) if c == colour] for colour in range(3)]
     rgb = torch.stack([inputs[:, planes].mean(1) for planes in chosen], 1)
     return torch.nn.functional.interpolate(rgb, size=shape[-2:])
