@@ -56,7 +56,6 @@ def test_two_processes_are_as_one(tmp_path):
         assert done.returncode == 0, done.stderr
     one, first, second = (load_weights(tmp_path / name) for name in ("one", "two-0", "two-1"))
     assert all(torch.equal(first[k], second[k]) for k in one)
-    # Muon works in bfloat16, where another order of adding gradients may turn a rounding; the four
-    # steps moved weights by 1e-4 and more
-    assert all(torch.allclose(first[k], one[k], atol=5e-6) for k in one)
+    # gradients are added in another order; the four steps moved weights by 1e-4 and more
+    assert all(torch.allclose(first[k], one[k], atol=1e-6) for k in one)
     assert (tmp_path / "two-.run" / "model.onnx").exists()

@@ -17,10 +17,12 @@ from undark.files.cache import FrameCache  # noqa: E402
 from undark.files.dng import write_mosaic  # noqa: E402
 from undark.files.picture import write_picture  # noqa: E402
 from undark.learn.from_pairs import good_rows, train_pairs, train_sid  # noqa: E402
+from undark.learn.muon import Muon  # noqa: E402
 from undark.learn.network import UNet, UNetConfig  # noqa: E402
 from undark.learn.pairs import AIMS, PairFrames, PairSource, l1_loss, sample  # noqa: E402
 from undark.learn.photos import Batch  # noqa: E402
 from undark.learn.sid import sid_rows  # noqa: E402
+from undark.learn.task import make_batch  # noqa: E402
 from undark.learn.train import Training  # noqa: E402
 from undark.pairs.table import Row, write_rows  # noqa: E402
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack  # noqa: E402
@@ -141,10 +143,10 @@ def test_a_bright_photo_that_lies_elsewhere_is_moved(tmp_path, frames, shift):
 
 def test_a_step_is_always_the_same_batch(tmp_path, frames):
     source = PairSource([write_pair(tmp_path, seed=s) for s in range(2)], frames, 32, seed=0)
-    a, b = source.batch(5, range(2)), source.batch(5, range(2))
+    a, b = make_batch(source, 5, range(2)), make_batch(source, 5, range(2))
     assert torch.equal(a.inputs, b.inputs)
-    assert torch.equal(a.target[1:], source.batch(5, range(1, 2)).target)
-    assert not torch.equal(a.inputs, source.batch(6, range(2)).inputs)
+    assert torch.equal(a.target[1:], make_batch(source, 5, range(1, 2)).target)
+    assert not torch.equal(a.inputs, make_batch(source, 6, range(2)).inputs)
 
 
 def test_what_the_bright_photo_saturated_is_only_known_to_be_white():
@@ -169,14 +171,12 @@ def test_the_loss_falls(tmp_path, aim):
     rows = [write_pair(tmp_path, seed=s, noise=8.0) for s in range(2)]
     source, network = PairSource(rows, frames, 32, seed=0), UNet(SMALL)
     step = partial(l1_loss, AIMS[aim], network)
-    optimiser = torch.optim.Muon(
-        network.parameters(), lr=3e-3, weight_decay=0, adjust_lr_fn="match_rms_adamw"
-    )
-    watched = source.batch(10_000, range(8))
+    optimiser = Muon(network.parameters(), 3e-3)
+    watched = make_batch(source, 10_000, range(8))
     before = step(watched).item()
     for number in range(60):
         optimiser.zero_grad()
-        step(source.batch(number, range(2))).backward()
+        step(make_batch(source, number, range(2))).backward()
         optimiser.step()
     assert step(watched).item() < 0.6 * before
 
@@ -236,7 +236,7 @@ def test_photos_of_another_size_are_left_out(tmp_path, frames):
     assert frames.sample(row, 32, (0.0, 1.0)) is None
     assert "200×200 pixels, but its dark photo" in frames.skipped[row.bright]
     with pytest.raises(TrainingError, match="none of the pairs can be used"):
-        PairSource([row], frames, 32, seed=0).batch(0, range(1))
+        PairSource([row], frames, 32, seed=0).sample(0, 0)
 
 
 def test_splits_of_sid(tmp_path):

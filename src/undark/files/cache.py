@@ -11,9 +11,11 @@ import json
 import os
 import shutil
 import zlib
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,7 @@ class FrameCache:
         taken = sum(size for _, size, _ in self._kept())
         self._limit = limit or int(_SHARE * (shutil.disk_usage(folder).free + taken))
         self._checked: set[str] = set()
+        self._locks: defaultdict[str, Lock] = defaultdict(Lock)
 
     def get(self, source: Path, what: str, decode: Callable[[], Decoded]) -> Decoded:
         """The frame that `decode` makes of a file, from the disk if it is there and whole.
@@ -57,12 +60,12 @@ class FrameCache:
         `what` tells apart what is made of one file. The array may be a read-only memory map.
         """
         name = _name(source, what)
-        found = self._find(name)
-        if found is None:
-            array, facts = decode()
-            self._keep(name, array, facts)
-            found = array, facts
-        return found
+        with self._locks[name]:  # or two threads that want the same frame both decode it
+            found = self._find(name)
+            if found is None:
+                array, facts = found = decode()
+                self._keep(name, array, facts)
+            return found
 
     def _find(self, name: str) -> Decoded | None:
         record, pixels = self._paths(name)

@@ -12,16 +12,16 @@ from pathlib import Path
 from undark.errors import ExistsError, NameTooLongError, OutputError
 
 _WHAT_TO_DO = {
-    errno.ENOSPC: "the disk is full: free some space, or choose another folder with -o",
-    errno.EDQUOT: "your disk quota is used up: free some space, or choose another folder with -o",
-    errno.EFBIG: "the file would be larger than this system allows: choose another folder with -o",
-    errno.EROFS: "the disk is read-only: choose another folder with -o",
-    errno.EACCES: "no permission to write there: choose another folder with -o",
-    errno.EPERM: "no permission to write there: choose another folder with -o",
-    errno.ENOTDIR: "a part of this path is a file, not a folder: choose another path with -o",
-    errno.EEXIST: "a part of this path is a file, not a folder: choose another path with -o",
+    errno.ENOSPC: "the disk is full: free some space, or choose another folder",
+    errno.EDQUOT: "your disk quota is used up: free some space, or choose another folder",
+    errno.EFBIG: "the file would be larger than this system allows: choose another folder",
+    errno.EROFS: "the disk is read-only: choose another folder",
+    errno.EACCES: "no permission to write there: choose another folder",
+    errno.EPERM: "no permission to write there: choose another folder",
+    errno.ENOTDIR: "a part of this path is a file, not a folder: choose another path",
+    errno.EEXIST: "a part of this path is a file, not a folder: choose another path",
     errno.EISDIR: "that is a folder: name a file, or move the folder away",
-    errno.ENAMETOOLONG: "the name is too long for this disk: choose a shorter one with -o",
+    errno.ENAMETOOLONG: "the name is too long for this disk: choose a shorter one",
 }
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil, floor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from undark.errors import PhotoError, TrainingError, UnsupportedError
 from undark.files.cache import Decoded, FrameCache
 from undark.files.picture import read_picture
 from undark.files.raw import LIBRAW_SPACES, read_mosaic, render_with_libraw
-from undark.learn.photos import MAX_AMPLIFICATION, Batch, collate
+from undark.learn.photos import MAX_AMPLIFICATION, Batch
 from undark.learn.task import psnr
 from undark.pairs.table import Row
 from undark.sensor.cfa import CFA, dihedral
@@ -82,7 +83,7 @@ class PairFrames:
     """The frames of pairs, decoded once and kept."""
 
     def __init__(self, cache: FrameCache, aim: Aim) -> None:
-        self._cache, self.aim = cache, aim
+        self._cache, self.aim, self._lock = cache, aim, Lock()
         self.skipped: dict[Path, str] = {}
         """Photos that cannot be used, and why."""
 
@@ -115,8 +116,10 @@ class PairFrames:
             return sample(self, row, crop, span, random)
         except PhotoError as error:
             wrong = row.bright if str(row.bright) in str(error) else row.dark
-            self.skipped[wrong] = str(error)
-            print(f"{error} (left out)", file=sys.stderr)
+            with self._lock:
+                if wrong not in self.skipped:
+                    print(f"{error} (left out)", file=sys.stderr)
+                self.skipped[wrong] = str(error)
             return None
 
     def picture(self, path: Path) -> NDArray[np.uint8]:
@@ -183,17 +186,16 @@ class PairSource:
         self._rows, self._frames = list(rows), frames
         self._crop, self._seed, self._device, self._span = crop, seed, device, span
 
-    def batch(self, step: int, share: range) -> Batch:
-        """The samples of a step with these numbers. Raises `TrainingError`."""
-        return collate([self._sample(step, number) for number in share], self._device)
+    def sample(self, step: int, number: int) -> Batch:
+        """A batch of one; of another pair where one cannot be read: the same in any process.
 
-    def _sample(self, step: int, number: int) -> Batch:
-        """Another pair where one cannot be read: the same other in any process."""
+        Raises `TrainingError` if none can.
+        """
         random = np.random.default_rng((self._seed, step, number))
         for at in random.permutation(len(self._rows)):
             made = self._frames.sample(self._rows[at], self._crop, self._span, random)
             if made is not None:
-                return made
+                return made.to(self._device)
         raise TrainingError(none_readable(self._frames.skipped))
 
 

@@ -8,6 +8,7 @@ would have its red pixels elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,16 @@ class Batch:
     target: Tensor
     srgb: Tensor
 
+    def to(self, device: torch.device | str) -> Batch:
+        """The same on another device."""
+        return Batch(self.inputs.to(device), self.target.to(device), self.srgb.to(device))
 
-def collate(samples: list[Batch], device: torch.device | str | None = None) -> Batch:
-    """Many batches as one, on `device` if one is given."""
-    inputs, target, srgb = (
-        torch.cat([getattr(s, f) for s in samples]).to(device) for f in ("inputs", "target", "srgb")
-    )
-    return Batch(inputs.contiguous(memory_format=torch.channels_last), target, srgb)
+
+def collate(samples: Iterable[Batch]) -> Batch:
+    """Many batches as one."""
+    inputs, targets, srgb = zip(*((s.inputs, s.target, s.srgb) for s in samples), strict=True)
+    packed = torch.cat(inputs).contiguous(memory_format=torch.channels_last)
+    return Batch(packed, torch.cat(targets), torch.cat(srgb))
 
 
 def load_photos(paths: list[Path]) -> list[NDArray[np.uint8]]:
@@ -160,11 +164,8 @@ class PhotoSource:
         self._side, self._seed, self._device = side, seed, device
         self._linear = decode_srgb(torch.arange(256, device=device) / 255)
 
-    def batch(self, step: int, share: range) -> Batch:
-        """The samples of a step with these numbers, so that several processes can share it."""
-        return collate([self._sample(step, number) for number in share])
-
-    def _sample(self, step: int, number: int) -> Batch:
+    def sample(self, step: int, number: int) -> Batch:
+        """A batch of one."""
         random = np.random.default_rng((self._seed, step, number))
         crop = torch.from_numpy(self._crop(random)).to(self._device)
         light = self._linear[crop.long()].permute(2, 0, 1)[None]

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from undark.develop.colour import encode_srgb
+from undark.learn.muon import Muon
 from undark.learn.network import UNet
-from undark.learn.photos import Batch
+from undark.learn.photos import Batch, collate
 from undark.sensor.cfa import RGGB, mosaic
 
 # What the sensor measured comes first: where noise is mild, the colours it did not measure err more
@@ -74,9 +75,16 @@ def learning_rate(fraction: float, steps: int, peak: float, decay: float) -> flo
 
 
 class Source(Protocol):
-    """Where batches come from: the same for the same step and numbers, in any process."""
+    """Where samples come from: the same for the same step and number, in any process."""
 
-    def batch(self, step: int, share: range) -> Batch: ...
+    def sample(self, step: int, number: int) -> Batch:
+        """A batch of one. Called from several threads at once."""
+        ...
+
+
+def make_batch(source: Source, step: int, share: range) -> Batch:
+    """The samples of a step with these numbers, so that several processes can share it."""
+    return collate(source.sample(step, number) for number in share)
 
 
 class _Shared:
@@ -115,19 +123,24 @@ def judge(network: UNet, course: Course) -> dict[str, float]:
 
 
 class Ahead(_Shared):
-    """Makes the next batch while the network learns from this one."""
+    """Makes the next batch while the network learns from this one: what `make_batch` makes."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._pool = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
-        self._next: tuple[int, Future[Batch]] | None = None
+        # each on one core, so that the network's threads lose as much as one another
+        self._pool = ThreadPoolExecutor(
+            torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
+        )
+        self._next: dict[tuple[int, range], list[Future[Batch]]] = {}
 
     def batch(self, step: int, share: range) -> Batch:
         """The batch of a step; begins the following one's."""
-        ready = self._next[1] if self._next and self._next[0] == step else None
-        batch = ready.result() if ready else self._source.batch(step, share)
-        self._next = step + 1, self._pool.submit(self._source.batch, step + 1, share)
-        return batch
+        ready = self._next.pop((step, share), None) or self._begin(step, share)
+        self._next = {(step + 1, share): self._begin(step + 1, share)}
+        return collate(future.result() for future in ready)
+
+    def _begin(self, step: int, share: range) -> list[Future[Batch]]:
+        return [self._pool.submit(self._source.sample, step, number) for number in share]
 
 
 class RestoreTask(pl.LightningModule):
@@ -155,9 +168,7 @@ class RestoreTask(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         # every weight is a matrix (see `network.Conv`), so one optimiser serves all; Muon
         # (Jordan et al. 2024) reached in 200 steps what AdamW did not in 250, by 1 to 2 dB
-        return torch.optim.Muon(
-            self.parameters(), lr=self.peak, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
-        )
+        return Muon(self.parameters(), self.peak)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if self.trainer.lr_scheduler_configs:  # the learning-rate finder's own
@@ -181,4 +192,8 @@ class RestoreTask(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         kept = {name: getattr(self, name) for name in ("before", "history", "peak")}
-        checkpoint |= kept | {"network": self.network.config.as_dict()}
+        made = {
+            "network": self.network.config.as_dict(),
+            "precision": str(self.trainer.precision),
+        }
+        checkpoint |= kept | made

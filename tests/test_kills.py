@@ -1,0 +1,92 @@
+"""A training that is killed again and again ends where one that was left alone ends."""
+
+import subprocess
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
+event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+
+import numpy as np  # noqa: E402
+
+from undark.files.picture import write_picture  # noqa: E402
+from undark.learn.export import load_weights  # noqa: E402
+from undark.sensor.mosaic import Shot  # noqa: E402
+
+KILLS, STEPS = 10, 100
+
+# torch is imported once, and a child forked for each life of the training; the state is saved after
+# every step or so, that kills may hit the saving
+RUN = f"""
+import os, random, signal, sys, time
+from datetime import timedelta
+from pathlib import Path
+import torch
+from undark.learn import checkpoints
+from undark.learn.from_photos import train_photos
+from undark.learn.network import UNetConfig
+from undark.learn.train import Training
+
+torch.set_num_threads(1)
+checkpoints.EVERY = timedelta(seconds=0.01)
+network = UNetConfig(widths=(8, 12), encoder=(0, 1), decoder=(1,))
+
+def life(out):
+    child = os.fork()
+    if not child:
+        resume = (out / checkpoints.LAST).exists()
+        train_photos(Training(
+            Path("photos"), out, steps={STEPS}, crop=16, batch=2, network=network, resume=resume
+        ))
+        os._exit(0)
+    return child
+
+def ended(child):
+    return os.waitpid(child, 0)[1]
+
+assert ended(life(Path("whole"))) == 0
+killed = Path("killed")
+random.seed(0)
+def saved():
+    last = killed / checkpoints.LAST
+    return last.stat().st_mtime if last.exists() else 0
+
+def state():
+    return torch.load(killed / checkpoints.LAST, weights_only=False)["global_step"]
+
+reached = 0
+for _ in range({KILLS}):
+    child, began = life(killed), time.time()
+    while saved() < began:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.2))
+    os.kill(child, signal.SIGKILL)
+    ended(child)
+    before, reached = reached, state()
+    print(before, reached)
+    assert before < reached < {STEPS}
+assert ended(life(killed)) == 0
+"""
+
+
+def curve(run):
+    """Step → loss, the last life's where steps were taken twice."""
+    log = event_accumulator.EventAccumulator(str(run / "log")).Reload()
+    return {event.step: event.value for event in log.Scalars("loss")}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_ten_kills(tmp_path):
+    photo = np.random.default_rng(0).integers(20, 235, (12, 16, 3), np.uint8)
+    (tmp_path / "photos").mkdir()
+    write_picture(tmp_path / "photos" / "a.png", photo.repeat(16, 0).repeat(16, 1), Shot())
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = tmp_path / "whole", tmp_path / "killed"
+    whole, killed = (load_weights(run / "model.safetensors") for run in runs)
+    assert all(torch.allclose(whole[name], killed[name], atol=1e-6) for name in whole)
+    assert curve(runs[1]) == pytest.approx(curve(runs[0]), abs=1e-5)
+    assert not list(runs[1].glob(".undark-*"))
