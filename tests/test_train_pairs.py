@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from undark.engine.model import read_card  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
 from undark.files.cache import FrameCache  # noqa: E402
 from undark.files.dng import write_mosaic  # noqa: E402
-from undark.files.picture import write_picture  # noqa: E402
+from undark.files.picture import open_picture, write_picture  # noqa: E402
 from undark.learn.from_pairs import good_rows, train_pairs, train_sid  # noqa: E402
 from undark.learn.network import UNet, UNetConfig  # noqa: E402
 from undark.learn.pairs import AIMS, PairFrames, PairSource, l1_loss, sample  # noqa: E402
@@ -23,6 +24,7 @@ from undark.learn.photos import Batch  # noqa: E402
 from undark.learn.sid import sid_rows  # noqa: E402
 from undark.learn.train import Training  # noqa: E402
 from undark.pairs.table import Row, write_rows  # noqa: E402
+from undark.restoring_pictures import restore_picture  # noqa: E402
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack  # noqa: E402
 from undark.sensor.mosaic import Mosaic, Shot  # noqa: E402
 
@@ -272,15 +274,39 @@ def test_sid_from_files_to_a_model(tmp_path, camera, cfa):
     assert record["photos"] == ["00001_00_0.04s.dng", "00001_00_0.1s.dng", "00002_00_0.1s.dng"]
 
 
+def write_pictures(folder, seed, dtype=np.uint8):
+    """A dark and a bright PNG."""
+    light = np.moveaxis(scene(seed), 0, -1)
+    for name, gain in (("dark", 0.02), ("bright", 1.0)):
+        levels = np.iinfo(dtype).max * (light * gain) ** (1 / 2.2)
+        write_picture(
+            folder / f"{seed}_{name}.png", levels.astype(dtype), Shot(exposure_time=10 * gain)
+        )
+    return Row(folder / f"{seed}_dark.png", folder / f"{seed}_bright.png", amplification=50)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_picture_is_learnt_from_as_it_is_restored(tmp_path, dtype):
+    frames = PairFrames(FrameCache(tmp_path / "cache"), AIMS["rgb"])
+    row = write_pictures(tmp_path, 0, dtype)
+    batch = sample(frames, row, 64, (0.0, 1.0), None)
+    seen = []
+
+    def network(inputs):
+        seen.append(inputs)
+        return inputs
+
+    network.card = SimpleNamespace(task=AIMS["rgb"].task, multiple=8, halo=8)
+    restore_picture(open_picture(row.dark), model=network, exposure=row.amplification)
+    top, left = ((n - 64 + 1) // 2 for n in (240, 312))
+    assert np.array_equal(seen[0][..., top : top + 64, left : left + 64], batch.inputs)
+
+
 def test_pictures_of_pictures(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     for seed in range(2):
-        light = np.moveaxis(scene(seed), 0, -1)
-        for name, gain in (("dark", 0.02), ("bright", 1.0)):
-            encoded = (255 * (light * gain) ** (1 / 2.2) + 0.5).astype(np.uint8)
-            shot = Shot(exposure_time=10 * gain)
-            write_picture(data / f"{seed}_{name}.png", encoded, shot)
+        write_pictures(data, seed)
     out = tmp_path / "out"
     outcome = train_pairs(settings(data, out), "rgb", cache=tmp_path / "cache")
     card = read_card(outcome.model)
