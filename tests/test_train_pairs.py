@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
 from dataclasses import replace  # noqa: E402
 
-from conftest import A7S2_FROM_XYZ, SHOT  # noqa: E402
+from pair_photos import expose, frame_of, sid_folder  # noqa: E402
 from undark.engine.model import read_card  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
 from undark.files.cache import FrameCache  # noqa: E402
@@ -26,7 +26,7 @@ from undark.learn.train import Training  # noqa: E402
 from undark.pairs.table import Row, write_rows  # noqa: E402
 from undark.restoring_pictures import restore_picture  # noqa: E402
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack  # noqa: E402
-from undark.sensor.mosaic import Mosaic, Shot  # noqa: E402
+from undark.sensor.mosaic import Shot  # noqa: E402
 
 SMALL = UNetConfig(widths=(8, 12), encoder=(0, 1), decoder=(1,))
 ALL_CFAS = [*BAYER_ORDERS, X_TRANS]
@@ -50,54 +50,11 @@ def scene(seed=0, shape=(240, 312), shift=(0.0, 0.0)):
     return light
 
 
-def photograph(light, exposure_time, cfa, noise=0.0, seed=0):
-    """A photo of light (1 is white at 10 s), 14 bits."""
-    white_balance = np.array([2.0, 1.0, 1.6], np.float32)
-    signal = mosaic(light / white_balance[:, None, None], cfa) * 15871 * exposure_time / 10
-    signal = signal + noise * np.random.default_rng(seed).standard_normal(signal.shape)
-    return Mosaic(
-        plane=np.rint(signal + 512).clip(0, 16383).astype(np.uint16),
-        cfa=cfa,
-        black=np.full(cfa.pattern.shape, 512, np.float32),
-        white=16383.0,
-        white_balance=white_balance,
-        camera_from_xyz=A7S2_FROM_XYZ,
-        noise_profile=((1e-5, 1e-7),),
-        shot=replace(SHOT, exposure_time=exposure_time),
-    )
-
-
-def frame_of(cfa):
-    """LibRaw demosaics no X-Trans frames smaller than its tiles."""
-    return (240, 312) if cfa.is_bayer else (528, 540)
-
-
 def write_pair(folder, cfa=RGGB, seed=0, shift=(0.0, 0.0), noise=1.0, names=("dark", "bright")):
     paths, shape = [folder / f"{seed}_{name}.dng" for name in names], frame_of(cfa)
-    write_mosaic(paths[0], photograph(scene(seed, shape), 10 / RATIO, cfa, noise, seed))
-    write_mosaic(paths[1], photograph(scene(seed, shape, shift), 10, cfa))
+    write_mosaic(paths[0], expose(scene(seed, shape), 10 / RATIO, cfa, noise, seed))
+    write_mosaic(paths[1], expose(scene(seed, shape, shift), 10, cfa))
     return Row(*paths, amplification=RATIO)
-
-
-def sid_folder(folder, camera, cfa):
-    """Five scenes under SID's names, two of them dark twice."""
-    for name in ("short", "long"):
-        (folder / camera / name).mkdir(parents=True)
-    for seed, (number, times) in enumerate(
-        [
-            ("00001", (0.1, 0.04)),
-            ("00002", (0.1,)),
-            ("20001", (0.1,)),
-            ("10003", (0.1, 0.033)),
-            ("10034", (0.1,)),
-        ]
-    ):
-        light = scene(seed, frame_of(cfa))
-        for time in times:
-            path = folder / camera / "short" / f"{number}_00_{time:g}s.dng"
-            write_mosaic(path, photograph(light, time, cfa, noise=2.0, seed=seed))
-        write_mosaic(folder / camera / "long" / f"{number}_00_10s.dng", photograph(light, 10, cfa))
-    return folder
 
 
 @pytest.fixture
@@ -234,7 +191,7 @@ def test_a_damaged_photo_is_left_out_and_counted(tmp_path, capsys):
 
 def test_photos_of_another_size_are_left_out(tmp_path, frames):
     row = write_pair(tmp_path)
-    write_mosaic(row.bright, photograph(scene(shape=(200, 200)), 10, RGGB))
+    write_mosaic(row.bright, expose(scene(shape=(200, 200)), 10, RGGB))
     assert frames.sample(row, 32, (0.0, 1.0)) is None
     assert "200×200 pixels, but its dark photo" in frames.skipped[row.bright]
     with pytest.raises(TrainingError, match="none of the pairs can be used"):
