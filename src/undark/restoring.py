@@ -159,7 +159,7 @@ def _check_cfa(model: Model, mosaic: Mosaic) -> CFA:
     kind = "Bayer" if mosaic.cfa.is_bayer else "X-Trans"
     if model.card.task == PICTURE_TASK:
         raise UnsupportedError(
-            f"the model {model.path} restores finished pictures, not RAW photos; "
+            f"the model {model.card.name} restores finished pictures, not RAW photos; "
             "choose another with --model (see `undark models`)"
         )
     if model.card.cfa != kind:
