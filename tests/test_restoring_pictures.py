@@ -106,6 +106,8 @@ def test_what_is_no_picture_is_refused(tmp_path):
     assert shot_of(tmp_path / "a.jpg") == picture.shot == SHOT
     with pytest.raises(UnsupportedError, match=r"give the RAW file, or a model .* --aim rgb"):
         restore_picture(picture, model=undark.load_model())
+    with pytest.raises(ReadError, match="a single row of pixels"):
+        open_picture(write_dark(tmp_path / "row.png", shape=(1, 53)))
     for name in ("a.dng", "folder"):
         with pytest.raises(ReadError, match=f"{name}: no JPEG, PNG or TIFF"):
             open_picture(tmp_path / name)

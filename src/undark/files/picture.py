@@ -83,6 +83,8 @@ def open_picture(path: str | Path) -> Picture:
     if not is_picture(path):
         raise ReadError(f"{path}: no JPEG, PNG or TIFF; for RAW photos choose a model for RAW")
     levels = _read(path, deep=True)
+    if min(levels.shape[:2]) < 2:
+        raise ReadError(f"{path}: a picture of a single row of pixels; give a photo")
     with path.open("rb") as file:
         tags = read_tags(file)
     return Picture(levels, orientation_of(tags), shot_from_tags(tags))
