@@ -7,8 +7,12 @@ from datetime import datetime
 import numpy as np
 from scipy import ndimage
 
+from conftest import A7S2_FROM_XYZ, SHOT
 from undark.demo import photograph
+from undark.develop.colour import camera_from_srgb
 from undark.files.dng import write_mosaic
+from undark.sensor.cfa import mosaic
+from undark.sensor.mosaic import Mosaic
 
 NOON = datetime(2026, 5, 6, 12, 0, 0)
 
@@ -62,3 +66,44 @@ def write_pair(folder, dark, bright, dark_name="dark/a.dng", bright_name="bright
         path.parent.mkdir(parents=True, exist_ok=True)
         write_mosaic(path, photo)
     return paths
+
+
+def expose(light, exposure_time, cfa, noise=0.0, seed=0):
+    """A photo of light (3, H, W), 1 is white at 10 s, on any CFA: 14 bits, noise in DN."""
+    white_balance = np.array([2.0, 1.0, 1.6], np.float32)
+    signal = mosaic(light / white_balance[:, None, None], cfa) * 15871 * exposure_time / 10
+    signal = signal + noise * np.random.default_rng(seed).standard_normal(signal.shape)
+    return Mosaic(
+        plane=np.rint(signal + 512).clip(0, 16383).astype(np.uint16),
+        cfa=cfa,
+        black=np.full(cfa.pattern.shape, 512, np.float32),
+        white=16383.0,
+        white_balance=white_balance,
+        camera_from_xyz=A7S2_FROM_XYZ,
+        noise_profile=((1e-5, 1e-7),),
+        shot=replace(SHOT, exposure_time=exposure_time),
+    )
+
+
+def frame_of(cfa):
+    """LibRaw demosaics no X-Trans frames smaller than its tiles."""
+    return (240, 312) if cfa.is_bayer else (528, 540)
+
+
+def scene_for(cfa, seed):
+    """(3, H, W): a scene in the light that `expose` takes, and LibRaw's sRGB can hold."""
+    light = scene(*frame_of(cfa), seed) @ camera_from_srgb(A7S2_FROM_XYZ).T.astype(np.float32)
+    return np.moveaxis(light, -1, 0).clip(0, None)
+
+
+def sid_folder(folder, camera, cfa, noise=2.0):
+    """Five scenes under SID's names, two of them dark twice."""
+    scenes = ["00001", "00002", "20001", "10003", "10034"]
+    times = [(0.1, 0.04), (0.1,), (0.1,), (0.1, 0.033), (0.1,)]
+    for seed, (number, darks) in enumerate(zip(scenes, times, strict=True)):
+        light, home = scene_for(cfa, seed), folder / camera
+        for time in darks:
+            names = f"short/{number}_00_{time:g}s.dng", f"long/{number}_00_10s.dng"
+            dark = expose(light, time, cfa, noise, seed)
+            write_pair(home, dark, expose(light, 10, cfa), *names)
+    return folder

@@ -15,8 +15,10 @@ import pytest
 
 from undark import cli
 from undark.demo import photograph
+from undark.develop.colour import encode_srgb, light_of
+from undark.engine.model import PICTURE_TASK
 from undark.files.dng import write_mosaic
-from undark.files.picture import write_picture
+from undark.files.picture import open_picture, write_picture
 from undark.sensor.mosaic import Shot
 
 
@@ -199,6 +201,51 @@ def test_an_empty_name(run):
     status, _, err = run("restore", "")
     assert status == 2
     assert "empty name" in err
+
+
+@pytest.fixture(scope="module")
+def picture_model(tmp_path_factory):
+    """A model for pictures, not yet trained: it gives back what it is given."""
+    pytest.importorskip("torch", reason="torch comes with undark[train]")
+    from undark.learn.export import export
+    from undark.learn.network import UNet, UNetConfig
+
+    network = UNet(UNetConfig(cell=1, widths=(8, 12), encoder=(0, 1), decoder=(1,)))
+    record = {"task": PICTURE_TASK, "validation": {}}
+    return export(network, tmp_path_factory.mktemp("model"), record)
+
+
+def test_pictures(run, picture_model, dark_dng):
+    folder = dark_dng.parent
+    write_picture(folder / "a.jpg", np.full((40, 60, 3), 40, np.uint8), Shot(iso=3200.0))
+    args = ["restore", folder, "--model", picture_model, "--to", "png", "--exposure", 4]
+    status, out, _ = run(*args, "--json")
+    (done,) = json.loads(out)
+    assert (status, done["status"], done["amplification"]) == (0, "restored", 16)
+    made = open_picture(folder / "a-undark.png")
+    brighter = 255 * encode_srgb(16 * light_of(np.uint8([40])))
+    assert np.median(made.levels) == pytest.approx(brighter[0], abs=0.6)
+    assert made.shot.iso == 3200
+    assert "restored already" in run(*args)[2]
+
+
+def test_pictures_and_raw_photos_have_models_of_their_own(run, picture_model, dark_dng):
+    picture = dark_dng.with_name("a.jpg")
+    write_picture(picture, np.full((40, 60, 3), 40, np.uint8), Shot())
+    model = ("--model", picture_model)
+    for args, says in (
+        ([picture], "or a model of `undark train pairs --aim rgb`"),
+        ([dark_dng, *model], "choose a model for RAW"),
+        ([picture.parent / "none", *model], "no JPEG, PNG or TIFF"),
+    ):
+        status, _, err = run("restore", *args)
+        assert (status, err.count("\n")) == (1, 1)
+        assert f"{args[0]}: " in err
+        assert says in err
+    status, _, err = run("restore", picture, *model, "--to", "dng")
+    assert status == 2
+    assert "a DNG is made of a RAW photo" in err
+    assert not list(picture.parent.glob("*-undark*"))
 
 
 def test_info(run, dark_dng):

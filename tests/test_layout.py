@@ -18,7 +18,7 @@ ROOMS = [
     ["develop"],
     ["files"],
     ["engine"],
-    ["restoring"],
+    ["restoring", "restoring_pictures"],
     ["pairs"],
     ["learn"],
     ["fastai"],

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,12 +11,12 @@ torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
 from dataclasses import replace  # noqa: E402
 
-from conftest import A7S2_FROM_XYZ, SHOT  # noqa: E402
+from pair_photos import expose, frame_of, sid_folder  # noqa: E402
 from undark.engine.model import read_card  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
 from undark.files.cache import FrameCache  # noqa: E402
 from undark.files.dng import write_mosaic  # noqa: E402
-from undark.files.picture import write_picture  # noqa: E402
+from undark.files.picture import open_picture, write_picture  # noqa: E402
 from undark.learn.from_pairs import good_rows, train_pairs, train_sid  # noqa: E402
 from undark.learn.muon import Muon  # noqa: E402
 from undark.learn.network import UNet, UNetConfig  # noqa: E402
@@ -25,8 +26,9 @@ from undark.learn.sid import sid_rows  # noqa: E402
 from undark.learn.task import make_batch  # noqa: E402
 from undark.learn.train import Training  # noqa: E402
 from undark.pairs.table import Row, write_rows  # noqa: E402
+from undark.restoring_pictures import restore_picture  # noqa: E402
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack  # noqa: E402
-from undark.sensor.mosaic import Mosaic, Shot  # noqa: E402
+from undark.sensor.mosaic import Shot  # noqa: E402
 
 SMALL = UNetConfig(widths=(8, 12), encoder=(0, 1), decoder=(1,))
 ALL_CFAS = [*BAYER_ORDERS, X_TRANS]
@@ -50,54 +52,11 @@ def scene(seed=0, shape=(240, 312), shift=(0.0, 0.0)):
     return light
 
 
-def photograph(light, exposure_time, cfa, noise=0.0, seed=0):
-    """A photo of light (1 is white at 10 s), 14 bits."""
-    white_balance = np.array([2.0, 1.0, 1.6], np.float32)
-    signal = mosaic(light / white_balance[:, None, None], cfa) * 15871 * exposure_time / 10
-    signal = signal + noise * np.random.default_rng(seed).standard_normal(signal.shape)
-    return Mosaic(
-        plane=np.rint(signal + 512).clip(0, 16383).astype(np.uint16),
-        cfa=cfa,
-        black=np.full(cfa.pattern.shape, 512, np.float32),
-        white=16383.0,
-        white_balance=white_balance,
-        camera_from_xyz=A7S2_FROM_XYZ,
-        noise_profile=((1e-5, 1e-7),),
-        shot=replace(SHOT, exposure_time=exposure_time),
-    )
-
-
-def frame_of(cfa):
-    """LibRaw demosaics no X-Trans frames smaller than its tiles."""
-    return (240, 312) if cfa.is_bayer else (528, 540)
-
-
 def write_pair(folder, cfa=RGGB, seed=0, shift=(0.0, 0.0), noise=1.0, names=("dark", "bright")):
     paths, shape = [folder / f"{seed}_{name}.dng" for name in names], frame_of(cfa)
-    write_mosaic(paths[0], photograph(scene(seed, shape), 10 / RATIO, cfa, noise, seed))
-    write_mosaic(paths[1], photograph(scene(seed, shape, shift), 10, cfa))
+    write_mosaic(paths[0], expose(scene(seed, shape), 10 / RATIO, cfa, noise, seed))
+    write_mosaic(paths[1], expose(scene(seed, shape, shift), 10, cfa))
     return Row(*paths, amplification=RATIO)
-
-
-def sid_folder(folder, camera, cfa):
-    """Five scenes under SID's names, two of them dark twice."""
-    for name in ("short", "long"):
-        (folder / camera / name).mkdir(parents=True)
-    for seed, (number, times) in enumerate(
-        [
-            ("00001", (0.1, 0.04)),
-            ("00002", (0.1,)),
-            ("20001", (0.1,)),
-            ("10003", (0.1, 0.033)),
-            ("10034", (0.1,)),
-        ]
-    ):
-        light = scene(seed, frame_of(cfa))
-        for time in times:
-            path = folder / camera / "short" / f"{number}_00_{time:g}s.dng"
-            write_mosaic(path, photograph(light, time, cfa, noise=2.0, seed=seed))
-        write_mosaic(folder / camera / "long" / f"{number}_00_10s.dng", photograph(light, 10, cfa))
-    return folder
 
 
 @pytest.fixture
@@ -232,7 +191,7 @@ def test_a_damaged_photo_is_left_out_and_counted(tmp_path, capsys):
 
 def test_photos_of_another_size_are_left_out(tmp_path, frames):
     row = write_pair(tmp_path)
-    write_mosaic(row.bright, photograph(scene(shape=(200, 200)), 10, RGGB))
+    write_mosaic(row.bright, expose(scene(shape=(200, 200)), 10, RGGB))
     assert frames.sample(row, 32, (0.0, 1.0)) is None
     assert "200×200 pixels, but its dark photo" in frames.skipped[row.bright]
     with pytest.raises(TrainingError, match="none of the pairs can be used"):
@@ -272,15 +231,39 @@ def test_sid_from_files_to_a_model(tmp_path, camera, cfa):
     assert record["photos"] == ["00001_00_0.04s.dng", "00001_00_0.1s.dng", "00002_00_0.1s.dng"]
 
 
+def write_pictures(folder, seed, dtype=np.uint8):
+    """A dark and a bright PNG."""
+    light = np.moveaxis(scene(seed), 0, -1)
+    for name, gain in (("dark", 0.02), ("bright", 1.0)):
+        levels = np.iinfo(dtype).max * (light * gain) ** (1 / 2.2)
+        write_picture(
+            folder / f"{seed}_{name}.png", levels.astype(dtype), Shot(exposure_time=10 * gain)
+        )
+    return Row(folder / f"{seed}_dark.png", folder / f"{seed}_bright.png", amplification=50)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_picture_is_learnt_from_as_it_is_restored(tmp_path, dtype):
+    frames = PairFrames(FrameCache(tmp_path / "cache"), AIMS["rgb"])
+    row = write_pictures(tmp_path, 0, dtype)
+    batch = sample(frames, row, 64, (0.0, 1.0), None)
+    seen = []
+
+    def network(inputs):
+        seen.append(inputs)
+        return inputs
+
+    network.card = SimpleNamespace(task=AIMS["rgb"].task, multiple=8, halo=8)
+    restore_picture(open_picture(row.dark), model=network, exposure=row.amplification)
+    top, left = ((n - 64 + 1) // 2 for n in (240, 312))
+    assert np.array_equal(seen[0][..., top : top + 64, left : left + 64], batch.inputs)
+
+
 def test_pictures_of_pictures(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     for seed in range(2):
-        light = np.moveaxis(scene(seed), 0, -1)
-        for name, gain in (("dark", 0.02), ("bright", 1.0)):
-            encoded = (255 * (light * gain) ** (1 / 2.2) + 0.5).astype(np.uint8)
-            shot = Shot(exposure_time=10 * gain)
-            write_picture(data / f"{seed}_{name}.png", encoded, shot)
+        write_pictures(data, seed)
     out = tmp_path / "out"
     outcome = train_pairs(settings(data, out), "rgb", cache=tmp_path / "cache")
     card = read_card(outcome.model)

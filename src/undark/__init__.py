@@ -16,8 +16,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from undark.engine.model import Model, load_model
     from undark.errors import UndarkError
+    from undark.files.picture import open_picture
     from undark.files.raw import read_mosaic as read
     from undark.restoring import Restored, restore
+    from undark.restoring_pictures import restore_picture
     from undark.sensor.mosaic import Mosaic
 
 # name → where it is; looked up when first used, so that `import undark` costs nothing
@@ -27,8 +29,10 @@ _WHERE = {
     "Restored": ("undark.restoring", "Restored"),
     "UndarkError": ("undark.errors", "UndarkError"),
     "load_model": ("undark.engine.model", "load_model"),
+    "open_picture": ("undark.files.picture", "open_picture"),
     "read": ("undark.files.raw", "read_mosaic"),
     "restore": ("undark.restoring", "restore"),
+    "restore_picture": ("undark.restoring_pictures", "restore_picture"),
 }
 
 __all__ = [
@@ -38,8 +42,10 @@ __all__ = [
     "UndarkError",
     "__version__",
     "load_model",
+    "open_picture",
     "read",
     "restore",
+    "restore_picture",
 ]
 
 

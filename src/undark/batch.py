@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from undark.errors import OutputError
-from undark.files.folder import MARK, is_result
+from undark.files.folder import MARK, find_files, is_result
 from undark.files.metadata import date_taken
 from undark.files.picture import PICTURE_SUFFIXES
-from undark.files.raw import find_raws
+from undark.files.raw import RAW_SUFFIXES
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "dng": ".dng"}
 KINDS = PICTURE_SUFFIXES | {".dng": "dng"}
@@ -30,15 +31,20 @@ class Job:
     """Whether the user named the result, rather than undark."""
 
 
-def plan(inputs: list[Path], output: Path | None, kind: str) -> list[Job]:
-    """What to restore and where to, for files and folders (recursively).
+def plan(
+    inputs: list[Path],
+    output: Path | None,
+    kind: str,
+    suffixes: Collection[str] = RAW_SUFFIXES,
+) -> list[Job]:
+    """What to restore and where to, for files and folders (recursively, by `suffixes`).
 
     Results go beside the source, or into the folder `output`, where folders keep their
     structure; a single photo may be given a file as `output`. Two sources that would write one
     file are told apart by name. A folder without photos stays in the list, to be reported.
     Raises `OutputError` where a result would take a photo's place, or `output` is no name for one.
     """
-    photos = _find(inputs)
+    photos = _find(inputs, suffixes)
     if output is not None and _names_a_file(output, inputs):
         jobs = [Job(photos[0][0], output, named=True)]
     else:
@@ -66,24 +72,24 @@ def standing(job: Job) -> str | None:
     return f"{job.target}: {what}; choose another name with -o, or add --overwrite"
 
 
-def _find(inputs: list[Path]) -> list[tuple[Path, Path]]:
+def _find(inputs: list[Path], suffixes: Collection[str]) -> list[tuple[Path, Path]]:
     """(photo, its folder below the one that was asked for), each photo once.
 
     Results of undark's own are left out where many files are given, as by *.dng.
     """
     found: dict[Path, tuple[Path, Path]] = {}
     for path in inputs:
-        for photo, below in _photos(path):
+        for photo, below in _photos(path, suffixes):
             if len(inputs) == 1 or not is_result(photo):
                 found.setdefault(_real(photo), (photo, below))
     return list(found.values())
 
 
-def _photos(path: Path) -> list[tuple[Path, Path]]:
+def _photos(path: Path, suffixes: Collection[str]) -> list[tuple[Path, Path]]:
     if not os.path.isdir(path):
         return [(path, Path())]
-    raws = [p for p in find_raws(path) if not is_result(p)]
-    return [(p, p.parent.relative_to(path)) for p in raws] or [(path, Path())]
+    found = [p for p in find_files(path, suffixes) if not is_result(p)]
+    return [(p, p.parent.relative_to(path)) for p in found] or [(path, Path())]
 
 
 def _real(path: Path) -> Path:

@@ -22,6 +22,7 @@ from undark.batch import DONE, KINDS, Job, plan, standing
 from undark.cli_train import train_app
 from undark.engine.model import (
     DEFAULT_MODEL,
+    PICTURE_TASK,
     Model,
     find_model,
     load_model,
@@ -29,11 +30,13 @@ from undark.engine.model import (
     shipped_models,
 )
 from undark.errors import PhotoError, UndarkError
-from undark.files.raw import read_mosaic
+from undark.files.picture import PICTURE_SUFFIXES, is_picture, open_picture
+from undark.files.raw import RAW_SUFFIXES, read_mosaic
 from undark.pairs.find import Pair, find_pairs
 from undark.pairs.table import COLUMNS, GOOD, Row
 from undark.report import describe
 from undark.restoring import Restored, restore
+from undark.restoring_pictures import WHITE, RestoredPicture, restore_picture
 from undark.sensor.exposure import ExposureWish, parse_exposure
 from undark.terminal import interruptible, path, printable, progress_bars, tell
 
@@ -85,7 +88,9 @@ def restore_command(
     photos: Annotated[
         list[Path],
         typer.Argument(
-            parser=path, metavar="PHOTO|FOLDER...", help="RAW files, or folders of them."
+            parser=path,
+            metavar="PHOTO|FOLDER...",
+            help="RAW files, or folders of them; pictures, with a --model for pictures.",
         ),
     ],
     output: Annotated[
@@ -121,9 +126,10 @@ def restore_command(
     Results go beside the photos, or to -o, as NAME-undark.jpg; photos whose result is there
     already are skipped, so an interrupted run is taken up again by the same command.
     """
-    kind = _kind(to, output, bits)
-    jobs = plan(photos, output, kind)
     network = load_model(model, device)
+    of_pictures = network.card.task == PICTURE_TASK
+    kind = _kind(to, output, bits, of_pictures)
+    jobs = plan(photos, output, kind, PICTURE_SUFFIXES if of_pictures else RAW_SUFFIXES)
     results: list[dict[str, Any]] = []
     try:
         with interruptible("finished photos are kept, the same command goes on from there"):
@@ -139,7 +145,7 @@ def restore_command(
         raise typer.Exit(1)
 
 
-def _kind(to: Kind | None, output: Path | None, bits: Bits) -> str:
+def _kind(to: Kind | None, output: Path | None, bits: Bits, of_pictures: bool) -> str:
     """What to write: as asked, or as the output's suffix says; both must agree."""
     named = KINDS.get(output.suffix.lower()) if output and not output.is_dir() else None
     kind = to or named or Kind.JPEG
@@ -147,6 +153,8 @@ def _kind(to: Kind | None, output: Path | None, bits: Bits) -> str:
         raise typer.BadParameter(f"{output} is no name for a {to} file")
     if kind == Kind.JPEG and bits == Bits.SIXTEEN:
         raise typer.BadParameter("a JPEG has 8 bits; add --to png or --to tiff for 16")
+    if kind == Kind.DNG and of_pictures:
+        raise typer.BadParameter("a DNG is made of a RAW photo; choose --to jpeg, png or tiff")
     return str(kind)
 
 
@@ -193,14 +201,7 @@ def _restore_one(
         status = "skipped" if stands == DONE else "failed"
         return outcome | {"status": status, "reason": stands}
     try:
-        mosaic = read_mosaic(job.source)
-        done = restore(
-            mosaic,
-            exposure=exposure.of(mosaic),
-            strength=strength,
-            model=model,
-            progress=progress,
-        )
+        done = _restored(job.source, model, exposure, strength, progress)
         done.save(job.target, bits, overwrite)
     except PhotoError as error:
         said = str(error)
@@ -213,12 +214,28 @@ def _restore_one(
     return outcome | {"status": "restored", "seconds": seconds} | _numbers(done)
 
 
-def _numbers(done: Restored) -> dict[str, Any]:
+def _restored(
+    photo: Path,
+    model: Model,
+    exposure: ExposureWish,
+    strength: float,
+    progress: Callable[[float], None],
+) -> Restored | RestoredPicture:
+    """A RAW photo or a picture, each its own way. Raises `PhotoError`."""
+    how: dict[str, Any] = {"strength": strength, "model": model, "progress": progress}
+    if is_picture(photo) or model.card.task == PICTURE_TASK:
+        picture = open_picture(photo)
+        return restore_picture(picture, exposure=exposure.of(picture.mosaic, WHITE), **how)
+    mosaic = read_mosaic(photo)
+    return restore(mosaic, exposure=exposure.of(mosaic), **how)
+
+
+def _numbers(done: Restored | RestoredPicture) -> dict[str, Any]:
+    noise = {"noise": done.noise_source} if isinstance(done, Restored) else {}
     return {
         "amplification": float(f"{done.exposure.amplification:.4g}"),
         "exposure": done.exposure.reason,
-        "noise": done.noise_source,
-    }
+    } | noise
 
 
 def _line(result: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from undark.develop.demosaic import demosaic
 from undark.develop.render import render, srgb_matrix
 from undark.engine.model import DEFAULT_MODEL, PICTURE_TASK, SRGB_TASK, Model, load_model
-from undark.engine.tiling import TILE, run_tiled, tiles
+from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
 from undark.files.output import whole
@@ -25,7 +25,7 @@ from undark.files.picture import write_picture
 from undark.sensor.cfa import CFA, pack, unpack
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
 from undark.sensor.estimate import noise_of
-from undark.sensor.exposure import Exposure, propose_exposure
+from undark.sensor.exposure import Exposure, as_exposure
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
@@ -81,7 +81,7 @@ def restore(
     `noise` by default from its tags, its camera or itself; `progress` is called with the share
     done. Raises `UnsupportedError` where the model is for another CFA, and `ModelError`.
     """
-    chosen = _exposure(exposure, mosaic)
+    chosen = as_exposure(exposure, mosaic)
     source = "as given"
     if noise is None:
         noise, source = noise_of(mosaic)
@@ -111,7 +111,7 @@ def _run(
     for number, ((rows, columns), light) in enumerate(done, 1):
         light = np.tensordot(to_camera, light, 1) if to_camera is not None else light
         light = light + frame.lamps(rows, columns)
-        _place(linear, light, rows.start - top, columns.start - left)
+        place(linear, light, rows.start - top, columns.start - left)
         progress(number / len(plan))
     return linear
 
@@ -170,17 +170,6 @@ def _check_cfa(model: Model, mosaic: Mosaic) -> CFA:
     return mosaic.cfa
 
 
-def _place(linear: NDArray[np.float32], light: NDArray[np.float32], top: int, left: int) -> None:
-    """Put a tile (3, h, w) into the frame (H, W, 3), cutting what lies outside."""
-    height, width = linear.shape[:2]
-    rows = slice(max(top, 0), min(top + light.shape[1], height))
-    columns = slice(max(left, 0), min(left + light.shape[2], width))
-    inside = light[
-        :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
-    ]
-    linear[rows, columns] = np.moveaxis(inside, 0, -1)
-
-
 def _blend(restored: Restored, strength: float) -> NDArray[np.float32]:
     mosaic = restored.mosaic
     blended = plain(mosaic, restored.exposure.amplification)
@@ -193,14 +182,6 @@ def plain(mosaic: Mosaic, amplification: float) -> NDArray[np.float32]:
     light = demosaic(mosaic.signal(), mosaic.cfa)
     light *= mosaic.white_balance * np.float32(amplification / mosaic.span)
     return light
-
-
-def _exposure(exposure: Exposure | float | None, mosaic: Mosaic) -> Exposure:
-    if exposure is None:
-        return propose_exposure(mosaic)
-    if isinstance(exposure, Exposure):
-        return exposure
-    return Exposure(float(exposure), "as given")
 
 
 @cache

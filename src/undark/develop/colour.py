@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
@@ -68,6 +70,12 @@ def decode_srgb(encoded: Array) -> Array:
     xp = array_namespace(encoded)
     curve = ((xp.clip(encoded, 0.04045, None) + 0.055) / 1.055) ** 2.4
     return xp.where(encoded <= 0.04045, encoded / 12.92, curve)
+
+
+def light_of(levels: NDArray[Any]) -> NDArray[np.float32]:
+    """Levels of an sRGB picture, uint8 or uint16 → linear light in [0, 1]."""
+    light: NDArray[np.float32] = decode_srgb(levels / np.float32(np.iinfo(levels.dtype).max))
+    return light
 
 
 def encode_rec709(linear: Array) -> Array:

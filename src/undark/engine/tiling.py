@@ -69,6 +69,15 @@ def run_tiled(
         yield (top, left), output[:, rows, columns]
 
 
+def place(frame: NDArray[np.float32], part: NDArray[np.float32], top: int, left: int) -> None:
+    """Put a tile (3, h, w) into the frame (H, W, 3), cutting what lies outside."""
+    height, width = frame.shape[:2]
+    rows = slice(max(top, 0), min(top + part.shape[1], height))
+    columns = slice(max(left, 0), min(left + part.shape[2], width))
+    inside = part[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    frame[rows, columns] = np.moveaxis(inside, 0, -1)
+
+
 def _spans(length: int, multiple: int, side: int) -> list[slice]:
     count = -(-length // side)
     edges = [round(i * length / count / multiple) * multiple for i in range(count + 1)]

@@ -34,6 +34,12 @@ def has_no_orientation(tags: Tags) -> bool:
     return _values(tags, "Image Orientation")[:1] == [0]
 
 
+def orientation_of(tags: Tags) -> int:
+    """The EXIF orientation; 1, upright, where it is none of 1 to 8."""
+    told = _values(tags, "Image Orientation")[:1]
+    return int(told[0]) if told and told[0] in range(1, 9) else 1
+
+
 def date_taken(path: Path) -> datetime | None:
     """When a photo, or a picture made of it, was taken, by its EXIF; None if that is not known."""
     return shot_of(path).taken

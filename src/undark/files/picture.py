@@ -8,6 +8,8 @@ directory, and leaves ISO and the altitude's sign out of TIFF.
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.develop.colour import light_of
 from undark.errors import OutputError, ReadError
 from undark.files.exif import (
     COLOUR_IS_SRGB,
@@ -28,13 +31,63 @@ from undark.files.exif import (
     software,
 )
 from undark.files.icc import srgb_profile
+from undark.files.metadata import orientation_of, read_tags, shot_from_tags
 from undark.files.output import writing
 from undark.files.tiff_ifd import SHORT, numbers, write_tiff
-from undark.sensor.mosaic import Shot
+from undark.sensor.cfa import RGGB, mosaic
+from undark.sensor.mosaic import Mosaic, Shot
 
 PICTURE_SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 _LIGHT_WHITE = 16.0
 """The linear value that a code of 65535 means in a scene file; its curve is a cube root."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A finished sRGB picture."""
+
+    levels: NDArray[np.uint8] | NDArray[np.uint16]
+    """(H, W, 3), as they lie in the file."""
+    orientation: int = 1
+    """The EXIF orientation, 1 to 8."""
+    shot: Shot = field(default_factory=Shot)
+
+    @cached_property
+    def mosaic(self) -> Mosaic:
+        """Its linear light as an RGGB sensor would have counted it, for what looks at mosaics."""
+        white = np.iinfo(np.uint16).max
+        levels = np.arange(np.iinfo(self.levels.dtype).max + 1, dtype=self.levels.dtype)
+        counts = np.rint(light_of(levels) * white).astype(np.uint16)
+        return Mosaic(
+            plane=mosaic(np.moveaxis(counts[self.levels], -1, 0), RGGB),
+            cfa=RGGB,
+            black=np.zeros((2, 2), np.float32),
+            white=white,
+            white_balance=np.ones(3, np.float32),
+            shot=self.shot,
+        )
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a JPEG, PNG or TIFF, by its suffix."""
+    return path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def open_picture(path: str | Path) -> Picture:
+    """Read a JPEG, PNG or TIFF with its EXIF, in 16 bits where it has more than 8.
+
+    Raises `ReadError`, also where the suffix is another: a RAW file is no finished picture, though
+    OpenImageIO may find one in it.
+    """
+    path = Path(path)
+    if not is_picture(path):
+        raise ReadError(f"{path}: no JPEG, PNG or TIFF; for RAW photos choose a model for RAW")
+    levels = _read(path, deep=True)
+    if min(levels.shape[:2]) < 2:
+        raise ReadError(f"{path}: a picture of a single row of pixels; give a photo")
+    with path.open("rb") as file:
+        tags = read_tags(file)
+    return Picture(levels, orientation_of(tags), shot_from_tags(tags))
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
@@ -42,7 +95,12 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
     Pixels come as they lie: an Orientation tag is not followed. Raises `ReadError`.
     """
-    import OpenImageIO as oiio  # only training reads pictures: restoring need not wait for it
+    return _read(path, deep=False)
+
+
+def _read(path: Path, deep: bool) -> NDArray[Any]:
+    """(H, W, 3) uint8, or uint16 where the file has more and it is asked for."""
+    import OpenImageIO as oiio  # restoring RAW photos need not wait for it
 
     wishes = oiio.ImageSpec()
     wishes.attribute("oiio:UnassociatedAlpha", 1)  # or colours come multiplied with alpha
@@ -51,16 +109,17 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         oiio.geterror()  # take the message off OpenImageIO's list: it may tell little
         why = "not a picture that can be read" if path.exists() else "there is no such file"
         raise ReadError(f"{path}: {why}; give a JPEG, PNG or TIFF")
+    kind = np.uint16 if deep and image.spec().format != oiio.UINT8 else np.uint8
     try:
-        pixels = image.read_image(oiio.UINT8)
+        pixels = image.read_image(oiio.UINT16 if kind is np.uint16 else oiio.UINT8)
     finally:
         image.close()
     if pixels is None or image.has_error:
         raise ReadError(f"{path}: the picture is damaged or cut short; replace it")
-    return _three_channels(np.asarray(pixels, np.uint8))
+    return _three_channels(np.asarray(pixels, kind))
 
 
-def _three_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _three_channels(pixels: NDArray[Any]) -> NDArray[Any]:
     """(H, W) or (H, W, 1 to 4 channels) → (H, W, 3)."""
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     colour = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., [0, 0, 0]]

@@ -76,13 +76,16 @@ def start_from(network: UNet, path: Path) -> None:
         ) from error
 
 
-def export(network: UNet, out: Path, record: dict[str, Any], name: str = "model") -> Path:
-    """Write model.onnx, model.safetensors and training.json to `out`; returns the first's path."""
+def export(network: UNet, out: Path, record: dict[str, Any]) -> Path:
+    """Write model.onnx, model.safetensors and training.json to `out`; returns the first's path.
+
+    The model is called after the folder: all files are called model.onnx.
+    """
     weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     save_file(weights, out / "model.safetensors")
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     path = out / "model.onnx"
-    card = make_card(network, record, name)
+    card = make_card(network, record, out.resolve().name)
     path.write_bytes(to_onnx(network, card))
     return path
 

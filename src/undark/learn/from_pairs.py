@@ -13,6 +13,7 @@ import numpy as np
 from undark.errors import PhotoError, TrainingError
 from undark.files.cache import FrameCache, default_folder
 from undark.files.metadata import shot_of
+from undark.files.picture import is_picture
 from undark.learn.pairs import (
     AIMS,
     WHOLE,
@@ -29,7 +30,7 @@ from undark.learn.sid import SPLITS, sid_rows
 from undark.learn.task import Course, photo_loss
 from undark.learn.train import Outcome, Training, choose_device, train
 from undark.pairs.find import find_pairs
-from undark.pairs.photo import is_picture, pair_ratio
+from undark.pairs.photo import pair_ratio
 from undark.pairs.table import GOOD, NAME, Row, read_rows
 
 VAL_CROP = 256

@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from undark.develop.colour import decode_srgb, encode_rec709, encode_srgb
+from undark.develop.colour import decode_srgb, encode_rec709, encode_srgb, light_of
 from undark.develop.render import srgb_matrix
 from undark.engine.model import PICTURE_TASK, SRGB_TASK, TASK
 from undark.errors import PhotoError, TrainingError, UnsupportedError
 from undark.files.cache import Decoded, FrameCache
-from undark.files.picture import read_picture
+from undark.files.picture import open_picture
 from undark.files.raw import LIBRAW_SPACES, read_mosaic, render_with_libraw
 from undark.learn.photos import MAX_AMPLIFICATION, Batch
 from undark.learn.task import psnr
@@ -122,11 +122,11 @@ class PairFrames:
                 self.skipped[wrong] = str(error)
             return None
 
-    def picture(self, path: Path) -> NDArray[np.uint8]:
+    def picture(self, path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """(H, W, 3) sRGB of a finished picture."""
-        found = self._cache.get(path, "picture", lambda: (read_picture(path), {}))
-        pixels: NDArray[np.uint8] = found[0]
-        return pixels
+        found = self._cache.get(path, "levels", lambda: (open_picture(path).levels, {}))
+        levels: NDArray[np.uint8] | NDArray[np.uint16] = found[0]
+        return levels
 
 
 def _decode_mosaic(path: Path) -> Decoded:
@@ -243,10 +243,10 @@ def _picture_sample(
     place = _place(row, dark.shape[:2], crop, span, random)
     turn = int(random.integers(8)) if random is not None else 0
     top, left, height, width = place
-    light = decode_srgb(dark[top : top + height, left : left + width] / np.float32(255))
+    light = light_of(dark[top : top + height, left : left + width])
     amplification = np.float32(min(row.amplification, MAX_AMPLIFICATION))
     inputs = np.moveaxis(dihedral(light, turn), -1, 0) * amplification
-    target = decode_srgb(_moved(bright, place, row) / np.float32(255))
+    target = decode_srgb(_moved(bright, place, row) / np.float32(np.iinfo(bright.dtype).max))
     return _as_batch(inputs, dihedral(target, turn), np.eye(3))
 
 

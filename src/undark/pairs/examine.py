@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.errors import PairError
+from undark.files.picture import is_picture
 from undark.pairs.find import Pair
-from undark.pairs.photo import green_plane, is_picture, pair_ratio, read_photo
+from undark.pairs.photo import green_plane, pair_ratio, read_photo
 from undark.pairs.shift import Noise, Registration, halved, register
 from undark.pairs.table import GOOD, Row
 from undark.sensor.estimate import noise_of

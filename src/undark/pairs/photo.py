@@ -10,15 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.develop.colour import decode_srgb
-from undark.files.metadata import shot_of
-from undark.files.picture import PICTURE_SUFFIXES, read_picture
+from undark.files.picture import is_picture, open_picture
 from undark.files.raw import read_mosaic
-from undark.sensor.cfa import GREEN, RGGB, mosaic, pack
+from undark.sensor.cfa import GREEN, pack
 from undark.sensor.exposure import exposure_ratio
 from undark.sensor.mosaic import Mosaic, Shot
 
-_WHITE = 65535
 _SID_NAME = re.compile(r"(\d{5})_(\d\d)_(\d+(?:\.\d+)?)s")
 
 
@@ -33,25 +30,7 @@ def read_photo(path: Path) -> Mosaic:
 @lru_cache(maxsize=2)
 def _read(path: Path, changed: int) -> Mosaic:
     """`changed`: when the file was written, so that a newer one is not taken for the kept."""
-    return _read_picture(path) if is_picture(path) else read_mosaic(path)
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a file is a JPEG, PNG or TIFF, by its suffix."""
-    return path.suffix.lower() in PICTURE_SUFFIXES
-
-
-def _read_picture(path: Path) -> Mosaic:
-    curve = np.rint(decode_srgb(np.arange(256) / 255) * _WHITE).astype(np.uint16)
-    light = np.moveaxis(curve[read_picture(path)], -1, 0)
-    return Mosaic(
-        plane=mosaic(light, RGGB),
-        cfa=RGGB,
-        black=np.zeros((2, 2), np.float32),
-        white=_WHITE,
-        white_balance=np.ones(3, np.float32),
-        shot=shot_of(path),
-    )
+    return open_picture(path).mosaic if is_picture(path) else read_mosaic(path)
 
 
 def green_plane(photo: Mosaic) -> NDArray[np.float32]:

@@ -44,17 +44,17 @@ class Exposure:
         return math.log2(self.amplification)
 
 
-def propose_exposure(mosaic: Mosaic) -> Exposure:
+def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposure:
     """The amplification, 1 to 300, that shows the scene well.
 
     The median of the scene is brought to `MIDDLE_LEVEL`, unless more than lamps would then pass
-    `WHITE_LEVEL`. Medians of means over blocks: noise, hot pixels and lamps do not move it.
+    `white_level`. Medians of means over blocks: noise, hot pixels and lamps do not move it.
     """
     levels = block_levels(mosaic)
     middle = float(np.median(levels))
     bright = float(np.quantile(levels, 1 - LAMPS))
     by_middle = MIDDLE_LEVEL / max(middle, 1e-9)
-    by_bright = WHITE_LEVEL / max(bright, 1e-9)
+    by_bright = white_level / max(bright, 1e-9)
     wanted = min(by_middle, by_bright)
     amplification = min(max(wanted, 1.0), MAX_AMPLIFICATION)
     if wanted > MAX_AMPLIFICATION:
@@ -62,10 +62,19 @@ def propose_exposure(mosaic: Mosaic) -> Exposure:
     elif wanted < 1:
         reason = "bright enough as it is"
     elif by_bright < by_middle:
-        reason = f"holds all but lamps below {WHITE_LEVEL:g}, where detail still shows"
+        reason = f"holds all but lamps below {white_level:g}, where detail still shows"
     else:
         reason = f"brings the middle tone of the scene to {MIDDLE_LEVEL}"
     return Exposure(amplification, reason)
+
+
+def as_exposure(
+    asked: Exposure | float | None, mosaic: Mosaic, white_level: float = WHITE_LEVEL
+) -> Exposure:
+    """An exposure, or one of an amplification ratio; None: the one proposed."""
+    if asked is None:
+        return propose_exposure(mosaic, white_level)
+    return asked if isinstance(asked, Exposure) else Exposure(float(asked), "as given")
 
 
 @dataclass(frozen=True)
@@ -75,11 +84,11 @@ class ExposureWish:
     ev: float
     relative: bool
 
-    def of(self, mosaic: Mosaic) -> Exposure:
+    def of(self, mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposure:
         """The amplification for a photo."""
         if not self.relative:
             return Exposure(2.0**self.ev, f"{self.ev:+g} EV, as asked")
-        proposed = propose_exposure(mosaic)
+        proposed = propose_exposure(mosaic, white_level)
         if not self.ev:
             return proposed
         reason = f"{proposed.reason}; {self.ev:+g} EV, as asked"

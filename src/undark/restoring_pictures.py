@@ -1,0 +1,109 @@
+"""The restore way of finished pictures: a dark JPEG, PNG or TIFF in, light out.
+
+picture → amplified linear light → tiles → model → linear sRGB → picture
+
+A network that learnt from pictures gives pictures: their tones are those of the bright ones that
+it has seen, so all that is left to do is sRGB's curve, and no renderer bends them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.develop.colour import light_of
+from undark.develop.render import oriented, quantise
+from undark.engine.model import PICTURE_TASK, Model
+from undark.engine.tiling import TILE, place, run_tiled, tiles
+from undark.errors import UnsupportedError
+from undark.files.output import whole
+from undark.files.picture import Picture, write_picture
+from undark.sensor.exposure import Exposure, as_exposure
+
+WHITE = 1.0
+"""Linear level that all but lamps are to stay below: no shoulder shows what is above."""
+
+
+@dataclass(frozen=True, eq=False)
+class RestoredPicture:
+    """A restored picture, in linear light."""
+
+    source: Picture
+    linear: NDArray[np.float32]
+    """(H, W, 3) linear sRGB, as it lies in the file; 1 is white."""
+    exposure: Exposure
+
+    def picture(self, bits: int = 8) -> NDArray[Any]:
+        """(H, W, 3) uint8 or uint16, sRGB, upright."""
+        out, frame = oriented(self.linear.shape[:2], self.source.orientation, bits)
+        for row, light in zip(frame, self.linear, strict=True):  # to touch little memory
+            row[:] = quantise(light.copy(), bits)
+        return out
+
+    def save(self, path: str | Path, bits: int = 8, overwrite: bool = False) -> Path:
+        """Write JPEG, PNG or TIFF, by the suffix; whole or not at all.
+
+        Raises `ExistsError`, `OutputError`.
+        """
+        path = Path(path)
+        with whole(path, overwrite) as temporary:
+            write_picture(temporary, self.picture(bits), self.source.shot)
+        return path
+
+
+def restore_picture(
+    picture: Picture,
+    *,
+    model: Model,
+    exposure: Exposure | float | None = None,
+    strength: float = 1.0,
+    tile: int = TILE,
+    progress: Callable[[float], None] = lambda share: None,
+) -> RestoredPicture:
+    """Restore a dark picture with a model that learnt from pictures.
+
+    `exposure` is an amplification ratio or an `Exposure`, by default chosen from the picture;
+    `strength` 0 only amplifies; `progress` is called with the share done. Raises
+    `UnsupportedError` where the model is for RAW photos, and `ModelError`.
+    """
+    if model.card.task != PICTURE_TASK:
+        raise UnsupportedError(
+            f"a finished picture, but the model {model.card.name} restores RAW photos; give the "
+            "RAW file, or a model of `undark train pairs --aim rgb` with --model"
+        )
+    chosen = as_exposure(exposure, picture.mosaic, WHITE)
+    linear = _run(model, picture.levels, chosen.amplification, tile, progress)
+    if strength < 1:
+        amplified = light_of(picture.levels) * np.float32(chosen.amplification)
+        linear += np.float32(1 - strength) * (amplified - linear)
+    return RestoredPicture(picture, linear, chosen)
+
+
+def _run(
+    model: Model,
+    levels: NDArray[np.uint8] | NDArray[np.uint16],
+    amplification: float,
+    tile: int,
+    progress: Callable[[float], None],
+) -> NDArray[np.float32]:
+    """The network over the picture: (H, W, 3) linear sRGB."""
+    multiple = model.card.multiple
+    down, across = (-(-n // multiple) * multiple for n in levels.shape[:2])
+    after = ((0, down - levels.shape[0]), (0, across - levels.shape[1]), (0, 0))
+    padded: NDArray[Any] = np.pad(levels, after, mode="edge")
+
+    def inputs(part: tuple[slice, slice]) -> NDArray[np.float32]:
+        light = light_of(padded[part]) * np.float32(amplification)
+        return np.ascontiguousarray(np.moveaxis(light, -1, 0)[None])
+
+    plan = tiles(down, across, multiple, model.card.halo, tile)
+    linear = np.empty(levels.shape, np.float32)
+    for number, ((rows, columns), light) in enumerate(run_tiled(model, inputs, plan, 1), 1):
+        place(linear, light, rows.start, columns.start)
+        progress(number / len(plan))
+    return linear

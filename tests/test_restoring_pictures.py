@@ -1,0 +1,116 @@
+"""The restore way of finished pictures, with a model that gives back what it is given."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import undark
+from conftest import SHOT
+from undark.develop.colour import light_of
+from undark.engine.model import PICTURE_TASK
+from undark.errors import OutputError, ReadError, UnsupportedError
+from undark.files.metadata import shot_of
+from undark.files.picture import open_picture, write_picture
+from undark.restoring_pictures import restore_picture
+
+
+class Same:
+    """A model whose output is its input."""
+
+    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8)
+
+    def __call__(self, inputs):
+        assert inputs.shape[1] == 3
+        assert all(n % 8 == 0 for n in inputs.shape[2:])
+        return inputs
+
+
+def write_dark(path, dtype=np.uint8, shape=(37, 53), darkest=0.02, brightest=0.1):
+    """A dark picture: a gradient from left to right."""
+    levels = np.linspace(darkest, brightest, shape[1]) * np.iinfo(dtype).max
+    pixels = np.broadcast_to(levels[:, None], (*shape, 3)) * (1, 0.8, 0.6)
+    write_picture(path, pixels.astype(dtype), SHOT)
+    return path
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("tile", [16, 768])
+def test_every_pixel_comes_through_in_its_place(tmp_path, dtype, tile):
+    picture = open_picture(write_dark(tmp_path / "a.png", dtype))
+    assert picture.levels.dtype == dtype
+    shares = []
+    made = restore_picture(picture, model=Same(), exposure=20, tile=tile, progress=shares.append)
+    assert np.array_equal(made.linear, light_of(picture.levels) * np.float32(20))
+    assert shares[-1] == 1
+    same = restore_picture(picture, model=Same(), exposure=1)
+    assert np.array_equal(same.picture(8 * picture.levels.itemsize), picture.levels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_results_are_upright_and_keep_their_exif(tmp_path, orientation):
+    lying = open_picture(write_dark(tmp_path / "a.png"))
+    exif = Image.Exif()
+    exif[274], exif[271] = orientation, "SONY"
+    Image.fromarray(lying.levels).save(tmp_path / "turned.png", exif=exif)
+    picture = open_picture(tmp_path / "turned.png")
+    assert (picture.orientation, picture.shot.make) == (orientation, "SONY")
+    picture = replace(picture, shot=SHOT)
+    path = restore_picture(picture, model=Same(), exposure=1).save(tmp_path / "b.png")
+    back = open_picture(path)
+    turned = Image.open(tmp_path / "turned.png")
+    upright = turned if orientation == 1 else turned.transpose(TURNS[orientation])
+    assert np.array_equal(back.levels, np.asarray(upright))
+    assert (back.orientation, back.shot) == (1, SHOT)
+
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def test_the_exposure_is_chosen_from_the_picture(tmp_path):
+    dark = open_picture(write_dark(tmp_path / "a.png", np.uint16, (160, 240), 0.05, 0.12))
+    made = restore_picture(dark, model=Same())
+    assert 0.13 < np.median(made.linear[..., 1]) < 0.15
+    window = dark.levels.copy()
+    window[:, :60] = 32768
+    made = restore_picture(replace(dark, levels=window), model=Same())
+    assert "all but lamps below 1," in made.exposure.reason
+    assert made.linear.max() == pytest.approx(1, abs=1e-3)
+
+
+def test_strength_goes_from_amplified_to_restored(tmp_path):
+    class Grey(Same):
+        def __call__(self, inputs):
+            return np.full_like(inputs, 0.5)
+
+    picture = open_picture(write_dark(tmp_path / "a.png"))
+    none, half, all_ = (
+        restore_picture(picture, model=Grey(), exposure=20, strength=s).linear for s in (0, 0.5, 1)
+    )
+    assert np.allclose(none, light_of(picture.levels) * 20)
+    assert np.allclose(half, (none + all_) / 2)
+
+
+def test_what_is_no_picture_is_refused(tmp_path):
+    picture = open_picture(write_dark(tmp_path / "a.jpg"))
+    assert shot_of(tmp_path / "a.jpg") == picture.shot == SHOT
+    with pytest.raises(UnsupportedError, match=r"give the RAW file, or a model .* --aim rgb"):
+        restore_picture(picture, model=undark.load_model())
+    with pytest.raises(ReadError, match="a single row of pixels"):
+        open_picture(write_dark(tmp_path / "row.png", shape=(1, 53)))
+    for name in ("a.dng", "folder"):
+        with pytest.raises(ReadError, match=f"{name}: no JPEG, PNG or TIFF"):
+            open_picture(tmp_path / name)
+    with pytest.raises(OutputError, match=r"b.dng: cannot write .dng; use .jpg, .png or .tif"):
+        restore_picture(picture, model=Same()).save(tmp_path / "b.dng")
+    assert not list(tmp_path.glob("*b.dng"))
