@@ -18,6 +18,7 @@ COMMANDS = (
     "train photos",
     "train pairs",
     "train sid",
+    "tune",
 )
 
 

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from undark import __version__
 from undark.batch import DONE, KINDS, Job, plan, standing
-from undark.cli_train import train_app
+from undark.cli_train import train_app, tune
 from undark.engine.model import (
     DEFAULT_MODEL,
     PICTURE_TASK,
@@ -50,6 +50,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(train_app, name="train")
+app.command("tune")(tune)
 
 
 class Kind(StrEnum):

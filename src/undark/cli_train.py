@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,6 +67,10 @@ NetworkChoice = Annotated[
 Crop = Annotated[int | None, typer.Option(min=16, help="Side of a crop in packed pixels.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", min=1, help="Samples a step.")]
 Rate = Annotated[float | None, typer.Option(min=0.0, help="Highest learning rate.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(parser=path, metavar="FILE", help="Settings, as `undark tune` leaves them."),
+]
 FindRate = Annotated[bool, typer.Option("--find-rate", help="Look for a learning rate first.")]
 Film = Annotated[bool, typer.Option("--film", help="Draw a held-back photo after every epoch.")]
 Devices = Annotated[int, typer.Option(min=1, help="GPUs, or processes on the CPU.")]
@@ -91,6 +96,7 @@ def photos(
     crop: Crop = None,
     batch: BatchSize = None,
     rate: Rate = None,
+    config: Config = None,
     find_rate: FindRate = False,
     film: Film = False,
     devices: Devices = 1,
@@ -118,6 +124,7 @@ def pairs(
     crop: Crop = None,
     batch: BatchSize = None,
     rate: Rate = None,
+    config: Config = None,
     find_rate: FindRate = False,
     film: Film = False,
     devices: Devices = 1,
@@ -146,6 +153,7 @@ def sid(
     crop: Crop = None,
     batch: BatchSize = None,
     rate: Rate = None,
+    config: Config = None,
     find_rate: FindRate = False,
     film: Film = False,
     devices: Devices = 1,
@@ -159,16 +167,46 @@ def sid(
     _finish(lambda: train_sid(training, camera, aim, loss, cache))
 
 
-def _training(asked: dict[str, Any]) -> Training:
-    """The settings that all three share; what is not given is as `Training` has it."""
+def tune(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photographs to learn from.")],
+    out: Annotated[Path, typer.Option(parser=path, metavar="DIR", help="Where the study goes.")],
+    trials: Annotated[int, typer.Option(min=2, help="In all.")] = 20,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Of training, each trial.")] = 2.0,
+) -> None:
+    """Search batch size, depth, width, crop and learning rate for `undark train`.
+
+    Call it again to go on, or on other machines with the same --out to share the work.
+    """
+    with needed("tuning", "tune"):
+        from undark.learn.tune import Search
+        from undark.learn.tune import tune as search
+    with interruptible("the same command goes on from there"):
+        found = search(Search(folder, out, trials, minutes))
+    tell(f"best of {found.trials} trials: {found.best:.2f} dB; defaults: {found.default:.2f} dB")
+    if found.best <= found.default:
+        tell("nothing better than the defaults was found: keep those")
+    print(found.settings)
+
+
+@contextmanager
+def needed(what: str, extra: str) -> Iterator[None]:
+    """Say which extra of undark brings what cannot be imported."""
     try:
-        from undark.learn.network import NETWORKS
-        from undark.learn.train import Training
+        yield
     except ModuleNotFoundError as error:
         raise SetupError(
-            f"training needs {error.name}; install it with: pip install 'undark[train]'"
+            f"{what} needs {error.name}; install it with: pip install 'undark[{extra}]'"
         ) from error
+
+
+def _training(asked: dict[str, Any]) -> Training:
+    """The settings that all three share; what is not given is as `Training` has it."""
+    with needed("training", "train"):
+        from undark.learn.network import NETWORKS
+        from undark.learn.settings import read_settings
+        from undark.learn.train import Training
     start = find_model(asked["start"]) if asked["start"] else None
+    settings = read_settings(asked["config"]) if asked["config"] else {}
     wished = {
         "crop": asked["crop"],
         "batch": asked["batch"],
@@ -181,7 +219,7 @@ def _training(asked: dict[str, Any]) -> Training:
         val=asked.get("val"),
         start=start,
         **{name: asked[name] for name in same},
-        **{name: value for name, value in wished.items() if value is not None},
+        **settings | {name: value for name, value in wished.items() if value is not None},
     )
 
 

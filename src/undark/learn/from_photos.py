@@ -38,19 +38,22 @@ def train_photos(training: Training) -> Outcome:
     Raises `TrainingError`. May be killed at any moment and
     called again with `resume`.
     """
+    return train(training, lambda: photo_course(training))
+
+
+def photo_course(training: Training, only: list[Path] | None = None) -> Course:
+    """What is learnt from photographs, or from some `only`. Raises `TrainingError`."""
     device = choose_device(training.device)
-    train_paths, val_paths = split(training)
-    return train(
-        training,
-        lambda: Course(
-            PhotoSource(load_photos(train_paths), training.crop, training.seed, device),
-            {f"x{r}": _val_batches(load_photos(val_paths), r, device) for r in VAL_RATIOS},
-            photo_loss,
-            psnr,
-            TASK,
-            [path.name for path in train_paths],
-            epoch=len(train_paths),
-        ),
+    paths, val_paths = split(training)
+    paths = paths if only is None else only
+    return Course(
+        PhotoSource(load_photos(paths), training.crop, training.seed, device),
+        {f"x{r}": _val_batches(load_photos(val_paths), r, device) for r in VAL_RATIOS},
+        photo_loss,
+        psnr,
+        TASK,
+        [path.name for path in paths],
+        epoch=len(paths),
     )
 
 

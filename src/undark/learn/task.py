@@ -157,8 +157,8 @@ class RestoreTask(pl.LightningModule):
     ) -> None:
         """`batch` is the number of samples a step, over all processes."""
         super().__init__()
-        self.network, self._course, self._ahead = network, course, Ahead(course.source)
-        self._batch, self._fraction_done = batch, fraction_done
+        self.network, self.course, self._ahead = network, course, Ahead(course.source)
+        self._batch, self.fraction_done = batch, fraction_done
         self.peak, self._decay = peak, decay
         self.before: dict[str, float] = {}
         """Scores of the weights that the run began from, kept with every checkpoint."""
@@ -173,7 +173,7 @@ class RestoreTask(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if self.trainer.lr_scheduler_configs:  # the learning-rate finder's own
             return
-        rate = learning_rate(self._fraction_done(), self.global_step, self.peak, self._decay)
+        rate = learning_rate(self.fraction_done(), self.global_step, self.peak, self._decay)
         if self.trainer.world_size > 1:  # one clock for all, or their weights part
             rate = self.trainer.strategy.broadcast(rate)
         for group in self.trainer.optimizers[0].param_groups:
@@ -182,12 +182,12 @@ class RestoreTask(pl.LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         rank, processes = self.global_rank, self.trainer.world_size
         share = range(self._batch * rank // processes, self._batch * (rank + 1) // processes)
-        loss = self._course.loss(self.network, self._ahead.batch(self.global_step, share))
+        loss = self.course.loss(self.network, self._ahead.batch(self.global_step, share))
         self.log("loss", loss)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        for name, score in judge(self.network, self._course).items():
+        for name, score in judge(self.network, self.course).items():
             self.log(f"psnr/{name}", score, batch_size=1, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
@@ -124,12 +124,24 @@ def train(training: Training, make_course: Callable[[], Course]) -> Outcome:
             with writing(training.out):
                 return _run(training, course)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             training = _halved(training)
 
 
 def _run(training: Training, course: Course) -> Outcome:
+    task, timer = fit(training, course)
+    scores = judge(task.network.eval(), course)
+    if task.trainer.is_global_zero:
+        record = _record(training, course, task, timer, scores)
+        export(task.network, training.out, record)
+    return Outcome(training.out / "model.onnx", scores, task.before)
+
+
+def fit(
+    training: Training, course: Course, watch: Sequence[pl.Callback] = ()
+) -> tuple[RestoreTask, Timer]:
+    """Train a network, or go on; the state of the run is in `training.out`, nothing else yet."""
     last = read_state(training.out, training.resume, training.config)
     network = fresh(training.config, training.seed)
     before: dict[str, float] = last["before"] if last else {}
@@ -147,7 +159,7 @@ def _run(training: Training, course: Course) -> Outcome:
     task.history = last["history"] if last else _record_of(training.start)
     training.out.mkdir(parents=True, exist_ok=True)
     with _quiet():
-        trainer = _trainer(training, course, timer, fraction, last)
+        trainer = _trainer(training, [timer, *watch], task, last)
         steps, once = DataLoader(_Steps(), batch_size=None), DataLoader(_Once(), batch_size=None)
         if training.find_rate and not last:
             _find_rate(training, task, steps)
@@ -155,14 +167,10 @@ def _run(training: Training, course: Course) -> Outcome:
             trainer.fit(task, steps, once, ckpt_path=training.out / LAST if last else None)
         except SystemExit as done:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from done
-    scores = judge(network.eval(), course)
-    outcome = Outcome(training.out / "model.onnx", scores, before)
-    if trainer.is_global_zero:
-        export(network, training.out, _record(training, course, task, timer, scores))
-    return outcome
+    return task, timer
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     kinds = (MemoryError, torch.OutOfMemoryError)
     return isinstance(error, kinds) or "can't allocate memory" in str(error)
 
@@ -294,11 +302,7 @@ def _find_rate(training: Training, task: RestoreTask, steps: DataLoader) -> None
 
 
 def _trainer(
-    training: Training,
-    course: Course,
-    timer: Timer,
-    fraction: Callable[[], float],
-    last: State | None,
+    training: Training, watch: Sequence[pl.Callback], task: RestoreTask, last: State | None
 ) -> pl.Trainer:
     device = choose_device(training.device)
     on_cuda = device.type == "cuda"
@@ -314,12 +318,12 @@ def _trainer(
         plugins=[WholeStates(last)],
         logger=TensorBoardLogger(training.out, name="", version="log"),
         callbacks=[
-            timer,
+            *watch,
             KeepState(training.out),  # before the average: see there
             _Average(training.ema),
             save_often(training.out),
-            ProgressBar(fraction),
-            *([Film(training.out, course, training.batch)] if training.film else []),
+            ProgressBar(task.fraction_done),
+            *([Film(training.out, task.course, training.batch)] if training.film else []),
         ],
         val_check_interval=min(VAL_EVERY, training.steps or VAL_EVERY),
         check_val_every_n_epoch=None,
