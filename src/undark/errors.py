@@ -11,6 +11,7 @@ UndarkError
     ├── ModelError        unknown model, or a file that is not an undark model
     ├── DeviceError       no such device on this machine or in this installation
     ├── OutputError       the output cannot be written: read-only, disk full
+    ├── DataError         a folder of pairs, or a data set, without what is needed of it
     └── TrainingError     training cannot start or go on
 """
 
@@ -61,6 +62,10 @@ class DeviceError(SetupError):
 
 class OutputError(SetupError):
     """The output cannot be written."""
+
+
+class DataError(SetupError):
+    """A folder of pairs, or a data set, without what is needed of it."""
 
 
 class TrainingError(SetupError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from undark.errors import TrainingError
+from undark.errors import DataError
 from undark.pairs.find import find_pairs
 from undark.pairs.photo import sid_name
 from undark.pairs.table import GOOD, Row
@@ -23,12 +23,12 @@ MISALIGNED = {"sony": frozenset({"10034", "10045", "10172"})}
 def sid_rows(folder: Path, camera: str) -> dict[str, list[Row]]:
     """Split → its pairs, for "sony" or "fuji"; misaligned ones have a verdict that says so.
 
-    `folder` holds Sony/ or Fuji/, or is one of them. Raises `TrainingError` where it is not.
+    `folder` holds Sony/ or Fuji/, or is one of them. Raises `DataError` where it is not.
     """
     home = folder / camera.title() if (folder / camera.title()).is_dir() else folder
     for part in ("short", "long"):
         if not (home / part).is_dir():
-            raise TrainingError(
+            raise DataError(
                 f"{home / part}: there is no such folder; give the folder that holds SID's "
                 f"{camera.title()}/short and {camera.title()}/long"
             )
