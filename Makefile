@@ -33,7 +33,7 @@ $(VENV)/core: $(UV) pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(INSTALL) --editable '.[train,fastai]' --group dev
+	$(INSTALL) --editable '.[train,fastai,evaluate]' --group dev
 	touch $@
 
 clean:

@@ -12,6 +12,7 @@ COMMANDS = (
     "restore",
     "info",
     "pairs",
+    "evaluate",
     "demo",
     "models",
     "train",

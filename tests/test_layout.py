@@ -20,11 +20,12 @@ ROOMS = [
     ["engine"],
     ["restoring"],
     ["pairs"],
+    ["evaluation"],
     ["learn"],
     ["fastai"],
     ["batch", "report", "demo"],
     ["terminal"],
-    ["cli_train"],
+    ["cli_train", "cli_evaluate"],
     ["cli"],
     ["__main__"],
 ]

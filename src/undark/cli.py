@@ -19,6 +19,7 @@ from rich.text import Text
 
 from undark import __version__
 from undark.batch import DONE, KINDS, Job, plan, standing
+from undark.cli_evaluate import evaluate
 from undark.cli_train import train_app
 from undark.engine.model import (
     DEFAULT_MODEL,
@@ -28,7 +29,7 @@ from undark.engine.model import (
     read_card,
     shipped_models,
 )
-from undark.errors import PhotoError, UndarkError
+from undark.errors import PhotoError, UndarkError, naming
 from undark.files.raw import read_mosaic
 from undark.pairs.find import Pair, find_pairs
 from undark.pairs.table import COLUMNS, GOOD, Row
@@ -203,12 +204,7 @@ def _restore_one(
         )
         done.save(job.target, bits, overwrite)
     except PhotoError as error:
-        said = str(error)
-        named = str(job.source) in said or str(job.target) in said
-        return outcome | {
-            "status": "failed",
-            "reason": said if named else f"{job.source}: {said}",
-        }
+        return outcome | {"status": "failed", "reason": naming(error, job.source, job.target)}
     seconds = round(time.perf_counter() - began, 2)
     return outcome | {"status": "restored", "seconds": seconds} | _numbers(done)
 
@@ -341,6 +337,9 @@ def _print_table(rows: list[Row], folder: Path) -> None:
     console = Console(highlight=False)
     console.width = console.width if console.is_terminal else 160
     console.print(table)
+
+
+app.command()(evaluate)
 
 
 @app.command()

@@ -15,6 +15,10 @@ UndarkError
     └── TrainingError     training cannot start or go on
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class UndarkError(Exception):
     """Base of all errors that undark raises on purpose; `str(error)` is meant to be shown."""
@@ -70,3 +74,9 @@ class DataError(SetupError):
 
 class TrainingError(SetupError):
     """Training cannot start or go on."""
+
+
+def naming(error: UndarkError, *photos: Path) -> str:
+    """What the error says, with the first of these photos before it where it names none of them."""
+    said = str(error)
+    return said if any(str(photo) in said for photo in photos) else f"{photos[0]}: {said}"

@@ -1,0 +1,122 @@
+"""The commands that judge: `undark evaluate` and `undark compare`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from undark.engine.model import Model, load_model
+from undark.errors import DataError, ExistsError, SetupError
+from undark.files.output import writing
+from undark.terminal import interruptible, path, progress_bars, tell
+
+if TYPE_CHECKING:
+    from undark.evaluation.data import Data
+    from undark.evaluation.evaluate import Judged, Score
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name or a file.")],
+    data: Annotated[Path, typer.Argument(parser=path, metavar="DATA", help="Pairs, or SID.")],
+    out: Annotated[
+        Path, typer.Option("--out", parser=path, metavar="DIR", help="Where the report goes.")
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the report that is there.")
+    ] = False,
+) -> None:
+    """Score a model and classical methods on dark/bright pairs; write a report to look at.
+
+    PSNR and SSIM per photo and amplification, RAW and sRGB, with and without brightness
+    correction: scores.csv, scores.json and report.html. docs/evaluate.md says how.
+    """
+    _check_installed()
+    network = load_model(model)
+    from undark.evaluation.data import choose_data
+
+    chosen = choose_data(data, network.card)
+    with _report_folder(out, overwrite):
+        _evaluate(chosen, network, out)
+
+
+def _evaluate(data: Data, network: Model, out: Path) -> None:
+    from undark.evaluation.evaluate import write_scores
+
+    done: list[Judged] = []
+    try:
+        with interruptible("the report holds the photos that were done"):
+            for judged in _judge_all(data, network):
+                done.append(judged)
+    finally:
+        scores = [score for judged in done for score in judged.scores]
+        if scores:
+            write_scores(out, scores)
+    if not scores:
+        raise DataError(f"{data.folder}: none of its pairs could be judged; no report is written")
+    _print_means(scores)
+    bad = sum(judged.problem is not None for judged in done)
+    if bad:
+        tell(f"{bad} of {len(done)} pairs could not be judged and were left out")
+        raise typer.Exit(1)
+
+
+def _judge_all(data: Data, network: Model) -> Iterator[Judged]:
+    """Each pair as it is done, with a bar; problems are told at once."""
+    from undark.evaluation.evaluate import evaluate as judge_all
+
+    with progress_bars() as bars:
+        task = bars.add_task("photos", total=len(data.rows))
+        for judged in judge_all(data, network):
+            if judged.problem:
+                tell(judged.problem)
+            bars.advance(task)
+            yield judged
+
+
+def _print_means(scores: list[Score]) -> None:
+    """Means over all photos: a row a method, a column a protocol."""
+    from undark.evaluation.protocols import PROTOCOLS
+    from undark.evaluation.summary import ALL, means
+
+    columns = [means(scores, protocol) for protocol in PROTOCOLS]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("method")
+    for protocol in PROTOCOLS:
+        table.add_column(protocol, justify="right", no_wrap=True)
+    for method in columns[-1]:
+        found = [column[method][ALL] if method in column else None for column in columns]
+        cells = [f"{mean.psnr:.2f} / {mean.ssim:.3f}" if mean else "–" for mean in found]
+        table.add_row(Text(method), *cells)
+    Console(highlight=False, width=120).print(table)
+
+
+def _check_installed() -> None:
+    """Raises `SetupError` where scikit-image and what it needs are missing."""
+    for package in ("skimage", "pywt"):
+        if not find_spec(package):
+            raise SetupError(
+                f"this needs {package}; install it with: pip install 'undark[evaluate]'"
+            )
+
+
+@contextmanager
+def _report_folder(out: Path, overwrite: bool) -> Iterator[None]:
+    """Make the folder of a report before hours of work; gone again if nothing came of it."""
+    if os.path.lexists(out) and not overwrite:
+        raise ExistsError(f"{out}: exists already; choose another --out, or add --overwrite")
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # not empty
+            out.rmdir()
