@@ -13,6 +13,7 @@ COMMANDS = (
     "info",
     "pairs",
     "evaluate",
+    "compare",
     "demo",
     "models",
     "train",

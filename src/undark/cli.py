@@ -19,7 +19,7 @@ from rich.text import Text
 
 from undark import __version__
 from undark.batch import DONE, KINDS, Job, plan, standing
-from undark.cli_evaluate import evaluate
+from undark.cli_evaluate import compare, evaluate
 from undark.cli_train import train_app
 from undark.engine.model import (
     DEFAULT_MODEL,
@@ -340,6 +340,7 @@ def _print_table(rows: list[Row], folder: Path) -> None:
 
 
 app.command()(evaluate)
+app.command()(compare)
 
 
 @app.command()

@@ -55,17 +55,20 @@ class Judged:
     """One line, where the pair could not be judged."""
 
 
-def evaluate(data: Data, network: Model) -> Iterator[Judged]:
-    """Judge the pairs one after the other; a bad one stops no other. Raises `ModelError`."""
+def evaluate(data: Data, network: Model, quick: bool = False) -> Iterator[Judged]:
+    """Judge the pairs one after the other; a bad one stops no other. Raises `ModelError`.
+
+    `quick`: the network and the amplified photo only.
+    """
     for row in data.rows:
         name = data.name(row)
         try:
-            yield _judge(name, row, network)
+            yield _judge(name, row, network, quick)
         except PhotoError as error:
             yield Judged(name, problem=naming(error, row.dark, row.bright))
 
 
-def _judge(name: str, row: Row, network: Model) -> Judged:
+def _judge(name: str, row: Row, network: Model, quick: bool) -> Judged:
     dark = read_mosaic(row.dark)
     truth = truth_of(row, dark)
     unknown = exposure_unknown(row)
@@ -73,7 +76,7 @@ def _judge(name: str, row: Row, network: Model) -> Judged:
         raise PairError(unknown, "exposure unknown")
     amplification = min(row.amplification, MAX_AMPLIFICATION)
     judged = Judged(name, pictures={BRIGHT: _upright(truth.picture, dark.orientation)})
-    for method, light in renditions(network, dark, amplification):
+    for method, light in renditions(network, dark, amplification, quick):
         judged.scores.extend(
             Score(name, method, protocol, amplification, *both)
             for protocol, *both in scores(light, dark, truth)

@@ -23,11 +23,13 @@ NAMES = tuple(name + after for after in ("", DENOISED) for name in TONES)
 """The classical methods."""
 
 
-def renditions(network: Model, dark: Mosaic, amplification: float) -> Iterator[tuple[str, Floats]]:
+def renditions(
+    network: Model, dark: Mosaic, amplification: float, quick: bool = False
+) -> Iterator[tuple[str, Floats]]:
     """Each method's name and light (H, W, 3), white-balanced camera RGB: the network's first.
 
     All are given the amplification; classical ones the picture, amplified and demosaiced plainly.
-    Raises `UnsupportedError`, `ModelError`.
+    `quick` ends it with the amplified photo. Raises `UnsupportedError`, `ModelError`.
     """
     yield network.card.name, restore(dark, exposure=amplification, model=network).linear
     matrix = rendering(dark)
@@ -37,6 +39,8 @@ def renditions(network: Model, dark: Mosaic, amplification: float) -> Iterator[t
     for name, tone in TONES.items():
         toned = tone(picture)
         yield name, _times(decode_rec709(toned), to_camera)
+        if quick:  # the first is the amplified one
+            return
         yield name + DENOISED, _times(decode_rec709(non_local_means(toned)), to_camera)
 
 

@@ -51,7 +51,7 @@ def _raw() -> list[Figure]:
         for ratio, score in zip(_RATIOS, scores, strict=True)
     ]
     as_is = [
-        Figure("PMN", RAW, ratio, psnr, None, _PMN)
+        Figure("PMN (TPAMI 2023)", RAW, ratio, psnr, None, _PMN)
         for ratio, psnr in zip(_RATIOS, _PMN_AS_IS, strict=True)
     ]
     return as_is + corrected
