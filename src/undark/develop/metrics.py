@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +20,7 @@ Plane = NDArray[np.float64]
 WINDOW = 7
 """Side of SSIM's window, in pixels."""
 BAND = 64
-"""Rows of SSIM's windows worked on at a time: what a processor's cache holds."""
+"""Rows worked on at a time: what a processor's cache holds."""
 K1, K2 = 0.01, 0.03
 """SSIM's constants (Wang et al., "Image quality assessment", IEEE TIP 2004)."""
 
@@ -29,7 +31,8 @@ def psnr(a: ArrayLike, b: ArrayLike, data_range: float = 1.0) -> float:
     `data_range` is what white counts: 1 for floats in [0, 1]. Nothing is clipped here.
     """
     first, second = _pair(a, b)
-    error = float(np.mean((first - second) ** 2))
+    squares = sum(float(np.sum((p - q) ** 2)) for p, q in _bands(first, second))
+    error = squares / first.size
     return 10 * math.log10(data_range**2 / error) if error else math.inf
 
 
@@ -60,24 +63,35 @@ def brightness_correction(p: ArrayLike, g: ArrayLike, data_range: float = 1.0) -
     Over the pixels where the truth is below `data_range`, with `p` clipped to [0, data_range]: as
     Wei et al. score RAW pictures ("Physics-based noise modeling", TPAMI 2021). 1 for a black `p`.
     """
-    prediction, truth = _pair(p, g)
-    unsaturated = truth < data_range
-    prediction = np.clip(prediction[unsaturated], 0, data_range)
-    energy = float(prediction @ prediction)
-    return float(prediction @ truth[unsaturated]) / energy if energy else 1.0
+    common, energy = 0.0, 0.0
+    for prediction, truth in _bands(*_pair(p, g)):
+        unsaturated = truth < data_range
+        prediction = np.clip(prediction[unsaturated], 0, data_range)
+        common += float(prediction @ truth[unsaturated])
+        energy += float(prediction @ prediction)
+    return common / energy if energy else 1.0
 
 
-def _pair(a: ArrayLike, b: ArrayLike) -> tuple[Plane, Plane]:
-    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+def _pair(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    first, second = np.asarray(a), np.asarray(b)
     if first.shape != second.shape:
         raise ValueError(f"pictures of different sizes: {first.shape} and {second.shape}")
     return first, second
 
 
-def _band_sum(a: Plane, b: Plane, data_range: float) -> float:
+def _bands(a: NDArray[Any], b: NDArray[Any]) -> Iterator[tuple[Plane, Plane]]:
+    """Both, some rows at a time, in float64: little memory beside the pictures."""
+    for top in range(0, len(a), BAND):
+        first, second = (np.asarray(p[top : top + BAND], np.float64) for p in (a, b))
+        yield first, second
+
+
+def _band_sum(a: NDArray[Any], b: NDArray[Any], data_range: float) -> float:
     """SSIM summed over the windows and channels of two bands, (h, W) or (h, W, C)."""
     # each plane in one piece: sums over windows are then quick
-    first, second = (np.ascontiguousarray(np.moveaxis(np.atleast_3d(p), 2, 0)) for p in (a, b))
+    first, second = (
+        np.ascontiguousarray(np.moveaxis(np.atleast_3d(p), 2, 0), np.float64) for p in (a, b)
+    )
     return sum(_plane_sum(x, y, data_range) for x, y in zip(first, second, strict=True))
 
 
