@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -269,6 +271,44 @@ def test_the_command_writes_its_tables(run, sid, tmp_path):
     status, _, err = run("evaluate", "bayer", sid, "--out", out)
     assert (status, err.count("\n")) == (1, 1)
     assert "--overwrite" in err
+    status, _, _ = run("evaluate", "bayer", sid, "--out", out, "--quick", "--overwrite")
+    assert status == 0
+    assert len((out / "scores.csv").read_text().splitlines()) == 1 + 3 * 2 * 4
+
+
+def test_without_its_extra_it_says_what_to_install(run, sid, tmp_path, monkeypatch):
+    monkeypatch.setattr("undark.cli_evaluate.find_spec", lambda package: None)
+    for asked in (("evaluate", "bayer", sid, "--out", tmp_path / "r"), ("compare", "x.dng")):
+        status, _, err = run(*asked)
+        assert (status, err.count("\n")) == (2, 1)
+        assert "pip install 'undark[evaluate]'" in err
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
+def test_ctrl_c_keeps_what_was_done(sid, tmp_path):
+    out = tmp_path / "report"
+    command = [sys.executable, "-c", INTERRUPTED, "evaluate", "bayer", str(sid), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130
+    assert "the report holds the photos that were done" in done.stderr
+    photos = {line.split(",")[0] for line in (out / "scores.csv").read_text().splitlines()[1:]}
+    assert photos == {"Sony/short/10003_00_0.033s.dng"}
+    assert "1 dark photo restored" in (out / "report.html").read_text()
+
+
+INTERRUPTED = """
+import undark.evaluation.evaluate as room
+from undark import cli
+
+def judge(name, *rest):
+    if "0.1s" in name:
+        raise KeyboardInterrupt
+    return before(name, *rest)
+
+before, room._judge = room._judge, judge
+cli.main()
+"""
 
 
 def test_the_command_goes_on_after_a_corrupt_photo(run, tmp_path):

@@ -165,3 +165,4 @@ def test_a_chart_of_few_points(points):
     assert all(0 < n < 560 for n in numbers)
     assert "nan" not in drawn
     assert "a&lt;b" in drawn
+    assert chart([Curve("perfect", "network", [(100, np.inf)])], "t") == ""

@@ -26,8 +26,10 @@ class Curve:
 
 
 def chart(curves: Sequence[Curve], title: str) -> str:
-    """An SVG of PSNR in dB over amplification, on a logarithmic axis."""
+    """An SVG of PSNR in dB over amplification, on a logarithmic axis; "" without points."""
     points = [point for curve in curves for point in curve.points if math.isfinite(point[1])]
+    if not points:
+        return ""
     axes = _Axes.around(points)
     parts = [_grid(axes, sorted({x for x, _ in points}))]
     parts += [_curve(curve, axes) for curve in reversed(curves)]  # the first on top
