@@ -38,9 +38,9 @@ from undark.learn.from_photos import split, train_photos
 from undark.learn.network import fresh
 from undark.learn.pairs import AIMS, PairFrames, PairSource, l1_loss
 from undark.learn.photos import PhotoSource, load_photos
-from undark.learn.sid import sid_rows
 from undark.learn.task import Loss, Source, make_batch, photo_loss
 from undark.learn.train import VAL_EVERY, Outcome, Training, keep_memory
+from undark.pairs.sid import sid_rows
 
 SIZE = (2848, 4256)
 """Rows and columns of SID's Sony photos."""

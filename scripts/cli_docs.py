@@ -12,6 +12,8 @@ COMMANDS = (
     "restore",
     "info",
     "pairs",
+    "evaluate",
+    "compare",
     "demo",
     "models",
     "train",

@@ -1,5 +1,6 @@
 """What tests share: synthetic mosaics, and real camera files where they are at hand."""
 
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from undark import cli
 from undark.sensor.cfa import CFA, RGGB
 from undark.sensor.mosaic import GPS, Mosaic, Shot
 
@@ -64,3 +66,19 @@ def make_mosaic() -> Callable[..., Mosaic]:
 def mosaic(make_mosaic: Callable[..., Mosaic]) -> Mosaic:
     """A small RGGB mosaic."""
     return make_mosaic()
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Run `undark ARGS` in this process → (exit status, stdout, stderr)."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["undark", *map(str, args)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as done:
+            status = done.code or 0
+        return (status, *capfd.readouterr())
+
+    return run

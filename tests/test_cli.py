@@ -13,29 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from undark import cli
 from undark.demo import photograph
 from undark.develop.colour import encode_srgb, light_of
 from undark.engine.model import PICTURE_TASK
 from undark.files.dng import write_mosaic
 from undark.files.picture import open_picture, write_picture
 from undark.sensor.mosaic import Shot
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Run `undark ARGS` in this process → (exit status, stdout, stderr)."""
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["undark", *map(str, args)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as done:
-            status = done.code or 0
-        return (status, *capfd.readouterr())
-
-    return run
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import pytest
 from undark.develop.colour import (
     CAMERA_MATRICES,
     camera_from_srgb,
+    decode_rec709,
     decode_srgb,
+    encode_rec709,
     encode_srgb,
     srgb_from_camera,
 )
@@ -36,9 +38,12 @@ def test_curve_at_known_points():
     assert encode_srgb(np.array([-1.0, 7.0])) == pytest.approx([0, 1])
 
 
-def test_curve_there_and_back():
-    levels = np.arange(256) / 255
-    np.testing.assert_allclose(encode_srgb(decode_srgb(levels)), levels, atol=1e-7)
+@pytest.mark.parametrize(
+    ("encode", "decode"), [(encode_srgb, decode_srgb), (encode_rec709, decode_rec709)]
+)
+def test_curve_there_and_back(encode, decode):
+    levels = np.arange(1025) / 1024
+    np.testing.assert_allclose(encode(decode(levels)), levels, atol=1e-6)
 
 
 def test_torch_agrees_with_numpy():

@@ -20,11 +20,12 @@ ROOMS = [
     ["engine"],
     ["restoring", "restoring_pictures"],
     ["pairs"],
+    ["evaluation"],
     ["learn"],
     ["fastai"],
     ["batch", "report", "demo"],
     ["terminal"],
-    ["cli_train"],
+    ["cli_train", "cli_evaluate"],
     ["cli"],
     ["__main__"],
 ]
@@ -62,6 +63,7 @@ def test_rooms_import_only_from_above(room, path):
         ("lightning", {"learn"}),
         ("fastai", {"fastai"}),
         ("rawpy", {"files"}),
+        ("skimage", {"develop"}),
     ],
 )
 def test_packages_that_few_rooms_import(package, rooms):

@@ -13,18 +13,19 @@ from dataclasses import replace  # noqa: E402
 
 from pair_photos import expose, frame_of, sid_folder  # noqa: E402
 from undark.engine.model import read_card  # noqa: E402
-from undark.errors import TrainingError  # noqa: E402
+from undark.errors import DataError, TrainingError  # noqa: E402
 from undark.files.cache import FrameCache  # noqa: E402
 from undark.files.dng import write_mosaic  # noqa: E402
 from undark.files.picture import open_picture, write_picture  # noqa: E402
-from undark.learn.from_pairs import good_rows, train_pairs, train_sid  # noqa: E402
+from undark.learn.from_pairs import train_pairs, train_sid  # noqa: E402
 from undark.learn.muon import Muon  # noqa: E402
 from undark.learn.network import UNet, UNetConfig  # noqa: E402
 from undark.learn.pairs import AIMS, PairFrames, PairSource, l1_loss, sample  # noqa: E402
 from undark.learn.photos import Batch  # noqa: E402
-from undark.learn.sid import sid_rows  # noqa: E402
 from undark.learn.task import make_batch  # noqa: E402
 from undark.learn.train import Training  # noqa: E402
+from undark.pairs.choose import good_rows  # noqa: E402
+from undark.pairs.sid import sid_rows  # noqa: E402
 from undark.pairs.table import Row, write_rows  # noqa: E402
 from undark.restoring_pictures import restore_picture  # noqa: E402
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack  # noqa: E402
@@ -147,7 +148,7 @@ def test_pairs_that_are_not_good_are_left_out(tmp_path, capsys):
     assert [row.dark for row in good_rows(tmp_path)] == [rows[0].dark, rows[2].dark]
     assert "1 of 3 pairs are not good: left out" in capsys.readouterr().err
     write_rows(tmp_path / "pairs.csv", rows[1:2])
-    with pytest.raises(TrainingError, match="no good pairs"):
+    with pytest.raises(DataError, match="no good pairs"):
         good_rows(tmp_path)
 
 
@@ -209,7 +210,7 @@ def test_splits_of_sid(tmp_path):
     assert [round(row.amplification) for row in splits["test"]] == [300, 100, 100]
     assert [row.verdict for row in splits["test"]] == ["good", "good", "misaligned (known)"]
     assert sid_rows(tmp_path / "Sony", "sony") == splits
-    with pytest.raises(TrainingError, match="Fuji/short and Fuji/long"):
+    with pytest.raises(DataError, match="Fuji/short and Fuji/long"):
         sid_rows(tmp_path, "fuji")
     for path in (tmp_path / "Sony").rglob("2*"):
         path.unlink()

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from undark import __version__
 from undark.batch import DONE, KINDS, Job, plan, standing
+from undark.cli_evaluate import compare, evaluate
 from undark.cli_train import train_app, tune
 from undark.engine.model import (
     DEFAULT_MODEL,
@@ -29,7 +30,7 @@ from undark.engine.model import (
     read_card,
     shipped_models,
 )
-from undark.errors import PhotoError, UndarkError
+from undark.errors import PhotoError, UndarkError, naming
 from undark.files.picture import PICTURE_SUFFIXES, is_picture, open_picture
 from undark.files.raw import RAW_SUFFIXES, read_mosaic
 from undark.pairs.find import Pair, find_pairs
@@ -205,12 +206,7 @@ def _restore_one(
         done = _restored(job.source, model, exposure, strength, progress)
         done.save(job.target, bits, overwrite)
     except PhotoError as error:
-        said = str(error)
-        named = str(job.source) in said or str(job.target) in said
-        return outcome | {
-            "status": "failed",
-            "reason": said if named else f"{job.source}: {said}",
-        }
+        return outcome | {"status": "failed", "reason": naming(error, job.source, job.target)}
     seconds = round(time.perf_counter() - began, 2)
     return outcome | {"status": "restored", "seconds": seconds} | _numbers(done)
 
@@ -359,6 +355,10 @@ def _print_table(rows: list[Row], folder: Path) -> None:
     console = Console(highlight=False)
     console.width = console.width if console.is_terminal else 160
     console.print(table)
+
+
+app.command()(evaluate)
+app.command()(compare)
 
 
 @app.command()

@@ -11,8 +11,13 @@ UndarkError
     ├── ModelError        unknown model, or a file that is not an undark model
     ├── DeviceError       no such device on this machine or in this installation
     ├── OutputError       the output cannot be written: read-only, disk full
+    ├── DataError         a folder of pairs, or a data set, without what is needed of it
     └── TrainingError     training cannot start or go on
 """
+
+from __future__ import annotations
+
+from pathlib import Path
 
 
 class UndarkError(Exception):
@@ -63,5 +68,15 @@ class OutputError(SetupError):
     """The output cannot be written."""
 
 
+class DataError(SetupError):
+    """A folder of pairs, or a data set, without what is needed of it."""
+
+
 class TrainingError(SetupError):
     """Training cannot start or go on."""
+
+
+def naming(error: UndarkError, *photos: Path) -> str:
+    """What the error says, with the first of these photos before it where it names none of them."""
+    said = str(error)
+    return said if any(str(photo) in said for photo in photos) else f"{photos[0]}: {said}"

@@ -85,3 +85,10 @@ def encode_rec709(linear: Array) -> Array:
     # LibRaw's constants: those that make its gamma of (2.222, 4.5) smooth
     curve = 1.0992968 * xp.clip(linear, 0.0180540, None) ** (1 / 2.222) - 0.0992968
     return xp.where(linear < 0.0180540, 4.5 * linear, curve)
+
+
+def decode_rec709(encoded: Array) -> Array:
+    """LibRaw's curve in [0, 1] → linear light in [0, 1]: the inverse of `encode_rec709`."""
+    xp = array_namespace(encoded)
+    curve = ((xp.clip(encoded, 0.081243, None) + 0.0992968) / 1.0992968) ** 2.222
+    return xp.where(encoded < 0.081243, encoded / 4.5, curve)

@@ -48,6 +48,12 @@ def whole(path: Path, overwrite: bool) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file, whole or not at all, in place of an older one. Raises `OutputError`."""
+    with whole(path, overwrite=True) as temporary, writing(temporary):
+        temporary.write_bytes(content)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn any `OSError` of the block into an `OutputError` that names `path`."""

@@ -149,9 +149,18 @@ def write_picture(
             path.write_bytes(_png(pixels, shot))
 
 
+def plain_jpeg(pixels: NDArray[np.uint8], quality: int, subsampling: str = "420") -> bytes:
+    """A picture (H, W, 3) as a JPEG file of nothing but its pixels."""
+    return bytes(
+        imagecodecs.jpeg8_encode(
+            np.ascontiguousarray(pixels), level=quality, subsampling=subsampling
+        )
+    )
+
+
 def _jpeg(pixels: NDArray[np.uint8], shot: Shot, quality: int) -> bytes:
     """A JPEG file: pixels without chroma subsampling, with segments for EXIF and profile."""
-    plain = bytes(imagecodecs.jpeg8_encode(pixels, level=quality, subsampling="444"))
+    plain = plain_jpeg(pixels, quality, "444")
     behind_jfif = 4 + int.from_bytes(plain[4:6], "big")  # the JFIF segment must be the first
     exif = b"\xff\xe1" + _sized(b"Exif\0\0" + exif_block(pixels.shape[0], pixels.shape[1], shot))
     profile = b"\xff\xe2" + _sized(b"ICC_PROFILE\0\1\1" + srgb_profile())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,7 +11,6 @@ import numpy as np
 
 from undark.errors import PhotoError, TrainingError
 from undark.files.cache import FrameCache, default_folder
-from undark.files.metadata import shot_of
 from undark.files.picture import is_picture
 from undark.learn.pairs import (
     AIMS,
@@ -26,12 +24,11 @@ from undark.learn.pairs import (
     none_readable,
 )
 from undark.learn.photos import Batch
-from undark.learn.sid import SPLITS, sid_rows
 from undark.learn.task import Course, photo_loss
 from undark.learn.train import Outcome, Training, choose_device, train
-from undark.pairs.find import find_pairs
-from undark.pairs.photo import pair_ratio
-from undark.pairs.table import GOOD, NAME, Row, read_rows
+from undark.pairs.choose import exposure_unknown, good_rows
+from undark.pairs.sid import SPLITS, sid_rows
+from undark.pairs.table import Row
 
 VAL_CROP = 256
 """Side in packed pixels of what a pair is judged by."""
@@ -53,15 +50,23 @@ def train_pairs(
 
     `aim` is one of `AIMS`, `loss` "l1", or "log" as for photographs. Raises `TrainingError`.
     """
-    rows = good_rows(training.data)
+    rows = _known_rows(training.data)
     if training.val:
-        held, spans = good_rows(training.val), (WHOLE, WHOLE)
+        held, spans = _known_rows(training.val), (WHOLE, WHOLE)
     elif len(rows) < FEW:
         held, spans = rows, (TRAIN_SPAN, HELD_SPAN)
     else:
         held, spans = rows[::HELD_BACK], (WHOLE, WHOLE)
         rows = [row for row in rows if row not in held]
     return learn(training, rows, held, AIMS[aim], loss, cache, spans)
+
+
+def _known_rows(folder: Path) -> list[Row]:
+    """The good pairs of a folder. Raises `TrainingError` where an exposure is not known."""
+    rows = good_rows(folder)
+    for unknown in filter(None, map(exposure_unknown, rows)):
+        raise TrainingError(unknown)
+    return rows
 
 
 def learn(
@@ -92,37 +97,6 @@ def learn(
 
     outcome = train(training, course)
     return replace(outcome, skipped=dict(frames.skipped))
-
-
-def good_rows(folder: Path) -> list[Row]:
-    """The pairs of a folder that are fit for training. Raises `TrainingError`, `ReadError`."""
-    table = folder / NAME
-    if not table.exists():
-        print(
-            f"{folder}: pairs not checked; `undark pairs` finds those that spoil training",
-            file=sys.stderr,
-        )
-        return [_unchecked(pair.dark, pair.bright) for pair in find_pairs(folder).pairs]
-    rows = read_rows(table)
-    good = [row for row in rows if row.verdict == GOOD]
-    if len(good) < len(rows):
-        print(
-            f"{table}: {len(rows) - len(good)} of {len(rows)} pairs are not good: left out",
-            file=sys.stderr,
-        )
-    if not good:
-        raise TrainingError(f"{table}: no good pairs; mend what its verdicts say, or shoot others")
-    return good
-
-
-def _unchecked(dark: Path, bright: Path) -> Row:
-    ratio = pair_ratio(dark, shot_of(dark), bright, shot_of(bright))
-    if ratio is None or ratio <= 1:
-        raise TrainingError(
-            f"{dark}: its exposure beside {bright.name} is not known; "
-            "let `undark pairs` measure it first"
-        )
-    return Row(dark, bright, ratio)
 
 
 def _cell(frames: PairFrames, rows: Sequence[Row]) -> int:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from math import ceil, floor
+from math import ceil
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -29,6 +29,7 @@ from undark.files.picture import open_picture
 from undark.files.raw import LIBRAW_SPACES, read_mosaic, render_with_libraw
 from undark.learn.photos import MAX_AMPLIFICATION, Batch
 from undark.learn.task import psnr
+from undark.pairs.align import TAPS, Place, check_sizes, moved, starts
 from undark.pairs.table import Row
 from undark.sensor.cfa import CFA, dihedral
 from undark.sensor.conditioning import condition, scale
@@ -215,14 +216,14 @@ def sample(
         return _picture_sample(frames, row, crop, span, random)
     dark, noise = frames.dark(row.dark)
     bright = frames.bright(row.bright, dark.white_balance)
-    _check_sizes(row, dark.shape, bright.shape[:2])
+    check_sizes(row, dark.shape, bright.shape[:2])
     side = (
         crop if random else _fitting(crop, dark.shape, dark.cfa.cell, span, row)
     ) * dark.cfa.cell
     place = _place(row, dark.shape, side + dark.cfa.period, span, random)
     turn = int(random.integers(8)) if random is not None else 0
     part = dark.crop(*place).dihedral(turn)
-    light = dihedral(_moved(bright, place, row), turn)
+    light = dihedral(moved(bright, place, row), turn)
     top, left = (-n % part.cfa.period for n in part.cfa.shift)  # cut to the canonical phase
     part = part.crop(top, left, side, side)
     light = light[top : top + side, left : left + side]
@@ -238,7 +239,7 @@ def _picture_sample(
 ) -> Batch:
     """The same of finished pictures."""
     dark, bright = frames.picture(row.dark), frames.picture(row.bright)
-    _check_sizes(row, dark.shape[:2], bright.shape[:2])
+    check_sizes(row, dark.shape[:2], bright.shape[:2])
     crop = crop if random else _fitting(crop, dark.shape[:2], 1, span, row)
     place = _place(row, dark.shape[:2], crop, span, random)
     turn = int(random.integers(8)) if random is not None else 0
@@ -246,14 +247,14 @@ def _picture_sample(
     light = light_of(dark[top : top + height, left : left + width])
     amplification = np.float32(min(row.amplification, MAX_AMPLIFICATION))
     inputs = np.moveaxis(dihedral(light, turn), -1, 0) * amplification
-    target = decode_srgb(_moved(bright, place, row) / np.float32(np.iinfo(bright.dtype).max))
+    target = decode_srgb(moved(bright, place, row) / np.float32(np.iinfo(bright.dtype).max))
     return _as_batch(inputs, dihedral(target, turn), np.eye(3))
 
 
 def _fitting(crop: int, shape: tuple[int, ...], cell: int, span: Span, row: Row) -> int:
     """The largest crop, in packed pixels, up to `crop` that a frame of `shape` has room for."""
     room = min(shape[0], int(span[1] * shape[1]) - int(span[0] * shape[1]))
-    edge = 2 * _TAPS + 6 + ceil(max(abs(row.align_dx), abs(row.align_dy)))  # 6: X-Trans's period
+    edge = 2 * TAPS + 6 + ceil(max(abs(row.align_dx), abs(row.align_dy)))  # 6: X-Trans's period
     return max(min(crop, (room - edge) // cell // COARSEST * COARSEST), COARSEST)
 
 
@@ -264,24 +265,12 @@ def _as_batch(inputs: Any, light: Any, srgb: NDArray[np.float64]) -> Batch:
     return Batch(*made)
 
 
-def _check_sizes(row: Row, dark: tuple[int, ...], bright: tuple[int, ...]) -> None:
-    if dark != bright:
-        raise UnsupportedError(
-            f"{row.bright}: {bright[1]}×{bright[0]} pixels, but its dark photo {row.dark.name} has "
-            f"{dark[1]}×{dark[0]}; take the pair out"
-        )
-
-
-Place = tuple[int, int, int, int]
-"""Top, left, height, width."""
-
-
 def _place(
     row: Row, shape: tuple[int, int], side: int, span: Span, random: np.random.Generator | None
 ) -> Place:
     """Where to crop, so that the bright photo, moved as the row says, covers it."""
-    tops = _range(0, shape[0], row.align_dy, side)
-    lefts = _range(int(span[0] * shape[1]), int(span[1] * shape[1]), row.align_dx, side)
+    tops = starts(0, shape[0], row.align_dy, side)
+    lefts = starts(int(span[0] * shape[1]), int(span[1] * shape[1]), row.align_dx, side)
     if not tops or not lefts:
         raise UnsupportedError(
             f"{row.dark}: too small for crops of {side} pixels; set a smaller --crop"
@@ -289,53 +278,3 @@ def _place(
     if random is None:
         return tops[len(tops) // 2], lefts[len(lefts) // 2], side, side
     return int(random.choice(tops)), int(random.choice(lefts)), side, side
-
-
-def _range(first: int, last: int, shift: float, side: int) -> range:
-    """Starts of `side` pixels between `first` and `last` that `_moved` can follow."""
-    before, after = (_TAPS if shift else 0) + max(-floor(shift), 0), max(floor(shift), 0)
-    return range(first + before, last - side - after - (_TAPS if shift else 0) + 1)
-
-
-_TAPS = 2
-"""Pixels beyond a crop that the interpolation looks at."""
-
-
-def _moved(bright: NDArray[Any], place: Place, row: Row) -> NDArray[np.float32]:
-    """The part of the bright photo that shows what the dark one does at `place`.
-
-    By fractions of a pixel with Catmull-Rom's cubic (Keys, 1981), rows, then columns.
-    """
-    top, left, height, width = place
-    down, across = floor(row.align_dy), floor(row.align_dx)
-    part = bright
-    for axis, (start, size, whole, shift) in enumerate(
-        ((top, height, down, row.align_dy), (left, width, across, row.align_dx))
-    ):
-        part = _shifted(part, axis, start + whole, size, shift - whole)
-    return np.asarray(part, np.float32)
-
-
-def _shifted(pixels: NDArray[Any], axis: int, start: int, size: int, by: float) -> NDArray[Any]:
-    """`size` values along an axis from `start` + `by` on, 0 ≤ `by` < 1."""
-
-    def run(first: int) -> NDArray[Any]:
-        return pixels[(slice(None),) * axis + (slice(first, first + size),)]
-
-    if not by:
-        return run(start)
-    weights = _cubic(by)
-    parts = [
-        np.float32(w) * run(start + tap) for tap, w in zip((-1, 0, 1, 2), weights, strict=True)
-    ]
-    return sum(parts[1:], start=parts[0])
-
-
-def _cubic(t: float) -> tuple[float, float, float, float]:
-    """Catmull-Rom's weights of the four pixels around a place `t` behind the second."""
-    return (
-        0.5 * (-t + 2 * t**2 - t**3),
-        0.5 * (2 - 5 * t**2 + 3 * t**3),
-        0.5 * (t + 4 * t**2 - 3 * t**3),
-        0.5 * (-(t**2) + t**3),
-    )

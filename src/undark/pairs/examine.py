@@ -74,7 +74,7 @@ def examine(pair: Pair, align: bool = False) -> Finding:
     that cannot be compared.
     """
     dark, bright = read_photo(pair.dark), read_photo(pair.bright)
-    _check(pair, dark, bright)
+    check_alike(pair, dark, bright)
     ratio = pair_ratio(pair.dark, dark.shot, pair.bright, bright.shot)
     planes = green_plane(dark), green_plane(bright)
     if planes[0].mean() > planes[1].mean():
@@ -91,8 +91,8 @@ def examine(pair: Pair, align: bool = False) -> Finding:
     return Finding(row, (dark, bright), planes, registration, changed)
 
 
-def _check(pair: Pair, dark: Mosaic, bright: Mosaic) -> None:
-    """Raise `PairError` where the two are not of one kind."""
+def check_alike(pair: Pair, dark: Mosaic, bright: Mosaic) -> None:
+    """Raise `PairError` where the two are not of one kind, or too small."""
 
     def wrong(what: str, verdict: str) -> PairError:
         return PairError(f"{pair.dark}: {what}; give photos of one camera, not cropped", verdict)

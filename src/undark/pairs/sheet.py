@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.develop.drawing import WHITE, resized, title_bar
+from undark.develop.drawing import WHITE, fitted, title_bar
 from undark.develop.render import render
 from undark.files.folder import MARK
 from undark.files.output import whole, writing
@@ -125,7 +125,7 @@ def _thumbnail(photo: Mosaic, gain: float, changed: NDArray[np.bool_] | None = N
         )
         where = changed[height[:, None], width]
         light[where] = light[where] * 0.5 + np.array([0.5, 0, 0], np.float32)
-    return _fitted(np.asarray(render(light, photo, gain), np.uint8))
+    return fitted(np.asarray(render(light, photo, gain), np.uint8), HEIGHT, WIDTH)
 
 
 def _binned(planes: NDArray[np.float32], step: int) -> NDArray[np.float32]:
@@ -134,17 +134,6 @@ def _binned(planes: NDArray[np.float32], step: int) -> NDArray[np.float32]:
     cut = planes[:, : height * step, : width * step]
     means: NDArray[np.float32] = cut.reshape(count, height, step, width, step).mean(axis=(2, 4))
     return means
-
-
-def _fitted(picture: Picture) -> Picture:
-    """As large as fits, in the middle of black."""
-    height, width = picture.shape[:2]
-    scale = min(HEIGHT / height, WIDTH / width)
-    fit = resized(picture, max(1, round(height * scale)), max(1, round(width * scale)))
-    out = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    top, left = (HEIGHT - fit.shape[0]) // 2, (WIDTH - fit.shape[1]) // 2
-    out[top : top + fit.shape[0], left : left + fit.shape[1]] = fit
-    return out
 
 
 def _overlay(finding: Finding) -> Picture:
@@ -159,7 +148,7 @@ def _overlay(finding: Finding) -> Picture:
     white = max(float(np.quantile(cyan, 0.98)), 1e-6)
     rgb = np.stack([red, cyan, cyan], axis=-1) / white
     shown = (255 * np.sqrt(np.clip(rgb, 0, 1))).astype(np.uint8)
-    return _fitted(shown)
+    return fitted(shown, HEIGHT, WIDTH)
 
 
 def _piece(finding: Finding, size: tuple[int, int]) -> tuple[slice, slice]:

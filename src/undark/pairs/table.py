@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from undark.errors import ExistsError, ReadError
-from undark.files.output import whole, writing
+from undark.files.output import write_whole, writing
 
 NAME = "pairs.csv"
 PREVIOUS = "pairs-previous.csv"
@@ -74,8 +74,8 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
         before = path.read_bytes() if path.exists() else None
     encoded = text.encode("utf-8", "surrogateescape")
     if before not in (None, encoded):
-        _write(path.with_name(PREVIOUS), before or b"")
-    _write(path, encoded)
+        write_whole(path.with_name(PREVIOUS), before or b"")
+    write_whole(path, encoded)
 
 
 def check_place(path: Path) -> None:
@@ -139,10 +139,10 @@ def _row(path: Path, number: int, line: Mapping[str, Any]) -> Row:
 
 def _text(folder: Path, rows: Sequence[Row]) -> str:
     values = [[_field(folder, getattr(row, name)) for name in COLUMNS] for row in rows]
-    return "".join(map(_line, [COLUMNS, *values]))
+    return "".join(map(csv_line, [COLUMNS, *values]))
 
 
-def _line(values: Sequence[str]) -> str:
+def csv_line(values: Sequence[str]) -> str:
     """One line of CSV. With another line end, the writer would not quote a "\\r" in a name."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\r\n").writerow(values)
@@ -156,8 +156,3 @@ def _field(folder: Path, value: object) -> str:
     if isinstance(value, float):
         return f"{value:.5g}" if math.isfinite(value) else ""
     return str(value)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with whole(path, overwrite=True) as temporary, writing(temporary):
-        temporary.write_bytes(content)

@@ -8,27 +8,40 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from undark.errors import TrainingError
+from undark.errors import DataError
 from undark.pairs.find import find_pairs
 from undark.pairs.photo import sid_name
 from undark.pairs.table import GOOD, Row
 from undark.sensor.exposure import MAX_AMPLIFICATION
 
+PARTS = ("short", "long")
+"""Folders of the dark and the bright photos of a camera."""
+CFAS = {"sony": "Bayer", "fuji": "X-Trans"}
+"""The cameras, and what a model for them is made for."""
 SPLITS = {"train": "0", "test": "1", "validation": "2"}
 """First digit of a scene's number."""
 MISALIGNED = {"sony": frozenset({"10034", "10045", "10172"})}
 """Scenes known to be misaligned, all of Sony's test split: papers leave them out."""
 
 
+def sid_cameras(folder: Path) -> list[str]:
+    """The cameras whose part of SID a folder holds, or is: by the names of its folders."""
+
+    def holds(home: Path, camera: str) -> bool:
+        return home.name.lower() == camera and all((home / part).is_dir() for part in PARTS)
+
+    return [c for c in CFAS if holds(folder.absolute(), c) or holds(folder / c.title(), c)]
+
+
 def sid_rows(folder: Path, camera: str) -> dict[str, list[Row]]:
     """Split → its pairs, for "sony" or "fuji"; misaligned ones have a verdict that says so.
 
-    `folder` holds Sony/ or Fuji/, or is one of them. Raises `TrainingError` where it is not.
+    `folder` holds Sony/ or Fuji/, or is one of them. Raises `DataError` where it is not.
     """
     home = folder / camera.title() if (folder / camera.title()).is_dir() else folder
-    for part in ("short", "long"):
+    for part in PARTS:
         if not (home / part).is_dir():
-            raise TrainingError(
+            raise DataError(
                 f"{home / part}: there is no such folder; give the folder that holds SID's "
                 f"{camera.title()}/short and {camera.title()}/long"
             )

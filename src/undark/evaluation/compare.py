@@ -1,0 +1,83 @@
+"""`undark compare`: one photo by every method, on a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.develop.classical import TONES
+from undark.develop.drawing import fitted, most_detail, title_bar
+from undark.develop.render import render
+from undark.engine.model import Model
+from undark.evaluation.methods import AMPLIFIED, DENOISED, NAMES, renditions
+from undark.restoring import plain
+from undark.sensor.exposure import propose_exposure
+from undark.sensor.mosaic import Mosaic
+
+Picture = NDArray[np.uint8]
+
+WIDTH, HEIGHT, TITLE = 480, 320, 32
+"""Pixels of a piece on the sheet, and of the title above it."""
+TALLEST = 640
+"""Pixels of the whole frame between the two."""
+GAP = 4
+AS_SHOT = "as shot"
+STEPS = len(NAMES) + 2
+"""Pictures on a sheet."""
+
+
+def sheet(
+    dark: Mosaic, network: Model, progress: Callable[[float], None] = lambda share: None
+) -> Picture:
+    """(H, W, 3): each method's picture, titled, with the piece of most detail pixel by pixel.
+
+    Amplified as `undark restore` would by itself; `progress` is called with the share done. Raises
+    `UnsupportedError`, `ModelError`.
+    """
+    amplification = propose_exposure(dark).amplification
+    first = iter(renditions(network, dark, amplification))
+    name, light = next(first)
+    restored = _rendered(light, dark, amplification)
+    piece = most_detail(restored, (HEIGHT, WIDTH))
+    cells = {name: _cell(name, restored, piece)}
+    cells[AS_SHOT] = _cell(AS_SHOT, _rendered(plain(dark, 1), dark, 1), piece)
+    for name, light in first:
+        progress(len(cells) / STEPS)
+        title = f"{name} ×{amplification:.3g}" if name == AMPLIFIED else name
+        cells[name] = _cell(title, _rendered(light, dark, amplification), piece)
+    return np.concatenate(
+        [np.concatenate([cells[n] for n in row], axis=1) for row in _rows(network.card.name)]
+    )
+
+
+def _rows(network: str) -> list[list[str]]:
+    """As shot, amplified, cleaned and restored; then the tones, alone and cleaned."""
+    tones = [name for name in TONES if name != AMPLIFIED]
+    return [
+        [AS_SHOT, AMPLIFIED, AMPLIFIED + DENOISED, network],
+        tones,
+        [name + DENOISED for name in tones],
+    ]
+
+
+def _rendered(light: NDArray[np.float32], dark: Mosaic, amplification: float) -> Picture:
+    return np.asarray(render(light, dark, amplification), np.uint8)
+
+
+def _cell(title: str, picture: Picture, piece: tuple[slice, slice]) -> Picture:
+    """Title, whole frame and piece, one below the other."""
+    height = min(round(WIDTH * picture.shape[0] / picture.shape[1]), TALLEST)
+    parts = [fitted(picture, height, WIDTH), _padded(picture[piece])]
+    cell = np.concatenate([title_bar(title, WIDTH, TITLE), *parts])
+    return np.pad(cell, ((0, GAP), (0, GAP), (0, 0)))
+
+
+def _padded(picture: Picture) -> Picture:
+    """In the middle of black where it is smaller than a picture of the sheet."""
+    out = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    height, width = picture.shape[:2]
+    top, left = (HEIGHT - height) // 2, (WIDTH - width) // 2
+    out[top : top + height, left : left + width] = picture
+    return out

@@ -1,0 +1,116 @@
+"""`undark evaluate`: every method on every pair, by every protocol; a photo at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.develop.render import oriented
+from undark.engine.model import Model
+from undark.errors import PairError, PhotoError, naming
+from undark.evaluation.data import Data
+from undark.evaluation.methods import AMPLIFIED, renditions
+from undark.evaluation.protocols import part, picture, scores, truth_of
+from undark.files.output import write_whole
+from undark.files.raw import read_mosaic
+from undark.pairs.choose import exposure_unknown
+from undark.pairs.table import Row, csv_line
+from undark.sensor.exposure import MAX_AMPLIFICATION
+
+CSV, JSON = "scores.csv", "scores.json"
+BRIGHT = "bright"
+"""Beside the methods' names: the bright photo."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One photo, restored by one method, judged by one protocol."""
+
+    photo: str
+    """The dark one, relative to the data's folder."""
+    method: str
+    protocol: str
+    """One of `PROTOCOLS`."""
+    amplification: float
+    psnr: float
+    """dB."""
+    ssim: float
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What became of a pair."""
+
+    photo: str
+    scores: list[Score] = field(default_factory=list)
+    pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+    """The network's, `AMPLIFIED` and `BRIGHT`, upright, as the sRGB protocol has them."""
+    problem: str | None = None
+    """One line, where the pair could not be judged."""
+
+
+def evaluate(data: Data, network: Model, quick: bool = False) -> Iterator[Judged]:
+    """Judge the pairs one after the other; a bad one stops no other. Raises `ModelError`.
+
+    `quick`: the network and the amplified photo only.
+    """
+    for row in data.rows:
+        name = data.name(row)
+        try:
+            yield _judge(name, row, network, quick)
+        except PhotoError as error:
+            yield Judged(name, problem=naming(error, row.dark, row.bright))
+
+
+def _judge(name: str, row: Row, network: Model, quick: bool) -> Judged:
+    dark = read_mosaic(row.dark)
+    truth = truth_of(row, dark)
+    unknown = exposure_unknown(row)
+    if unknown:
+        raise PairError(unknown, "exposure unknown")
+    amplification = min(row.amplification, MAX_AMPLIFICATION)
+    judged = Judged(name, pictures={BRIGHT: _upright(truth.picture, dark.orientation)})
+    for method, light in renditions(network, dark, amplification, quick):
+        judged.scores.extend(
+            Score(name, method, protocol, amplification, *both)
+            for protocol, *both in scores(light, dark, truth)
+        )
+        if method in (network.card.name, AMPLIFIED):
+            shown = part(picture(light, dark), truth.place)
+            judged.pictures[method] = _upright(shown, dark.orientation)
+    return judged
+
+
+def _upright(shown: NDArray[np.float32], orientation: int) -> NDArray[np.uint8]:
+    """(H, W, 3) in [0, 1] → an upright picture of 8 bits."""
+    out, frame = oriented(shown.shape[:2], orientation, 8)
+    np.rint(shown * 255, out=frame, casting="unsafe")
+    return np.asarray(out, np.uint8)
+
+
+def write_scores(folder: Path, rows: Sequence[Score]) -> None:
+    """Write `CSV` and `JSON`, each whole or not at all, in place of older ones.
+
+    Raises `OutputError`.
+    """
+    names = [f.name for f in fields(Score)]
+    lines = [names, *([_text(value) for value in asdict(row).values()] for row in rows)]
+    text = "".join(map(csv_line, lines))
+    write_whole(folder / CSV, text.encode("utf-8", "surrogateescape"))
+    content = [{name: _finite(v) for name, v in asdict(row).items()} for row in rows]
+    write_whole(folder / JSON, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"
+
+
+def _finite(value: float | str) -> float | str | None:
+    """JSON knows no infinity, the PSNR of a perfect photo."""
+    return None if value == math.inf else value

@@ -1,0 +1,49 @@
+"""The methods: a network and what it must beat, each from a dark photo to linear light."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.develop.classical import TONES, non_local_means
+from undark.develop.colour import decode_rec709, encode_rec709
+from undark.engine.model import Model
+from undark.evaluation.protocols import rendering
+from undark.restoring import plain, restore
+from undark.sensor.mosaic import Mosaic
+
+Floats = NDArray[np.float32]
+
+AMPLIFIED = "amplified"
+"""The method that does nothing more: the noisy input."""
+DENOISED = " + non-local means"
+NAMES = tuple(name + after for after in ("", DENOISED) for name in TONES)
+"""The classical methods."""
+
+
+def renditions(
+    network: Model, dark: Mosaic, amplification: float, quick: bool = False
+) -> Iterator[tuple[str, Floats]]:
+    """Each method's name and light (H, W, 3), white-balanced camera RGB: the network's first.
+
+    All are given the amplification; classical ones the picture, amplified and demosaiced plainly.
+    `quick` ends it with the amplified photo. Raises `UnsupportedError`, `ModelError`.
+    """
+    yield network.card.name, restore(dark, exposure=amplification, model=network).linear
+    matrix = rendering(dark)
+    shown = _times(plain(dark, amplification), matrix)
+    picture: Floats = encode_rec709(shown)
+    to_camera = np.linalg.inv(matrix)
+    for name, tone in TONES.items():
+        toned = tone(picture)
+        yield name, _times(decode_rec709(toned), to_camera)
+        if quick:  # the first is the amplified one
+            return
+        yield name + DENOISED, _times(decode_rec709(non_local_means(toned)), to_camera)
+
+
+def _times(light: Floats, matrix: NDArray[np.floating]) -> Floats:
+    """Each pixel's three channels times a (3, 3) matrix."""
+    return light @ matrix.T.astype(np.float32)

@@ -1,0 +1,152 @@
+"""The protocols: what a restored photo is compared with, and how; docs/evaluate.md has more.
+
+raw              packed planes of the sensor's values, white 1, beside those of the bright photo
+srgb             the picture beside LibRaw's rendering of the bright photo, as in SID
+… corrected      after one factor that brings it nearest to the truth (`brightness_correction`)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.develop.colour import encode_rec709
+from undark.develop.metrics import brightness_correction, psnr, ssim
+from undark.develop.render import srgb_matrix
+from undark.errors import PairError
+from undark.files.raw import read_mosaic, render_with_libraw
+from undark.pairs.align import Place, check_sizes, common, moved
+from undark.pairs.examine import MOST_SHIFT, SMALLEST, check_alike
+from undark.pairs.find import Pair
+from undark.pairs.table import Row
+from undark.sensor.cfa import CFA, mosaic, pack
+from undark.sensor.mosaic import Mosaic
+
+Floats = NDArray[np.float32]
+
+RAW, SRGB = "raw", "srgb"
+CORRECTED = " corrected"
+PROTOCOLS = (RAW, RAW + CORRECTED, SRGB, SRGB + CORRECTED)
+TITLES = {
+    RAW: "RAW → RAW",
+    RAW + CORRECTED: "RAW → RAW, brightness corrected",
+    SRGB: "RAW → sRGB",
+    SRGB + CORRECTED: "RAW → sRGB, brightness corrected",
+}
+
+_WHITE = np.float32(65535)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What the bright photo shows of what the dark one does, in the form of each protocol."""
+
+    picture: Floats
+    """(H, W, 3) in [0, 1], as LibRaw renders it, as the sensor lies."""
+    place: Place
+    """Where in the dark photo that is."""
+    planes: Floats | None
+    """(h, w, cell²) in [0, 1]; None where the pair's alignment is no whole number of periods."""
+    planes_place: Place
+
+
+def truth_of(row: Row, dark: Mosaic) -> Truth:
+    """The bright photo of a pair, laid on the dark one as the row says.
+
+    Raises `ReadError`, `UnsupportedError`, and `PairError` for photos that cannot be compared.
+    """
+    bright = read_mosaic(row.bright)
+    check_alike(Pair(row.dark, row.bright), dark, bright)
+    rendered = render_with_libraw(
+        row.bright, use_camera_wb=True, no_auto_bright=True, output_bps=16, user_flip=0
+    )
+    check_sizes(row, dark.shape, rendered.shape[:2])
+    place = _large_enough(row, common(row, dark.shape), dark.cfa)
+    whole = _in_whole_periods(row, dark.cfa)
+    planes_place = _large_enough(row, common(whole, dark.shape), dark.cfa)
+    left_over = math.hypot(row.align_dx - whole.align_dx, row.align_dy - whole.align_dy)
+    light = moved(bright.signal(), planes_place, whole) / np.float32(bright.span)
+    return Truth(
+        picture=np.clip(moved(rendered, place, row) / _WHITE, 0, 1),
+        place=place,
+        planes=packed(light, planes_place, dark.cfa) if left_over <= MOST_SHIFT else None,
+        planes_place=planes_place,
+    )
+
+
+def _in_whole_periods(row: Row, cfa: CFA) -> Row:
+    """The alignment that leaves each pixel its colour."""
+    dx, dy = (cfa.period * round(s / cfa.period) for s in (row.align_dx, row.align_dy))
+    return replace(row, align_dx=float(dx), align_dy=float(dy))
+
+
+def _large_enough(row: Row, place: Place, cfa: CFA) -> Place:
+    if min(place[2:]) < SMALLEST * cfa.cell // 2:
+        raise PairError(
+            f"{row.dark}: hardly any of it is in {row.bright.name}; take the pair out", "too small"
+        )
+    return place
+
+
+def scores(light: Floats, dark: Mosaic, truth: Truth) -> Iterator[tuple[str, float, float]]:
+    """Protocol, PSNR in dB and SSIM of a restored photo.
+
+    `light` is (H, W, 3) white-balanced camera RGB of the whole dark photo, white 1.
+    """
+    if truth.planes is not None:
+        shown = part(sensor_values(light, dark), truth.planes_place)
+        yield from _both(RAW, packed(shown, truth.planes_place, dark.cfa), truth.planes)
+    yield from _both(SRGB, part(picture(light, dark), truth.place), truth.picture)
+
+
+def _both(protocol: str, shown: Floats, truth: Floats) -> Iterator[tuple[str, float, float]]:
+    """As it is, and brightness corrected."""
+    yield protocol, psnr(shown, truth), ssim(shown, truth)
+    factor = np.float32(brightness_correction(shown, truth))
+    shown = np.clip(shown * factor, 0, 1)
+    yield protocol + CORRECTED, psnr(shown, truth), ssim(shown, truth)
+
+
+def sensor_values(light: Floats, dark: Mosaic) -> Floats:
+    """Light back through the CFA: (H, W, 3) → (H, W), amplified, 1 is the sensor's white."""
+    seen: Floats = mosaic(np.moveaxis(light / dark.white_balance, -1, 0), dark.cfa)
+    return seen
+
+
+def packed(values: Floats, place: Place, cfa: CFA) -> Floats:
+    """Sensor values of a place → (h, w, cell²) in [0, 1], whole periods from the canonical phase.
+
+    What does not fill a period is cut, not filled up.
+    """
+    cfa = cfa.crop(place[0] % cfa.period, place[1] % cfa.period)
+    top, left = (-n % cfa.period for n in cfa.shift)
+    height, width = (
+        (n - start) // cfa.period * cfa.period
+        for n, start in zip(values.shape, (top, left), strict=True)
+    )
+    planes = pack(values[top : top + height, left : left + width], cfa.crop(top, left))
+    clipped: Floats = np.clip(np.moveaxis(planes, 0, -1), 0, 1)
+    return clipped
+
+
+def picture(light: Floats, dark: Mosaic) -> Floats:
+    """Light as LibRaw shows it: (H, W, 3) in [0, 1]; the camera's matrix and LibRaw's own curve."""
+    shown: Floats = encode_rec709(light @ rendering(dark).T.astype(np.float32))
+    return shown
+
+
+def rendering(dark: Mosaic) -> NDArray[np.float64]:
+    """(3, 3): white-balanced camera RGB → linear sRGB as LibRaw has it.
+
+    LibRaw's white is where the first channel saturates, so that a gain below 1 brightens all.
+    """
+    return srgb_matrix(dark.camera_from_xyz) / float(dark.white_balance.min())
+
+
+def part(pixels: Floats, place: Place) -> Floats:
+    top, left, height, width = place
+    return pixels[top : top + height, left : left + width]

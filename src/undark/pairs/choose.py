@@ -1,0 +1,60 @@
+"""Which pairs of a folder are fit to learn from and to judge by."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+from undark.errors import DataError
+from undark.files.metadata import shot_of
+from undark.pairs.find import Pair, find_pairs
+from undark.pairs.photo import pair_ratio
+from undark.pairs.table import GOOD, NAME, Row, read_rows
+
+
+def good_rows(folder: Path) -> list[Row]:
+    """The good pairs of its table, or where it has none, all pairs that are found in a folder.
+
+    How many are left out is said on stderr. Raises `DataError`, `ReadError`.
+    """
+    table = folder / NAME
+    if not table.exists():
+        return _unchecked(folder)
+    rows = read_rows(table)
+    good = [row for row in rows if row.verdict == GOOD]
+    if len(good) < len(rows):
+        print(
+            f"{table}: {len(rows) - len(good)} of {len(rows)} pairs are not good: left out",
+            file=sys.stderr,
+        )
+    if not good:
+        raise DataError(f"{table}: no good pairs; mend what its verdicts say, or shoot others")
+    return good
+
+
+def exposure_unknown(row: Row) -> str | None:
+    """What is wrong, in a line, where nobody knows how much darker the dark photo is."""
+    if row.amplification > 1:
+        return None
+    return (
+        f"{row.dark}: its exposure beside {row.bright.name} is not known; "
+        "let `undark pairs` measure it first"
+    )
+
+
+def _unchecked(folder: Path) -> list[Row]:
+    pairs = find_pairs(folder).pairs
+    if not pairs:
+        raise DataError(f"{folder}: photos, but no pairs; docs/pairs.md says how pairs are named")
+    print(
+        f"{folder}: pairs not checked; `undark pairs` finds those that are no good",
+        file=sys.stderr,
+    )
+    return [Row(pair.dark, pair.bright, _ratio(pair)) for pair in pairs]
+
+
+def _ratio(pair: Pair) -> float:
+    """By names and EXIF; NaN where they do not tell."""
+    ratio = pair_ratio(pair.dark, shot_of(pair.dark), pair.bright, shot_of(pair.bright))
+    return math.nan if ratio is None else ratio
