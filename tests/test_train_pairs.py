@@ -101,6 +101,18 @@ def test_a_bright_photo_that_lies_elsewhere_is_moved(tmp_path, frames, shift):
     assert errors[1] < 0.5 * errors[0]
 
 
+def test_crops_are_recoloured_but_not_where_the_target_has_its_own_colours(tmp_path):
+    row = write_pair(tmp_path)
+
+    def tints(aim):
+        frames = PairFrames(FrameCache(tmp_path / "cache"), AIMS[aim])
+        samples = [sample(frames, row, 96, (0.0, 1.0), np.random.default_rng(s)) for s in range(6)]
+        means = np.array([part.target.mean((0, 2, 3)).numpy() for part in samples])
+        return np.std(np.log(means[:, 0] / means[:, 1]))
+
+    assert tints("raw-linear") > 5 * tints("raw-srgb")
+
+
 def test_a_step_is_always_the_same_batch(tmp_path, frames):
     source = PairSource([write_pair(tmp_path, seed=s) for s in range(2)], frames, 32, seed=0)
     a, b = make_batch(source, 5, range(2)), make_batch(source, 5, range(2))

@@ -42,6 +42,9 @@ COARSEST = 16
 SATURATED = 0.999
 """Target light from here on is only known to be at least white."""
 
+MOST_TINT = 0.7
+"""Logarithm of the largest gain by which a crop's colours are changed."""
+
 Span = tuple[float, float]
 """From and to, as shares of a frame's width."""
 WHOLE = (0.0, 1.0)
@@ -227,11 +230,27 @@ def sample(
     top, left = (-n % part.cfa.period for n in part.cfa.shift)  # cut to the canonical phase
     part = part.crop(top, left, side, side)
     light = light[top : top + side, left : left + side]
+    light = light / np.float32(65535)
+    if random and frames.aim.task == TASK:
+        part, light = _recoloured(part, light, random)
     amplification = min(row.amplification, MAX_AMPLIFICATION)
     signal = part.signal()
     factor = scale(part.cfa, part.white_balance, part.span, amplification, signal)
     inputs = condition(signal, part.cfa, noise, factor)
-    return _as_batch(inputs, light / np.float32(65535), srgb_matrix(dark.camera_from_xyz))
+    return _as_batch(inputs, light, srgb_matrix(part.camera_from_xyz))
+
+
+def _recoloured(
+    part: Mosaic, light: NDArray[np.float32], random: np.random.Generator
+) -> tuple[Mosaic, NDArray[np.float32]]:
+    """The same sensor values as if the light had been of another colour.
+
+    By a white balance of its own for each crop. Without it, two pairs teach a network their
+    colours sooner than the camera's noise. Gains are 1 or more: what is saturated stays above
+    white.
+    """
+    gains = np.exp(random.uniform(0, MOST_TINT, 3)).astype(np.float32)
+    return part.replace(white_balance=part.white_balance * gains), light * gains
 
 
 def _picture_sample(
