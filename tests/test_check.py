@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from pair_photos import NOON, inner, moved, scene, shoot, write_pair
-from test_cli import run  # noqa: F401 - a fixture
 from undark.files.dng import write_mosaic
 from undark.pairs.check import check_pairs
 from undark.pairs.find import find_pairs
@@ -40,7 +39,7 @@ def names(folder):
     return sorted(p.name for p in folder.iterdir() if p.is_file())
 
 
-def test_known_shifts_are_found(run, folder):  # noqa: F811
+def test_known_shifts_are_found(run, folder):
     status, out, err = run("pairs", folder)
     assert status == 0
     assert names(folder) == ["pairs-undark.jpg", "pairs.csv"]
@@ -53,7 +52,7 @@ def test_known_shifts_are_found(run, folder):  # noqa: F811
     assert "1 of 4 pairs are good" in err
 
 
-def test_align_out_and_json(run, folder, tmp_path):  # noqa: F811
+def test_align_out_and_json(run, folder, tmp_path):
     out = tmp_path / "check"
     status, text, _ = run("pairs", folder, "--align", "--out", out, "--json")
     assert (status, names(out), names(folder)) == (0, ["pairs-undark.jpg", "pairs.csv"], [])
@@ -65,7 +64,7 @@ def test_align_out_and_json(run, folder, tmp_path):  # noqa: F811
     assert aligned.bright.resolve() == (folder / "bright/c.dng").resolve()
 
 
-def test_what_is_wrong_is_named_skipped_and_counted(run, folder, photos):  # noqa: F811
+def test_what_is_wrong_is_named_skipped_and_counted(run, folder, photos):
     (folder / "dark/a.dng").write_bytes((folder / "dark/a.dng").read_bytes()[:3000])
     (folder / "bright/b.dng").unlink()
     dark, bright = photos["c"]
@@ -89,7 +88,7 @@ def test_what_is_wrong_is_named_skipped_and_counted(run, folder, photos):  # noq
     assert len(read_rows(folder / "pairs.csv")) == 4
 
 
-def test_pairs_by_exif(run, photos, tmp_path):  # noqa: F811
+def test_pairs_by_exif(run, photos, tmp_path):
     for number, photo in enumerate(photos["b"] + photos["d"]):
         taken = NOON + timedelta(seconds=20 * (number % 2) + 3600 * (number // 2))
         timed = photo.replace(shot=replace(photo.shot, taken=taken))
@@ -100,7 +99,7 @@ def test_pairs_by_exif(run, photos, tmp_path):  # noqa: F811
     assert rows[0].dx == pytest.approx(2.4, abs=0.3)
 
 
-def test_a_folder_without_pairs(run, folder):  # noqa: F811
+def test_a_folder_without_pairs(run, folder):
     status, _, err = run("pairs", folder / "dark")
     assert status == 1
     assert "0 of 0 pairs are good; 4 photos have no partner" in err
@@ -109,7 +108,7 @@ def test_a_folder_without_pairs(run, folder):  # noqa: F811
     assert (status, err.count("\n")) == (1, 1)
 
 
-def test_another_table_stops_the_run_before_anything_is_done(run, folder):  # noqa: F811
+def test_another_table_stops_the_run_before_anything_is_done(run, folder):
     (folder / "pairs.csv").write_text("my own\n")
     status, _, err = run("pairs", folder)
     assert status == 1
@@ -117,14 +116,14 @@ def test_another_table_stops_the_run_before_anything_is_done(run, folder):  # no
     assert names(folder) == ["pairs.csv"]
 
 
-def test_a_file_where_the_folder_is_meant_stops_at_once(run, folder):  # noqa: F811
+def test_a_file_where_the_folder_is_meant_stops_at_once(run, folder):
     status, _, err = run("pairs", folder, "--out", folder / "dark/a.dng")
     assert status == 2
     assert "a.dng" in err
     assert err.count("\n") == 1
 
 
-def test_a_full_disk_stops_with_a_line(run, folder, monkeypatch):  # noqa: F811
+def test_a_full_disk_stops_with_a_line(run, folder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
