@@ -221,6 +221,13 @@ def test_what_cannot_be_trained_is_said(folder, tmp_path):
         train_photos(settings(folder, tmp_path / "out", crop=400))
     with pytest.raises(TrainingError, match="--minutes or --steps"):
         train_photos(settings(folder, tmp_path / "out", minutes=1.0))
+    with pytest.raises(TrainingError, match="multiples of 4; give 16"):
+        train_photos(settings(folder, tmp_path / "out", crop=18))
+    with pytest.raises(TrainingError, match="too few samples for 3 processes"):
+        train_photos(settings(folder, tmp_path / "out", batch=2, devices=3))
+    with pytest.raises(TrainingError, match="diverged"):
+        train_photos(settings(folder, tmp_path / "nan", peak=float("inf")))
+    assert not (tmp_path / "nan" / "model.onnx").exists()
     with pytest.raises(TrainingError, match="no weights"):
         train_photos(settings(folder, tmp_path / "out", start=tmp_path / "none.safetensors"))
 

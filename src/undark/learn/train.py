@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
+import math
 import sys
 import time
 import warnings
@@ -115,8 +116,7 @@ def train(training: Training, make_course: Callable[[], Course]) -> Outcome:
     moment and called again with `resume`. Where memory does not suffice, batches are halved.
     Raises `TrainingError`, `OutputError`.
     """
-    if (training.minutes is None) == (training.steps is None):
-        raise TrainingError("give either --minutes or --steps")
+    _check(training)
     keep_memory()
     course = make_course()
     while True:
@@ -127,6 +127,22 @@ def train(training: Training, make_course: Callable[[], Course]) -> Outcome:
             if not _is_out_of_memory(error):
                 raise
             training = _halved(training)
+
+
+def _check(training: Training) -> None:
+    """What can be known to be wrong before any photo is read. Raises `TrainingError`."""
+    if (training.minutes is None) == (training.steps is None):
+        raise TrainingError("give either --minutes or --steps")
+    multiple, processes = training.config.multiple, training.devices * training.nodes
+    if training.crop % multiple:
+        raise TrainingError(
+            f"--crop {training.crop}: this network takes multiples of {multiple}; "
+            f"give {training.crop // multiple * multiple or multiple}"
+        )
+    if training.batch < processes:
+        raise TrainingError(
+            f"--batch {training.batch}: too few samples for {processes} processes; give more"
+        )
 
 
 def _run(training: Training, course: Course) -> Outcome:
@@ -156,6 +172,11 @@ def _run(training: Training, course: Course) -> Outcome:
         except SystemExit as done:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from done
     scores = judge(network.eval(), course)
+    if any(map(math.isnan, scores.values())):
+        raise TrainingError(
+            f"{training.out}: training diverged, its model gives no numbers any more; "
+            "choose a smaller --rate and another --out"
+        )
     outcome = Outcome(training.out / "model.onnx", scores, before)
     if trainer.is_global_zero:
         export(network, training.out, _record(training, course, task, timer, scores))
