@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -236,7 +237,11 @@ def bf16_is_faster() -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning from talking: the progress bar says what a user needs."""
+    """Keep Lightning from talking: the progress bar says what a user needs.
+
+    And TensorBoard's thread: what stops it, a full disk, is raised again where we write.
+    """
+    said, threading.excepthook = threading.excepthook, lambda _: None
     loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -246,6 +251,7 @@ def _quiet() -> Iterator[None]:
         try:
             yield
         finally:
+            threading.excepthook = said
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
 
