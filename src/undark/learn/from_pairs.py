@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from undark.engine.model import PICTURE_TASK
 from undark.errors import PhotoError, TrainingError
 from undark.files.cache import FrameCache, default_folder
 from undark.files.metadata import shot_of
@@ -76,8 +78,8 @@ def learn(
     """The course of pairs: those to learn from, those to judge by, and the part of each to use."""
     device = choose_device(training.device)
     frames = PairFrames(FrameCache(cache or default_folder()), aim)
-    network = replace(training.config, cell=_cell(frames, rows))
-    training = replace(training, network=network)
+    frames.cell = _cell(frames, rows)
+    training = replace(training, network=replace(training.config, cell=frames.cell))
 
     def course() -> Course:
         return Course(
@@ -117,22 +119,27 @@ def good_rows(folder: Path) -> list[Row]:
 
 def _unchecked(dark: Path, bright: Path) -> Row:
     ratio = pair_ratio(dark, shot_of(dark), bright, shot_of(bright))
-    if ratio is None or ratio <= 1:
-        raise TrainingError(
-            f"{dark}: its exposure beside {bright.name} is not known; "
-            "let `undark pairs` measure it first"
-        )
-    return Row(dark, bright, ratio)
+    return Row(dark, bright, math.nan if ratio is None or ratio <= 1 else ratio)
 
 
 def _cell(frames: PairFrames, rows: Sequence[Row]) -> int:
     """That of the first photo that can be read: 2, 3, or 1 for pictures."""
     for row in rows:
+        _check_aim(frames.aim, row)
         try:
             return 1 if is_picture(row.dark) else frames.dark(row.dark)[0].cfa.cell
         except PhotoError as error:
-            frames.skipped[row.dark] = str(error)
+            frames.skip(row.dark, error)
     raise TrainingError(none_readable(frames.skipped) if rows else "no pairs to learn from")
+
+
+def _check_aim(aim: Aim, row: Row) -> None:
+    if is_picture(row.dark) and aim.task != PICTURE_TASK:
+        raise TrainingError(
+            f"{row.dark}: a picture, not a RAW photo; add --aim rgb to learn from it"
+        )
+    if not is_picture(row.dark) and aim.task == PICTURE_TASK:
+        raise TrainingError(f"{row.dark}: no JPEG, PNG or TIFF; for RAW photos leave out --aim rgb")
 
 
 def _judged(frames: PairFrames, rows: Sequence[Row], span: Span, device: object) -> list[Batch]:
