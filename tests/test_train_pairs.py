@@ -219,6 +219,10 @@ def test_photos_of_another_kind_than_the_aim_are_said(tmp_path):
     write_pictures(tmp_path / "pictures", 0)
     with pytest.raises(TrainingError, match="leave out --aim rgb"):
         train_pairs(settings(tmp_path / "raw", tmp_path / "out"), "rgb", cache=tmp_path / "cache")
+    train_pairs(settings(tmp_path / "raw", tmp_path / "run"), cache=tmp_path / "cache")
+    more = settings(tmp_path / "raw", tmp_path / "run", steps=5, resume=True)
+    with pytest.raises(TrainingError, match="a run for another --aim"):
+        train_pairs(more, "raw-srgb", cache=tmp_path / "cache")
     with pytest.raises(TrainingError, match="add --aim rgb"):
         train_pairs(settings(tmp_path / "pictures", tmp_path / "out"), cache=tmp_path / "cache")
 

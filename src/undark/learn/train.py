@@ -131,7 +131,7 @@ def train(training: Training, make_course: Callable[[], Course]) -> Outcome:
 
 
 def _check(training: Training) -> None:
-    """What can be known to be wrong before any photo is read. Raises `TrainingError`."""
+    """What can be known to be wrong before a batch is made. Raises `TrainingError`."""
     if (training.minutes is None) == (training.steps is None):
         raise TrainingError("give either --minutes or --steps")
     multiple, processes = training.config.multiple, training.devices * training.nodes
@@ -148,6 +148,11 @@ def _check(training: Training) -> None:
 
 def _run(training: Training, course: Course) -> Outcome:
     last = read_state(training.out, training.resume, training.config)
+    if last and last.get("task", course.task) != course.task:
+        raise TrainingError(
+            f"{training.out / LAST}: a run for another --aim ({last['task']}); "
+            "give the one that it began with, or choose another --out"
+        )
     network = fresh(training.config, training.seed)
     before: dict[str, float] = last["before"] if last else {}
     if training.start and not last:
