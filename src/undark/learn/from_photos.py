@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,18 +41,21 @@ def train_photos(training: Training) -> Outcome:
     """
     device = choose_device(training.device)
     train_paths, val_paths = split(training)
-    return train(
-        training,
-        lambda: Course(
-            PhotoSource(load_photos(train_paths), training.crop, training.seed, device),
-            {f"x{r}": _val_batches(load_photos(val_paths), r, device) for r in VAL_RATIOS},
+    skipped: dict[Path, str] = {}
+
+    def course() -> Course:
+        photos, held = (load_photos(paths, skipped) for paths in (train_paths, val_paths))
+        return Course(
+            PhotoSource(photos, training.crop, training.seed, device),
+            {f"x{r}": _val_batches(held, r, device) for r in VAL_RATIOS},
             photo_loss,
             psnr,
             TASK,
-            [path.name for path in train_paths],
-            epoch=len(train_paths),
-        ),
-    )
+            [path.name for path in train_paths if path not in skipped],
+            epoch=len(photos),
+        )
+
+    return replace(train(training, course), skipped=skipped)
 
 
 def split(training: Training) -> tuple[list[Path], list[Path]]:
