@@ -51,6 +51,15 @@ def test_another_file_or_another_purpose_is_another_frame(tmp_path, photos):
     assert decode.calls == 4
 
 
+@pytest.mark.parametrize("text", ["[]", "null", "{}"])
+def test_a_record_of_something_else_is_made_again(tmp_path, photos, text):
+    decode = Decoder()
+    FrameCache(tmp_path / "cache").get(photos[0], "plane", decode)
+    next((tmp_path / "cache").glob("*.json")).write_text(text)
+    FrameCache(tmp_path / "cache").get(photos[0], "plane", decode)
+    assert decode.calls == 2
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".json"])
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
 def test_a_damaged_frame_is_made_again(tmp_path, photos, suffix, damage):

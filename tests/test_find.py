@@ -145,5 +145,5 @@ def test_no_folder_and_no_photos(folder):
     with pytest.raises(ReadError, match="without photos"):
         find_pairs(folder)
     put(folder, "file.ARW")
-    with pytest.raises(ReadError, match="no such folder"):
+    with pytest.raises(ReadError, match="a file, not a folder"):
         find_pairs(Path(folder / "file.ARW"))

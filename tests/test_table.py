@@ -63,6 +63,12 @@ def test_a_name_that_is_no_text_comes_back(tmp_path):
     assert read_rows(tmp_path / "pairs.csv")[0].dark.name == "bad\udcff.ARW"
 
 
+def test_an_empty_field_shifts_nothing(tmp_path):
+    (tmp_path / "pairs.csv").write_text(f"{HEAD},align_dx,align_dy\na.ARW,b.ARW,100,,,good,,\n")
+    (back,) = read_rows(tmp_path / "pairs.csv")
+    assert (back.align_dx, back.align_dy) == (0, 0)
+
+
 def test_the_first_six_columns_are_enough(tmp_path):
     (tmp_path / "pairs.csv").write_text(f"{HEAD}\na.ARW,b.ARW,100,,,good\n")
     (back,) = read_rows(tmp_path / "pairs.csv")

@@ -214,6 +214,23 @@ def test_photos_to_watch_by_are_not_trained_on(folder, tmp_path):
     assert split(settings(folder, tmp_path, val=folder))[0] == sorted(folder.iterdir())
 
 
+def test_a_photograph_that_cannot_be_read_is_left_out(folder, tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    for path in folder.iterdir():
+        (data / path.name).write_bytes(path.read_bytes())
+    damaged = data / "1.png"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    outcome = train_photos(settings(data, tmp_path / "out", steps=1))
+    assert list(outcome.skipped) == [damaged]
+    assert capsys.readouterr().err.count(str(damaged)) == 1
+    assert json.loads((tmp_path / "out/training.json").read_text())["photos"] == ["2.png"]
+    for path in data.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(TrainingError, match="none of the photographs can be read"):
+        train_photos(settings(data, tmp_path / "none"))
+
+
 def test_what_cannot_be_trained_is_said(folder, tmp_path):
     with pytest.raises(TrainingError, match="no photographs"):
         train_photos(settings(tmp_path, tmp_path / "out"))
@@ -221,6 +238,13 @@ def test_what_cannot_be_trained_is_said(folder, tmp_path):
         train_photos(settings(folder, tmp_path / "out", crop=400))
     with pytest.raises(TrainingError, match="--minutes or --steps"):
         train_photos(settings(folder, tmp_path / "out", minutes=1.0))
+    with pytest.raises(TrainingError, match="multiples of 4; give 16"):
+        train_photos(settings(folder, tmp_path / "out", crop=18))
+    with pytest.raises(TrainingError, match="too few samples for 3 processes"):
+        train_photos(settings(folder, tmp_path / "out", batch=2, devices=3))
+    with pytest.raises(TrainingError, match="diverged"):
+        train_photos(settings(folder, tmp_path / "nan", peak=float("inf")))
+    assert not (tmp_path / "nan" / "model.onnx").exists()
     with pytest.raises(TrainingError, match="no weights"):
         train_photos(settings(folder, tmp_path / "out", start=tmp_path / "none.safetensors"))
 

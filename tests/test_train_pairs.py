@@ -202,6 +202,44 @@ def test_a_damaged_photo_is_left_out_and_counted(tmp_path, capsys):
     assert "left out" in err
 
 
+def test_what_cannot_be_used_stops_no_training(tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = [write_pair(data, seed=seed) for seed in range(7)]
+    gone, unknown, damaged, other = rows[1], rows[2], rows[3], write_pair(data, X_TRANS, 8)
+    gone.dark.unlink()
+    rows[2] = replace(unknown, amplification=-1.0)
+    write_rows(data / "pairs.csv", [*rows, other])
+    more = settings(data, tmp_path / "out", steps=16)
+    outcome = train_pairs(more, cache=tmp_path / "cache")
+    assert set(outcome.skipped) == {gone.dark, unknown.dark, other.dark}
+    err = capsys.readouterr().err
+    assert f"{gone.dark}: there is no such file" in err
+    assert f"{unknown.dark}: its exposure beside {unknown.bright.name} is not known" in err
+    assert f"{other.dark}: X-Trans, but others are not" in err
+
+    (data / "pairs.csv").unlink()
+    damaged.dark.write_bytes(damaged.dark.read_bytes()[:20000])  # EXIF is gone with the rest
+    other.dark.unlink()
+    outcome = train_pairs(replace(more, out=tmp_path / "more"), cache=tmp_path / "cache")
+    assert "damaged" in outcome.skipped[damaged.dark]
+
+
+def test_photos_of_another_kind_than_the_aim_are_said(tmp_path):
+    for name in ("raw", "pictures"):
+        (tmp_path / name).mkdir()
+    write_pair(tmp_path / "raw")
+    write_pictures(tmp_path / "pictures", 0)
+    with pytest.raises(TrainingError, match="leave out --aim rgb"):
+        train_pairs(settings(tmp_path / "raw", tmp_path / "out"), "rgb", cache=tmp_path / "cache")
+    train_pairs(settings(tmp_path / "raw", tmp_path / "run"), cache=tmp_path / "cache")
+    more = settings(tmp_path / "raw", tmp_path / "run", steps=5, resume=True)
+    with pytest.raises(TrainingError, match="a run for another --aim"):
+        train_pairs(more, "raw-srgb", cache=tmp_path / "cache")
+    with pytest.raises(TrainingError, match="add --aim rgb"):
+        train_pairs(settings(tmp_path / "pictures", tmp_path / "out"), cache=tmp_path / "cache")
+
+
 def test_photos_of_another_size_are_left_out(tmp_path, frames):
     row = write_pair(tmp_path)
     write_mosaic(row.bright, expose(scene(shape=(200, 200)), 10, RGGB))

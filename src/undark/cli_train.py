@@ -106,7 +106,7 @@ def photos(
     training = _training(locals())
     from undark.learn.from_photos import train_photos
 
-    _finish(lambda: train_photos(training))
+    _finish(training, lambda: train_photos(training))
 
 
 @train_app.command("pairs")
@@ -135,7 +135,7 @@ def pairs(
     training = _training(locals())
     from undark.learn.from_pairs import train_pairs
 
-    _finish(lambda: train_pairs(training, aim, loss, cache))
+    _finish(training, lambda: train_pairs(training, aim, loss, cache))
 
 
 @train_app.command("sid")
@@ -164,7 +164,7 @@ def sid(
     training = _training(locals())
     from undark.learn.from_pairs import train_sid
 
-    _finish(lambda: train_sid(training, camera, aim, loss, cache))
+    _finish(training, lambda: train_sid(training, camera, aim, loss, cache))
 
 
 def tune(
@@ -223,10 +223,17 @@ def _training(asked: dict[str, Any]) -> Training:
     )
 
 
-def _finish(run: Callable[[], Outcome]) -> None:
+def _finish(training: Training, run: Callable[[], Outcome]) -> None:
     """Run, and say what came of it."""
-    with interruptible("the same command with --resume goes on from there"):
+    from undark.learn.checkpoints import LAST
+
+    try:
         outcome = run()
+    except KeyboardInterrupt:
+        kept = (training.out / LAST).exists()
+        goes_on = "the same command with --resume goes on from there"
+        with interruptible(goes_on if kept else "nothing was kept yet: begin again"):
+            raise
     for name, score in outcome.scores.items():
         before = f" (before: {outcome.before[name]:.2f})" if name in outcome.before else ""
         tell(f"{name}: {score:.2f} dB{before}")

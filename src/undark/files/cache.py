@@ -75,7 +75,13 @@ class FrameCache:
             if name not in self._checked and _checksum(array) != known["checksum"]:
                 return None
             os.utime(record)  # used last
-        except (OSError, ValueError, KeyError, EOFError):  # missing, damaged, or just thrown out
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            EOFError,
+        ):  # missing, damaged, or just thrown out
             return None
         self._checked.add(name)
         return array, known["facts"]

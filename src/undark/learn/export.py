@@ -16,11 +16,12 @@ import torch
 from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from undark.engine.model import CARD_KEY, Card, read_card
 from undark.errors import TrainingError
+from undark.files.output import whole
 from undark.learn.network import Conv, UNet, UNetConfig
 
 OPSET = 18
@@ -79,15 +80,20 @@ def start_from(network: UNet, path: Path) -> None:
 def export(network: UNet, out: Path, record: dict[str, Any]) -> Path:
     """Write model.onnx, model.safetensors and training.json to `out`; returns the first's path.
 
+    Each appears whole or not at all. Raises `OutputError`, for instance on a full disk.
     The model is called after the folder: all files are called model.onnx.
     """
     weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    save_file(weights, out / "model.safetensors")
-    (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
-    path = out / "model.onnx"
     card = make_card(network, record, out.resolve().name)
-    path.write_bytes(to_onnx(network, card))
-    return path
+    contents = {
+        "model.safetensors": save(weights),
+        "training.json": (json.dumps(record, indent=1) + "\n").encode(),
+        "model.onnx": to_onnx(network, card),
+    }
+    for name, content in contents.items():
+        with whole(out / name, overwrite=True) as temporary:
+            temporary.write_bytes(content)
+    return out / "model.onnx"
 
 
 _CFAS = {1: "none", 2: "Bayer", 3: "X-Trans"}

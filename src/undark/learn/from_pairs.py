@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from undark.engine.model import PICTURE_TASK
 from undark.errors import PhotoError, TrainingError
 from undark.files.cache import FrameCache, default_folder
 from undark.files.picture import is_picture
@@ -26,7 +27,7 @@ from undark.learn.pairs import (
 from undark.learn.photos import Batch
 from undark.learn.task import Course, photo_loss
 from undark.learn.train import Outcome, Training, choose_device, train
-from undark.pairs.choose import exposure_unknown, good_rows
+from undark.pairs.choose import good_rows
 from undark.pairs.sid import SPLITS, sid_rows
 from undark.pairs.table import Row
 
@@ -50,23 +51,15 @@ def train_pairs(
 
     `aim` is one of `AIMS`, `loss` "l1", or "log" as for photographs. Raises `TrainingError`.
     """
-    rows = _known_rows(training.data)
+    rows = good_rows(training.data)
     if training.val:
-        held, spans = _known_rows(training.val), (WHOLE, WHOLE)
+        held, spans = good_rows(training.val), (WHOLE, WHOLE)
     elif len(rows) < FEW:
         held, spans = rows, (TRAIN_SPAN, HELD_SPAN)
     else:
         held, spans = rows[::HELD_BACK], (WHOLE, WHOLE)
         rows = [row for row in rows if row not in held]
     return learn(training, rows, held, AIMS[aim], loss, cache, spans)
-
-
-def _known_rows(folder: Path) -> list[Row]:
-    """The good pairs of a folder. Raises `TrainingError` where an exposure is not known."""
-    rows = good_rows(folder)
-    for unknown in filter(None, map(exposure_unknown, rows)):
-        raise TrainingError(unknown)
-    return rows
 
 
 def learn(
@@ -81,8 +74,8 @@ def learn(
     """The course of pairs: those to learn from, those to judge by, and the part of each to use."""
     device = choose_device(training.device)
     frames = PairFrames(FrameCache(cache or default_folder()), aim)
-    network = replace(training.config, cell=_cell(frames, rows))
-    training = replace(training, network=network)
+    frames.cell = _cell(frames, rows)
+    training = replace(training, network=replace(training.config, cell=frames.cell))
 
     def course() -> Course:
         return Course(
@@ -102,11 +95,21 @@ def learn(
 def _cell(frames: PairFrames, rows: Sequence[Row]) -> int:
     """That of the first photo that can be read: 2, 3, or 1 for pictures."""
     for row in rows:
+        _check_aim(frames.aim, row)
         try:
             return 1 if is_picture(row.dark) else frames.dark(row.dark)[0].cfa.cell
         except PhotoError as error:
-            frames.skipped[row.dark] = str(error)
+            frames.skip(row.dark, error)
     raise TrainingError(none_readable(frames.skipped) if rows else "no pairs to learn from")
+
+
+def _check_aim(aim: Aim, row: Row) -> None:
+    if is_picture(row.dark) and aim.task != PICTURE_TASK:
+        raise TrainingError(
+            f"{row.dark}: a picture, not a RAW photo; add --aim rgb to learn from it"
+        )
+    if not is_picture(row.dark) and aim.task == PICTURE_TASK:
+        raise TrainingError(f"{row.dark}: no JPEG, PNG or TIFF; for RAW photos leave out --aim rgb")
 
 
 def _judged(frames: PairFrames, rows: Sequence[Row], span: Span, device: object) -> list[Batch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,22 +39,28 @@ def train_photos(training: Training) -> Outcome:
     Raises `TrainingError`. May be killed at any moment and
     called again with `resume`.
     """
-    return train(training, lambda: photo_course(training))
+    skipped: dict[Path, str] = {}
+    return replace(train(training, lambda: photo_course(training, skipped)), skipped=skipped)
 
 
-def photo_course(training: Training, only: list[Path] | None = None) -> Course:
-    """What is learnt from photographs, or from some `only`. Raises `TrainingError`."""
+def photo_course(
+    training: Training, skipped: dict[Path, str], only: list[Path] | None = None
+) -> Course:
+    """What is learnt from photographs, or from some `only`; see `load_photos` for `skipped`.
+
+    Raises `TrainingError`.
+    """
     device = choose_device(training.device)
     paths, val_paths = split(training)
-    paths = paths if only is None else only
+    photos, held = (load_photos(some, skipped) for some in (only or paths, val_paths))
     return Course(
-        PhotoSource(load_photos(paths), training.crop, training.seed, device),
-        {f"x{r}": _val_batches(load_photos(val_paths), r, device) for r in VAL_RATIOS},
+        PhotoSource(photos, training.crop, training.seed, device),
+        {f"x{r}": _val_batches(held, r, device) for r in VAL_RATIOS},
         photo_loss,
         psnr,
         TASK,
-        [path.name for path in paths],
-        epoch=len(paths),
+        [path.name for path in only or paths if path not in skipped],
+        epoch=len(photos),
     )
 
 

@@ -23,13 +23,14 @@ from torch import Tensor
 from undark.develop.colour import decode_srgb, encode_rec709, encode_srgb, light_of
 from undark.develop.render import srgb_matrix
 from undark.engine.model import PICTURE_TASK, SRGB_TASK, TASK
-from undark.errors import PhotoError, TrainingError, UnsupportedError
+from undark.errors import PhotoError, ReadError, TrainingError, UnsupportedError
 from undark.files.cache import Decoded, FrameCache
 from undark.files.picture import open_picture
 from undark.files.raw import LIBRAW_SPACES, read_mosaic, render_with_libraw
 from undark.learn.photos import MAX_AMPLIFICATION, Batch
 from undark.learn.task import psnr
 from undark.pairs.align import TAPS, Place, check_sizes, moved, starts
+from undark.pairs.choose import exposure_unknown
 from undark.pairs.table import Row
 from undark.sensor.cfa import CFA, dihedral
 from undark.sensor.conditioning import condition, scale
@@ -88,11 +89,14 @@ class PairFrames:
 
     def __init__(self, cache: FrameCache, aim: Aim) -> None:
         self._cache, self.aim, self._lock = cache, aim, Lock()
+        self.cell: int | None = None
+        """Of the photos to use; others are left out. None: any."""
         self.skipped: dict[Path, str] = {}
         """Photos that cannot be used, and why."""
 
     def dark(self, path: Path) -> tuple[Mosaic, NoiseModel]:
         """A dark photo and its noise. Raises `ReadError`, `UnsupportedError`."""
+        _check_found(path)
         plane, facts = self._cache.get(path, "mosaic", partial(_decode_mosaic, path))
         return _mosaic(plane, facts), NoiseModel(**facts["noise"])
 
@@ -106,6 +110,7 @@ class PairFrames:
             colours = {"output_color": LIBRAW_SPACES.raw, "user_wb": [*gains, gains[1]]}
         else:
             colours = {"output_color": LIBRAW_SPACES.sRGB, "use_camera_wb": True}
+        _check_found(path)
         make = partial(_decode_light, path, colours)
         light: NDArray[np.uint16] = self._cache.get(path, str(colours), make)[0]
         return light
@@ -119,18 +124,27 @@ class PairFrames:
         try:
             return sample(self, row, crop, span, random)
         except PhotoError as error:
-            wrong = row.bright if str(row.bright) in str(error) else row.dark
-            with self._lock:
-                if wrong not in self.skipped:
-                    print(f"{error} (left out)", file=sys.stderr)
-                self.skipped[wrong] = str(error)
+            self.skip(row.bright if str(row.bright) in str(error) else row.dark, error)
             return None
+
+    def skip(self, photo: Path, error: PhotoError) -> None:
+        """Remember a photo that cannot be used, and say so once."""
+        with self._lock:
+            if photo not in self.skipped:
+                print(f"{error} (left out)", file=sys.stderr)
+            self.skipped[photo] = str(error)
 
     def picture(self, path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """(H, W, 3) sRGB of a finished picture."""
+        _check_found(path)
         found = self._cache.get(path, "levels", lambda: (open_picture(path).levels, {}))
         levels: NDArray[np.uint8] | NDArray[np.uint16] = found[0]
         return levels
+
+
+def _check_found(path: Path) -> None:
+    if not path.is_file():
+        raise ReadError(f"{path}: there is no such file; put it back, or take the pair out")
 
 
 def _decode_mosaic(path: Path) -> Decoded:
@@ -218,8 +232,12 @@ def sample(
     if frames.aim.task == PICTURE_TASK:
         return _picture_sample(frames, row, crop, span, random)
     dark, noise = frames.dark(row.dark)
+    if dark.cfa.cell != (frames.cell or dark.cfa.cell):
+        raise UnsupportedError(
+            f"{row.dark}: {dark.cfa.name}, but others are not; give photos of one kind of sensor"
+        )
     bright = frames.bright(row.bright, dark.white_balance)
-    check_sizes(row, dark.shape, bright.shape[:2])
+    _check_pair(row, dark.shape, bright.shape[:2])
     side = (
         crop if random else _fitting(crop, dark.shape, dark.cfa.cell, span, row)
     ) * dark.cfa.cell
@@ -258,7 +276,7 @@ def _picture_sample(
 ) -> Batch:
     """The same of finished pictures."""
     dark, bright = frames.picture(row.dark), frames.picture(row.bright)
-    check_sizes(row, dark.shape[:2], bright.shape[:2])
+    _check_pair(row, dark.shape[:2], bright.shape[:2])
     crop = crop if random else _fitting(crop, dark.shape[:2], 1, span, row)
     place = _place(row, dark.shape[:2], crop, span, random)
     turn = int(random.integers(8)) if random is not None else 0
@@ -282,6 +300,13 @@ def _as_batch(inputs: Any, light: Any, srgb: NDArray[np.float64]) -> Batch:
     arrays = (inputs, np.moveaxis(light, -1, 0), srgb)
     made = (torch.from_numpy(np.ascontiguousarray(a, np.float32))[None] for a in arrays)
     return Batch(*made)
+
+
+def _check_pair(row: Row, dark: tuple[int, ...], bright: tuple[int, ...]) -> None:
+    check_sizes(row, dark, bright)
+    unknown = exposure_unknown(row)
+    if unknown:
+        raise UnsupportedError(unknown)
 
 
 def _place(

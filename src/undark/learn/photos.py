@@ -8,6 +8,7 @@ would have its red pixels elsewhere.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,16 +86,32 @@ def collate(samples: Iterable[Batch]) -> Batch:
     return Batch(packed, torch.cat(targets), torch.cat(srgb))
 
 
-def load_photos(paths: list[Path]) -> list[NDArray[np.uint8]]:
-    """Read photographs as (H, W, 3) uint8, sRGB. Raises `TrainingError`."""
-    try:
-        return [read_picture(path) for path in paths]
-    except ReadError as error:
-        raise TrainingError(str(error)) from error
+def load_photos(
+    paths: list[Path], skipped: dict[Path, str] | None = None
+) -> list[NDArray[np.uint8]]:
+    """Read photographs as (H, W, 3) uint8, sRGB.
+
+    Those that cannot be read are left out, which is said once for each that is new in `skipped`
+    (photo → why). Raises `TrainingError` if none can.
+    """
+    skipped, photos = {} if skipped is None else skipped, []
+    for path in paths:
+        try:
+            photos.append(read_picture(path))
+        except ReadError as error:
+            if path not in skipped:
+                print(f"{error} (left out)", file=sys.stderr)
+            skipped[path] = str(error)
+    if not photos:
+        raise TrainingError(f"none of the photographs can be read; the first: {paths[0]}")
+    return photos
 
 
 def find_pictures(folder: Path) -> list[Path]:
     """All pictures below a folder, sorted. Raises `TrainingError` where there are none."""
+    if not folder.is_dir():
+        what = "a file, not a folder" if folder.exists() else "there is no such folder"
+        raise TrainingError(f"{folder}: {what}; check the name")
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
     if not found:
         raise TrainingError(f"{folder}: no photographs here; give a folder of JPEG, PNG or TIFF")

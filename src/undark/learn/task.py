@@ -195,5 +195,6 @@ class RestoreTask(pl.LightningModule):
         made = {
             "network": self.network.config.as_dict(),
             "precision": str(self.trainer.precision),
+            "task": self.course.task,
         }
         checkpoint |= kept | made

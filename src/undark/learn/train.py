@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
+import math
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -115,8 +117,7 @@ def train(training: Training, make_course: Callable[[], Course]) -> Outcome:
     moment and called again with `resume`. Where memory does not suffice, batches are halved.
     Raises `TrainingError`, `OutputError`.
     """
-    if (training.minutes is None) == (training.steps is None):
-        raise TrainingError("give either --minutes or --steps")
+    _check(training)
     keep_memory()
     course = make_course()
     while True:
@@ -129,9 +130,30 @@ def train(training: Training, make_course: Callable[[], Course]) -> Outcome:
             training = _halved(training)
 
 
+def _check(training: Training) -> None:
+    """What can be known to be wrong before a batch is made. Raises `TrainingError`."""
+    if (training.minutes is None) == (training.steps is None):
+        raise TrainingError("give either --minutes or --steps")
+    multiple, processes = training.config.multiple, training.devices * training.nodes
+    if training.crop % multiple:
+        raise TrainingError(
+            f"--crop {training.crop}: this network takes multiples of {multiple}; "
+            f"give {training.crop // multiple * multiple or multiple}"
+        )
+    if training.batch < processes:
+        raise TrainingError(
+            f"--batch {training.batch}: too few samples for {processes} processes; give more"
+        )
+
+
 def _run(training: Training, course: Course) -> Outcome:
     task, timer = fit(training, course)
     scores = judge(task.network.eval(), course)
+    if any(map(math.isnan, scores.values())):
+        raise TrainingError(
+            f"{training.out}: training diverged, its model gives no numbers any more; "
+            "choose a smaller --rate and another --out"
+        )
     if task.trainer.is_global_zero:
         record = _record(training, course, task, timer, scores)
         export(task.network, training.out, record)
@@ -143,6 +165,11 @@ def fit(
 ) -> tuple[RestoreTask, Timer]:
     """Train a network, or go on; the state of the run is in `training.out`, nothing else yet."""
     last = read_state(training.out, training.resume, training.config)
+    if last and last.get("task", course.task) != course.task:
+        raise TrainingError(
+            f"{training.out / LAST}: a run for another --aim ({last['task']}); "
+            "give the one that it began with, or choose another --out"
+        )
     network = fresh(training.config, training.seed)
     before: dict[str, float] = last["before"] if last else {}
     if training.start and not last:
@@ -223,7 +250,11 @@ def bf16_is_faster() -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning from talking: the progress bar says what a user needs."""
+    """Keep Lightning from talking: the progress bar says what a user needs.
+
+    And TensorBoard's thread: what stops it, a full disk, is raised again where we write.
+    """
+    said, threading.excepthook = threading.excepthook, lambda _: None
     loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -233,6 +264,7 @@ def _quiet() -> Iterator[None]:
         try:
             yield
         finally:
+            threading.excepthook = said
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
 

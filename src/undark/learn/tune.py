@@ -144,7 +144,7 @@ def _score(search: Search, trial: Trial) -> float:
     run = search.out / f"trial-{trial.number}"
     shutil.rmtree(run, ignore_errors=True)
     training = Training(search.data, run, minutes=search.minutes, **_fields(params))
-    course = photo_course(training, _slice(search.data))
+    course = photo_course(training, {}, _slice(search.data))
 
     def mean(task: RestoreTask) -> float:
         return float(np.mean(list(judge(task.network, course).values())))

@@ -68,7 +68,8 @@ def find_pairs(folder: Path) -> Found:
 
 def _photos(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise ReadError(f"{folder}: there is no such folder; check the name")
+        what = "a file, not a folder" if folder.exists() else "there is no such folder"
+        raise ReadError(f"{folder}: {what}; check the name")
     for suffixes in (RAW_SUFFIXES, frozenset(PICTURE_SUFFIXES)):
         photos = [p for p in find_files(folder, suffixes) if not is_result(p)]
         if photos:

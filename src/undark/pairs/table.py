@@ -60,6 +60,8 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 _NUMBERS = COLUMNS[2:5] + COLUMNS[6:]
+_EMPTY = {"align_dx": 0.0, "align_dy": 0.0}
+"""What an empty field is that is not NaN."""
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -131,7 +133,7 @@ def _row(path: Path, number: int, line: Mapping[str, Any]) -> Row:
     for name in _NUMBERS:
         if name in line:
             try:
-                values[name] = float(line[name]) if line[name] else math.nan
+                values[name] = float(line[name]) if line[name] else _EMPTY.get(name, math.nan)
             except ValueError:
                 raise wrong(f"{name} is no number: {line[name]}") from None
     return Row(**values, verdict=line["verdict"])
