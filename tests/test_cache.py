@@ -109,5 +109,5 @@ def test_without_room_a_frame_is_made_each_time(tmp_path, photos, monkeypatch):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="file"):
+    with pytest.raises(OutputError, match="--cache"):
         FrameCache(tmp_path / "file" / "cache")

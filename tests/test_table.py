@@ -80,6 +80,7 @@ def test_the_first_six_columns_are_enough(tmp_path):
     ("text", "says"),
     [
         ("", "no column dark, bright"),
+        (HEAD.replace(",", ";") + "\n", "save it with commas"),
         ("dark,bright\na,b\n", "no column amplification"),
         (f"{HEAD}\na,b,100,1,2\n", "line 2: not as many fields"),
         (f"{HEAD}\na,b,100,1,2,good,more\n", "line 2: not as many fields"),

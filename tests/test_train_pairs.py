@@ -249,6 +249,16 @@ def test_photos_of_another_size_are_left_out(tmp_path, frames):
         PairSource([row], frames, 32, seed=0).sample(0, 0)
 
 
+def test_photos_without_a_partner_are_counted(tmp_path, capsys):
+    sid_folder(tmp_path, "Sony", RGGB)
+    (tmp_path / "Sony/long/00002_00_10s.dng").unlink()
+    outcome = train_sid(settings(tmp_path, tmp_path / "out"), "sony", cache=tmp_path / "cache")
+    assert [path.name for path in outcome.skipped] == ["00002_00_0.1s.dng"]
+    assert "00002_00_0.1s.dng: without a partner" in capsys.readouterr().err
+    outcome = train_pairs(settings(tmp_path, tmp_path / "out2"), cache=tmp_path / "cache")
+    assert [path.name for path in outcome.skipped] == ["00002_00_0.1s.dng"]
+
+
 def test_splits_of_sid(tmp_path):
     splits = sid_rows(sid_folder(tmp_path, "Sony", RGGB), "sony")
     names = {name: [row.dark.stem for row in rows] for name, rows in splits.items()}
@@ -260,8 +270,10 @@ def test_splits_of_sid(tmp_path):
     assert [round(row.amplification) for row in splits["test"]] == [300, 100, 100]
     assert [row.verdict for row in splits["test"]] == ["good", "good", "misaligned (known)"]
     assert sid_rows(tmp_path / "Sony", "sony") == splits
-    with pytest.raises(DataError, match="Fuji/short and Fuji/long"):
+    with pytest.raises(DataError, match="SID's Sony photos; give --camera sony"):
         sid_rows(tmp_path, "fuji")
+    with pytest.raises(DataError, match="Fuji/short and Fuji/long"):
+        sid_rows(tmp_path / "none", "fuji")
     for path in (tmp_path / "Sony").rglob("2*"):
         path.unlink()
     with pytest.raises(TrainingError, match="no pair of the validation split"):

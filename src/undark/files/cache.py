@@ -21,11 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.files.output import whole
+from undark.errors import OutputError
+from undark.files.output import whole, write_whole
 
 Decoded = tuple[NDArray[Any], dict[str, Any]]
 """A frame and its facts, which JSON can hold."""
 
+_README = b"Decoded photos, kept by undark to read them faster. May be deleted.\n"
 _FORMAT = 1
 """Raise it when frames are decoded in another way: what is kept then counts no more."""
 _SHARE = 0.5
@@ -46,8 +48,12 @@ class FrameCache:
 
         Raises `OutputError` where the folder cannot be made.
         """
-        with whole(folder / "README", overwrite=True) as note:
-            note.write_text("Decoded photos, kept by undark to read them faster. May be deleted.\n")
+        try:
+            write_whole(folder / "README", _README)
+        except OutputError as error:
+            raise OutputError(
+                f"{folder}: decoded photos cannot be kept here; choose another folder with --cache"
+            ) from error
         self._folder = folder
         taken = sum(size for _, size, _ in self._kept())
         self._limit = limit or int(_SHARE * (shutil.disk_usage(folder).free + taken))

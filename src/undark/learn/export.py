@@ -56,7 +56,12 @@ def config_of(path: Path) -> UNetConfig | None:
         told = read_card(path).training.get("network")
     else:
         record = path.with_name("training.json")
-        told = json.loads(record.read_text())["network"] if record.exists() else None
+        try:
+            told = json.loads(record.read_text())["network"] if record.exists() else None
+        except (ValueError, KeyError, TypeError) as error:
+            raise TrainingError(
+                f"{record}: damaged; mend it, or take it away and give --network"
+            ) from error
     return UNetConfig.from_dict(told) if told else None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from undark.engine.model import PICTURE_TASK
-from undark.errors import PhotoError, TrainingError
+from undark.errors import PhotoError, TrainingError, UnsupportedError
 from undark.files.cache import FrameCache, default_folder
 from undark.files.picture import is_picture
 from undark.learn.pairs import (
@@ -28,8 +28,9 @@ from undark.learn.photos import Batch
 from undark.learn.task import Course, photo_loss
 from undark.learn.train import Outcome, Training, choose_device, train
 from undark.pairs.choose import good_rows
-from undark.pairs.sid import SPLITS, sid_rows
-from undark.pairs.table import Row
+from undark.pairs.find import find_pairs
+from undark.pairs.sid import SPLITS, sid_alone, sid_rows
+from undark.pairs.table import NAME, Row
 
 VAL_CROP = 256
 """Side in packed pixels of what a pair is judged by."""
@@ -51,7 +52,7 @@ def train_pairs(
 
     `aim` is one of `AIMS`, `loss` "l1", or "log" as for photographs. Raises `TrainingError`.
     """
-    rows = good_rows(training.data)
+    rows, alone = good_rows(training.data), _alone(training.data)
     if training.val:
         held, spans = good_rows(training.val), (WHOLE, WHOLE)
     elif len(rows) < FEW:
@@ -59,21 +60,32 @@ def train_pairs(
     else:
         held, spans = rows[::HELD_BACK], (WHOLE, WHOLE)
         rows = [row for row in rows if row not in held]
-    return learn(training, rows, held, AIMS[aim], loss, cache, spans)
+    return learn(training, rows, held, alone, AIMS[aim], loss, cache, spans)
+
+
+def _alone(folder: Path) -> list[Path]:
+    """Photos without a partner, where no table of pairs has said so already."""
+    return [] if (folder / NAME).exists() else find_pairs(folder).alone
 
 
 def learn(
     training: Training,
     rows: Sequence[Row],
     held: Sequence[Row],
+    alone: Sequence[Path],
     aim: Aim,
     loss: str,
     cache: Path | None,
     spans: tuple[Span, Span] = (WHOLE, WHOLE),
 ) -> Outcome:
-    """The course of pairs: those to learn from, those to judge by, and the part of each to use."""
+    """The course of pairs: those to learn from, those to judge by, and the part of each to use.
+
+    Photos that are `alone` are counted among those that are left out.
+    """
     device = choose_device(training.device)
     frames = PairFrames(FrameCache(cache or default_folder()), aim)
+    for photo in alone:
+        frames.skip(photo, UnsupportedError(f"{photo}: without a partner"))
     frames.cell = _cell(frames, rows)
     training = replace(training, network=replace(training.config, cell=frames.cell))
 
@@ -120,7 +132,8 @@ def _judged(frames: PairFrames, rows: Sequence[Row], span: Span, device: object)
     made = (frames.sample(row, VAL_CROP, span, None) for row in chosen)
     found = [batch for batch in made if batch is not None]
     if not found:
-        raise TrainingError(none_readable(frames.skipped))
+        why = frames.skipped.get(chosen[0].dark) or frames.skipped[chosen[0].bright]
+        raise TrainingError(f"nothing left to judge by; take this pair out: {why}")
     return found
 
 
@@ -142,4 +155,5 @@ def train_sid(
                 f"{training.data}: no pair of the {name} split, whose scenes are numbered "
                 f"{SPLITS[name]}xxxx; is the data set complete?"
             )
-    return learn(training, splits["train"], splits["validation"], AIMS[aim], loss, cache)
+    learnt, held = splits["train"], splits["validation"]
+    return learn(training, learnt, held, sid_alone(training.data, camera), AIMS[aim], loss, cache)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import json
 import logging
 import math
@@ -11,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import cache
@@ -326,7 +327,8 @@ def _find_rate(training: Training, task: RestoreTask, steps: DataLoader) -> None
         enable_model_summary=False,
         default_root_dir=training.out,
     )
-    found = Tuner(trainer).lr_find(task, steps, min_lr=1e-5, max_lr=0.1, attr_name="peak")
+    with redirect_stderr(io.StringIO()):  # its bar cannot be turned off
+        found = Tuner(trainer).lr_find(task, steps, min_lr=1e-5, max_lr=0.1, attr_name="peak")
     suggested = found.suggestion() if found else None
     task.peak = suggested or training.rate
     said = f"{suggested:.2g}" if suggested else f"none found; {training.rate:g} is taken"

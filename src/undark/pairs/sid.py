@@ -33,11 +33,16 @@ def sid_cameras(folder: Path) -> list[str]:
     return [c for c in CFAS if holds(folder.absolute(), c) or holds(folder / c.title(), c)]
 
 
-def sid_rows(folder: Path, camera: str) -> dict[str, list[Row]]:
-    """Split → its pairs, for "sony" or "fuji"; misaligned ones have a verdict that says so.
+def sid_alone(folder: Path, camera: str) -> list[Path]:
+    """Photos without a partner. Raises `DataError` like `sid_rows`."""
+    return find_pairs(_home(folder, camera)).alone
 
-    `folder` holds Sony/ or Fuji/, or is one of them. Raises `DataError` where it is not.
-    """
+
+def _home(folder: Path, camera: str) -> Path:
+    """The folder of a camera's part of SID. Raises `DataError`."""
+    known = sid_cameras(folder)
+    if known and camera not in known:
+        raise DataError(f"{folder}: SID's {known[0].title()} photos; give --camera {known[0]}")
     home = folder / camera.title() if (folder / camera.title()).is_dir() else folder
     for part in PARTS:
         if not (home / part).is_dir():
@@ -45,6 +50,15 @@ def sid_rows(folder: Path, camera: str) -> dict[str, list[Row]]:
                 f"{home / part}: there is no such folder; give the folder that holds SID's "
                 f"{camera.title()}/short and {camera.title()}/long"
             )
+    return home
+
+
+def sid_rows(folder: Path, camera: str) -> dict[str, list[Row]]:
+    """Split → its pairs, for "sony" or "fuji"; misaligned ones have a verdict that says so.
+
+    `folder` holds Sony/ or Fuji/, or is one of them. Raises `DataError` where it is not.
+    """
+    home = _home(folder, camera)
     splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
     for pair in find_pairs(home).pairs:
         dark, bright = sid_name(pair.dark), sid_name(pair.bright)

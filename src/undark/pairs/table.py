@@ -109,6 +109,8 @@ def read_rows(path: Path) -> list[Row]:
         raise ReadError(f"{path}: cannot be read ({error.strerror}); {_REMEDY}") from error
     reader = csv.DictReader(io.StringIO(text, newline=""), restkey="beyond", strict=True)
     try:
+        if ";" in (reader.fieldnames or [""])[0]:
+            raise ReadError(f"{path}: has semicolons between its fields; save it with commas")
         missing = [name for name in COLUMNS[:6] if name not in (reader.fieldnames or [])]
         if missing:
             raise ReadError(f"{path}: no column {', '.join(missing)}; {_REMEDY}")
@@ -136,7 +138,8 @@ def _row(path: Path, number: int, line: Mapping[str, Any]) -> Row:
                 values[name] = float(line[name]) if line[name] else _EMPTY.get(name, math.nan)
             except ValueError:
                 raise wrong(f"{name} is no number: {line[name]}") from None
-    return Row(**values, verdict=line["verdict"])
+    verdict = line["verdict"].strip()
+    return Row(**values, verdict=GOOD if verdict.lower() == GOOD else verdict)
 
 
 def _text(folder: Path, rows: Sequence[Row]) -> str:
