@@ -17,13 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from undark.engine.model import DEFAULT_MODEL, Model, load_model
-from undark.errors import DataError, ExistsError, SetupError, UnsupportedError, naming
+from undark.errors import DataError, ExistsError, UnsupportedError, naming
 from undark.files.folder import MARK
 from undark.files.output import whole, writing
 from undark.files.picture import write_picture
 from undark.files.raw import read_mosaic
 from undark.sensor.mosaic import Shot
-from undark.terminal import interruptible, path, progress_bars, tell
+from undark.terminal import interruptible, lacking, path, progress_bars, tell
 
 if TYPE_CHECKING:
     from undark.evaluation.data import Data
@@ -164,9 +164,7 @@ def _check_installed() -> None:
     """Raises `SetupError` where scikit-image and what it needs are missing."""
     for package in ("skimage", "pywt"):
         if not find_spec(package):
-            raise SetupError(
-                f"this needs {package}; install it with: pip install 'undark[evaluate]'"
-            )
+            raise lacking("this", package, "evaluate")
 
 
 @contextmanager

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from undark.engine.model import find_model
-from undark.errors import SetupError
-from undark.terminal import interruptible, path, tell
+from undark.terminal import interruptible, lacking, path, tell
 
 if TYPE_CHECKING:
     from undark.learn.train import Outcome, Training
@@ -194,9 +193,7 @@ def needed(what: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise SetupError(
-            f"{what} needs {error.name}; install it with: pip install 'undark[{extra}]'"
-        ) from error
+        raise lacking(what, str(error.name), extra) from error
 
 
 def _training(asked: dict[str, Any]) -> Training:

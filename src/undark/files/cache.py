@@ -81,14 +81,8 @@ class FrameCache:
             if name not in self._checked and _checksum(array) != known["checksum"]:
                 return None
             os.utime(record)  # used last
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            EOFError,
-        ):  # missing, damaged, or just thrown out
-            return None
+        except (OSError, ValueError, KeyError, TypeError, EOFError):
+            return None  # missing, damaged, or just thrown out
         self._checked.add(name)
         return array, known["facts"]
 

@@ -27,10 +27,9 @@ from undark.learn.pairs import (
 from undark.learn.photos import Batch
 from undark.learn.task import Course, photo_loss
 from undark.learn.train import Outcome, Training, choose_device, train
-from undark.pairs.choose import good_rows
-from undark.pairs.find import find_pairs
-from undark.pairs.sid import SPLITS, sid_alone, sid_rows
-from undark.pairs.table import NAME, Row
+from undark.pairs.choose import choose, good_rows
+from undark.pairs.sid import SPLITS, find_sid, split
+from undark.pairs.table import Row
 
 VAL_CROP = 256
 """Side in packed pixels of what a pair is judged by."""
@@ -52,7 +51,7 @@ def train_pairs(
 
     `aim` is one of `AIMS`, `loss` "l1", or "log" as for photographs. Raises `TrainingError`.
     """
-    rows, alone = good_rows(training.data), _alone(training.data)
+    rows, alone = choose(training.data)
     if training.val:
         held, spans = good_rows(training.val), (WHOLE, WHOLE)
     elif len(rows) < FEW:
@@ -61,11 +60,6 @@ def train_pairs(
         held, spans = rows[::HELD_BACK], (WHOLE, WHOLE)
         rows = [row for row in rows if row not in held]
     return learn(training, rows, held, alone, AIMS[aim], loss, cache, spans)
-
-
-def _alone(folder: Path) -> list[Path]:
-    """Photos without a partner, where no table of pairs has said so already."""
-    return [] if (folder / NAME).exists() else find_pairs(folder).alone
 
 
 def learn(
@@ -148,7 +142,8 @@ def train_sid(
 
     `camera` is "sony" (Bayer) or "fuji" (X-Trans). Raises `TrainingError`.
     """
-    splits = sid_rows(training.data, camera)
+    found = find_sid(training.data, camera)
+    splits = split(found.pairs, camera)
     for name in ("train", "validation"):
         if not splits[name]:
             raise TrainingError(
@@ -156,4 +151,4 @@ def train_sid(
                 f"{SPLITS[name]}xxxx; is the data set complete?"
             )
     learnt, held = splits["train"], splits["validation"]
-    return learn(training, learnt, held, sid_alone(training.data, camera), AIMS[aim], loss, cache)
+    return learn(training, learnt, held, found.alone, AIMS[aim], loss, cache)

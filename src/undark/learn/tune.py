@@ -26,7 +26,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from undark.errors import TrainingError
-from undark.files.output import whole
+from undark.files.output import whole, writing
 from undark.learn.from_photos import photo_course, split
 from undark.learn.network import UNetConfig
 from undark.learn.settings import write_settings
@@ -88,18 +88,17 @@ def tune(search: Search) -> Found:
 
 def _study(search: Search) -> optuna.Study:
     """The study of a folder, begun with the defaults. Raises `TrainingError` if it is another's."""
-    with whole(search.out / ".undark", overwrite=True) as probe:  # the folder can be written to
-        probe.write_text("")
-    (search.out / ".undark").unlink()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(search.out / "study.log"))),
-        study_name="undark",
-        direction="maximize",
-        load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(n_startup_trials=2 * FIRST),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST),
-    )
+    with writing(search.out):
+        search.out.mkdir(parents=True, exist_ok=True)
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(search.out / "study.log"))),
+            study_name="undark",
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(n_startup_trials=2 * FIRST),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST),
+        )
     wanted = {"minutes": search.minutes, "photos": [p.name for p in _slice(search.data)]}
     known = study.user_attrs.get("search")
     if known is None:

@@ -14,13 +14,21 @@ from undark.pairs.table import GOOD, NAME, Row, read_rows
 
 
 def good_rows(folder: Path) -> list[Row]:
+    """The rows of `choose`."""
+    return choose(folder)[0]
+
+
+def choose(folder: Path) -> tuple[list[Row], list[Path]]:
     """The good pairs of its table, or where it has none, all pairs that are found in a folder.
 
-    How many are left out is said on stderr. Raises `DataError`, `ReadError`.
+    And photos without a partner, where no table has said so already. How many pairs are left out
+    is said on stderr. Raises `DataError`, `ReadError`.
     """
     table = folder / NAME
-    if not table.exists():
-        return _unchecked(folder)
+    return (_checked(table), []) if table.exists() else _unchecked(folder)
+
+
+def _checked(table: Path) -> list[Row]:
     rows = read_rows(table)
     good = [row for row in rows if row.verdict == GOOD]
     if len(good) < len(rows):
@@ -43,15 +51,15 @@ def exposure_unknown(row: Row) -> str | None:
     )
 
 
-def _unchecked(folder: Path) -> list[Row]:
-    pairs = find_pairs(folder).pairs
-    if not pairs:
+def _unchecked(folder: Path) -> tuple[list[Row], list[Path]]:
+    found = find_pairs(folder)
+    if not found.pairs:
         raise DataError(f"{folder}: photos, but no pairs; docs/pairs.md says how pairs are named")
     print(
         f"{folder}: pairs not checked; `undark pairs` finds those that are no good",
         file=sys.stderr,
     )
-    return [Row(pair.dark, pair.bright, _ratio(pair)) for pair in pairs]
+    return [Row(pair.dark, pair.bright, _ratio(pair)) for pair in found.pairs], found.alone
 
 
 def _ratio(pair: Pair) -> float:

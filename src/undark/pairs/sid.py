@@ -6,10 +6,11 @@ the first digit of the scene says what it is for.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from undark.errors import DataError
-from undark.pairs.find import find_pairs
+from undark.pairs.find import Found, Pair, find_pairs
 from undark.pairs.photo import sid_name
 from undark.pairs.table import GOOD, Row
 from undark.sensor.exposure import MAX_AMPLIFICATION
@@ -33,13 +34,11 @@ def sid_cameras(folder: Path) -> list[str]:
     return [c for c in CFAS if holds(folder.absolute(), c) or holds(folder / c.title(), c)]
 
 
-def sid_alone(folder: Path, camera: str) -> list[Path]:
-    """Photos without a partner. Raises `DataError` like `sid_rows`."""
-    return find_pairs(_home(folder, camera)).alone
+def find_sid(folder: Path, camera: str) -> Found:
+    """The photos of "sony" or "fuji", in pairs and alone.
 
-
-def _home(folder: Path, camera: str) -> Path:
-    """The folder of a camera's part of SID. Raises `DataError`."""
+    `folder` holds Sony/ or Fuji/, or is one of them. Raises `DataError` where it is not.
+    """
     known = sid_cameras(folder)
     if known and camera not in known:
         raise DataError(f"{folder}: SID's {known[0].title()} photos; give --camera {known[0]}")
@@ -50,17 +49,18 @@ def _home(folder: Path, camera: str) -> Path:
                 f"{home / part}: there is no such folder; give the folder that holds SID's "
                 f"{camera.title()}/short and {camera.title()}/long"
             )
-    return home
+    return find_pairs(home)
 
 
 def sid_rows(folder: Path, camera: str) -> dict[str, list[Row]]:
-    """Split → its pairs, for "sony" or "fuji"; misaligned ones have a verdict that says so.
+    """Split → its pairs (see `split`). Raises `DataError` like `find_sid`."""
+    return split(find_sid(folder, camera).pairs, camera)
 
-    `folder` holds Sony/ or Fuji/, or is one of them. Raises `DataError` where it is not.
-    """
-    home = _home(folder, camera)
+
+def split(pairs: Iterable[Pair], camera: str) -> dict[str, list[Row]]:
+    """Split → its pairs; misaligned ones have a verdict that says so."""
     splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
-    for pair in find_pairs(home).pairs:
+    for pair in pairs:
         dark, bright = sid_name(pair.dark), sid_name(pair.bright)
         if dark and bright:
             ratio = min(bright[1] / dark[1], MAX_AMPLIFICATION)
