@@ -65,7 +65,7 @@ NetworkChoice = Annotated[
 ]
 Crop = Annotated[int | None, typer.Option(min=16, help="Side of a crop in packed pixels.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", min=1, help="Samples a step.")]
-Rate = Annotated[float | None, typer.Option(min=0.0, help="Highest learning rate.")]
+Rate = Annotated[float | None, typer.Option(min=1e-7, help="Highest learning rate.")]
 Config = Annotated[
     Path | None,
     typer.Option(parser=path, metavar="FILE", help="Settings, as `undark tune` leaves them."),

@@ -72,30 +72,43 @@ def learn(
     cache: Path | None,
     spans: tuple[Span, Span] = (WHOLE, WHOLE),
 ) -> Outcome:
-    """The course of pairs: those to learn from, those to judge by, and the part of each to use.
-
-    Photos that are `alone` are counted among those that are left out.
-    """
-    device = choose_device(training.device)
+    """Train on pairs and judge by others; photos that are `alone` are counted as left out."""
     frames = PairFrames(FrameCache(cache or default_folder()), aim)
     for photo in alone:
         frames.skip(photo, UnsupportedError(f"{photo}: without a partner"))
-    frames.cell = _cell(frames, rows)
-    training = replace(training, network=replace(training.config, cell=frames.cell))
-
-    def course() -> Course:
-        return Course(
-            PairSource(rows, frames, training.crop, training.seed, device, spans[0]),
-            {"held": _judged(frames, held, spans[1], device)},
-            photo_loss if loss == "log" else partial(l1_loss, aim),
-            partial(aim_psnr, aim),
-            aim.task,
-            sorted({row.dark.name for row in rows}),
-            epoch=len(rows),
-        )
-
-    outcome = train(training, course)
+    training = fitted(training, frames, rows)
+    outcome = train(training, lambda: pair_course(training, frames, rows, held, loss, spans))
     return replace(outcome, skipped=dict(frames.skipped))
+
+
+def fitted(training: Training, frames: PairFrames, rows: Sequence[Row]) -> Training:
+    """With a network for the kind of photos that the pairs are of."""
+    frames.cell = _cell(frames, rows)
+    return replace(training, network=replace(training.config, cell=frames.cell))
+
+
+def pair_course(
+    training: Training,
+    frames: PairFrames,
+    rows: Sequence[Row],
+    held: Sequence[Row],
+    loss: str = "l1",
+    spans: tuple[Span, Span] = (WHOLE, WHOLE),
+) -> Course:
+    """The course of pairs: those to learn from, those to judge by, and the part of each to use.
+
+    Raises `TrainingError`.
+    """
+    device, aim = choose_device(training.device), frames.aim
+    return Course(
+        PairSource(rows, frames, training.crop, training.seed, device, spans[0]),
+        {"held": _judged(frames, held, spans[1], device)},
+        photo_loss if loss == "log" else partial(l1_loss, aim),
+        partial(aim_psnr, aim),
+        aim.task,
+        sorted({row.dark.name for row in rows}),
+        epoch=len(rows),
+    )
 
 
 def _cell(frames: PairFrames, rows: Sequence[Row]) -> int:

@@ -28,6 +28,8 @@ from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
 from undark.sensor.noise import NoiseModel
 
 MAX_AMPLIFICATION = 300.0
+MOST_PATTERN = 1.5
+"""Noise with a pattern, in read noises, that some samples have at most."""
 NOISE_PARAMETERS = ("gain", "read", "shape", "row", "bias")
 """The fields of `NoiseModel` that differ between photos."""
 
@@ -185,22 +187,24 @@ class PhotoSource:
         """A batch of one."""
         random = np.random.default_rng((self._seed, step, number))
         crop = torch.from_numpy(self._crop(random)).to(self._device)
-        light = self._linear[crop.long()].permute(2, 0, 1)[None]
+        light = self._linear[crop.int()][None]
         light = self._recolour(light, random)
         light = self._highlights(light, random)
         exposures = draw_exposures(1, random)
         sampler = TorchSampler(int(random.integers(2**62)), self._device)
         order = BAYER_ORDERS[random.integers(4)]
         hot = random.random() < 0.5
-        return expose(light, exposures, order, sampler, hot)
+        pattern = random.uniform(0, MOST_PATTERN) if random.random() < 0.25 else 0.0
+        return expose(light, exposures, order, sampler, hot, pattern)
 
     def _crop(self, random: np.random.Generator) -> NDArray[np.uint8]:
-        """A square of a photo, flipped and transposed by chance."""
+        """(3, H, W): a square of a photo, flipped and transposed by chance."""
         photo = self._photos[random.integers(len(self._photos))]
         top, left = (random.integers(n - self._side + 1) for n in photo.shape[:2])
         crop = photo[top : top + self._side, left : left + self._side]
         crop = crop[:: random.choice((-1, 1)), :: random.choice((-1, 1))]
-        return (crop.transpose(1, 0, 2) if random.random() < 0.5 else crop).copy()
+        axes = (2, 1, 0) if random.random() < 0.5 else (2, 0, 1)
+        return np.ascontiguousarray(crop.transpose(axes))
 
     def _recolour(self, light: Tensor, random: np.random.Generator) -> Tensor:
         """Some photos more, or less, colourful than they are, and some in others' colours.
@@ -221,12 +225,19 @@ class PhotoSource:
 
 
 def expose(
-    light: Tensor, exposures: Exposures, order: CFA, sampler: TorchSampler, hot: bool = False
+    light: Tensor,
+    exposures: Exposures,
+    order: CFA,
+    sampler: TorchSampler,
+    hot: bool = False,
+    pattern: float = 0.0,
 ) -> Batch:
     """Linear sRGB (N, 3, H, W) → what a sensor makes of it in the dark, and what it should be.
 
-    The mosaic has the Bayer order given and is folded to RGGB by leaving out a row or a column,
-    and one at the other end.
+    `hot` adds hot pixels, and `pattern` noise with a pattern, so many times the read noise; the
+    latter is counted as read noise, as an estimate from the photo would count it. The mosaic has
+    the Bayer order given and is folded to RGGB by leaving out a row or a column, and one at the
+    other end.
     """
     to_camera = torch.from_numpy(exposures.camera).to(light.device)
     target = torch.einsum("nij,njhw->nihw", to_camera, light).clip(0, HIGHLIGHT_CEILING)
@@ -239,6 +250,9 @@ def expose(
     signal = mosaic(target / per_colour, order)
     noise = _on(light.device, exposures.noise)
     noisy = noise.add(signal, sampler)
+    if pattern:
+        noisy = noisy + pattern * noise.read * _pattern(tuple(signal.shape), sampler)
+        noise = replace(noise, read=noise.read * (1 + pattern**2) ** 0.5)
     if hot:
         noisy = _add_hot_pixels(noisy, exposures.span, sampler)
     noisy = noisy.clip(None, exposures.span)
@@ -251,11 +265,24 @@ def expose(
     return Batch(inputs, target, srgb)
 
 
+def _pattern(shape: tuple[int, ...], sampler: TorchSampler) -> Tensor:
+    """(N, H, W) of standard deviation 1: what no table of cameras has, and cameras do.
+
+    Neighbours of a row that are alike, and columns that are off.
+    """
+    fine = sampler.normal(shape)
+    alike = torch.cat([fine[..., :2], 0.7 * fine[..., :-2] + 0.51**0.5 * fine[..., 2:]], -1)
+    columns = sampler.normal((*shape[:-2], 1, shape[-1]))
+    return (alike + 0.5 * columns) / 1.25**0.5
+
+
 def _add_hot_pixels(plane: Tensor, span: float, sampler: TorchSampler) -> Tensor:
     """Up to one pixel in 5,000 lit by the sensor itself, from faint to white."""
-    share = 2e-4 * float(sampler.uniform((1,)))
-    hot = sampler.uniform(tuple(plane.shape)) < share
-    return torch.where(hot, plane + span * sampler.uniform(tuple(plane.shape)) ** 4, plane)
+    count = int(2e-4 * float(sampler.uniform((1,))) * plane.numel())
+    at = (sampler.uniform((count,)) * plane.numel()).long()
+    lit = plane.flatten()
+    lit[at] += span * sampler.uniform((count,)) ** 4
+    return lit.reshape(plane.shape)
 
 
 def _on(device: torch.device, noise: NoiseModel) -> NoiseModel:

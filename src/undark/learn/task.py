@@ -131,16 +131,18 @@ class Ahead(_Shared):
         self._pool = ThreadPoolExecutor(
             torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
         )
-        self._next: dict[tuple[int, range], list[Future[Batch]]] = {}
+        self._next: dict[tuple[int, range], Future[Batch]] = {}
 
     def batch(self, step: int, share: range) -> Batch:
         """The batch of a step; begins the following one's."""
         ready = self._next.pop((step, share), None) or self._begin(step, share)
         self._next = {(step + 1, share): self._begin(step + 1, share)}
-        return collate(future.result() for future in ready)
+        return ready.result()
 
-    def _begin(self, step: int, share: range) -> list[Future[Batch]]:
-        return [self._pool.submit(self._source.sample, step, number) for number in share]
+    def _begin(self, step: int, share: range) -> Future[Batch]:
+        samples = [self._pool.submit(self._source.sample, step, number) for number in share]
+        # the last in the queue: once it has a thread, all that it waits for have had theirs
+        return self._pool.submit(lambda: collate(sample.result() for sample in samples))
 
 
 class RestoreTask(pl.LightningModule):

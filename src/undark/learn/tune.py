@@ -42,6 +42,8 @@ SLICE = 3
 MULTIPLES = (1, 2, 4, 6)
 """Channels at each scale, in widths."""
 DEFAULT = {"batch": 16, "crop": 112, "rate": 3e-3, "width": 32, "depth": 4}
+SHOWN = 8
+"""Decibels below the best that history.png shows."""
 BEST = "best.toml"
 
 
@@ -204,6 +206,8 @@ def _draw(study: optuna.Study, out: Path) -> None:
     for name, draw in drawings.items():
         with whole(out / f"{name}.png", overwrite=True) as temporary, warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # optuna's, of drawing at all
-            draw()
+            axes = draw()
+            if name == "history":  # a trial that diverged would squash all others
+                axes.set_ylim(bottom=study.best_value - SHOWN)
             pyplot.savefig(temporary, dpi=120, bbox_inches="tight")
             pyplot.close()
