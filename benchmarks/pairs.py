@@ -14,6 +14,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from darkroom import SHARED
 from undark.demo import photograph
 from undark.develop.colour import decode_srgb
 from undark.files.dng import write_mosaic
-from undark.files.picture import read_picture
+from undark.files.picture import read_light, read_picture, write_picture
 from undark.pairs.check import check_pairs
 from undark.pairs.find import find_pairs
 from undark.pairs.table import Row
+from undark.sensor.mosaic import Shot
 
 RATIOS = (100, 200, 300)
 ISO, BRIGHT_ISO = 1600, 100
@@ -39,6 +41,13 @@ MARGIN = 8
 """Pixels around them that a shift brings in."""
 WITHIN = 0.3
 """Sensor pixels that count as found."""
+SHEET = (
+    (slice(720, 1400), slice(600, 1620), 0.0, 0.0),
+    (slice(0, 680), slice(700, 1720), 1.6, -1.2),
+    (slice(300, 980), slice(0, 1020), -4.0, 3.0),
+    (slice(800, 1480), slice(1380, 2400), 0.3, 5.2),
+)
+"""Rows and columns of undark's scene that the contact sheet of the docs shows, and their shifts."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,12 @@ def make_pair(folder: Path, number: int, photo: Path, seed: int) -> Truth:
     """Write `dark/NN.dng` and `bright/NN.dng`: real files, read back as any RAW photo."""
     random = np.random.default_rng((seed, number))
     truth = Truth(photo.name, RATIOS[number % 3], *random.uniform(-FARTHEST, FARTHEST, 2))
-    light = load_middle(photo)
+    shoot(folder, number, load_middle(photo), truth)
+    return truth
+
+
+def shoot(folder: Path, number: int, light: NDArray[np.float32], truth: Truth) -> None:
+    """Photograph a scene (H, W, 3) twice, the second time moved."""
     seen = {"dark": light, "bright": shifted(light, truth.dx, truth.dy)}
     for name, ratio, iso in (("dark", truth.ratio, ISO), ("bright", 1, BRIGHT_ISO)):
         frame = seen[name][MARGIN:-MARGIN, MARGIN:-MARGIN]
@@ -93,7 +107,18 @@ def make_pair(folder: Path, number: int, photo: Path, seed: int) -> Truth:
         path = folder / name / f"{number:02}.dng"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_mosaic(path, mosaic.replace(shot=shot))
-    return truth
+
+
+def draw_sheet(path: Path) -> None:
+    """The contact sheet of parts of undark's own scene: moved by 0, 2 and 5 pixels."""
+    light = read_light(Path(str(files("undark.scene") / "scene.jxl")))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, (rows, columns, dx, dy) in enumerate(SHEET):
+            shoot(folder, number, light[rows, columns], Truth("scene", 100, dx, dy))
+        for _ in check_pairs(find_pairs(folder).pairs, folder):
+            pass
+        write_picture(path, read_picture(folder / "pairs-undark.jpg"), Shot(), quality=88)
 
 
 def off(truth: Truth, row: Row) -> float:
@@ -131,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sheet", type=Path, help="a JPEG: a contact sheet")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -141,6 +167,8 @@ def main() -> None:
         print(table(truths, rows))
         print()
         print(summary(truths, rows))
+    if args.sheet:
+        draw_sheet(args.sheet)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import undark
@@ -10,9 +11,10 @@ from undark.cli import app
 ROOT = Path(__file__).parents[1]
 
 
-def _script(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+def _script(name, folder="scripts"):
+    spec = importlib.util.spec_from_file_location(name, ROOT / folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -37,3 +39,24 @@ def test_links_in_the_readme_lead_somewhere():
 def test_one_version():
     pyproject = (ROOT / "pyproject.toml").read_text()
     assert f'version = "{undark.__version__}"' in pyproject
+
+
+def test_one_command_makes_every_picture_of_the_docs():
+    jobs = _script("make_docs", "benchmarks").JOBS
+    made = {picture for job in jobs.values() for picture in job.pictures}
+    kinds = {".jpg", ".png", ".gif"}
+    assert made == {p.name for p in (ROOT / "docs").iterdir() if p.suffix in kinds}
+
+
+def test_one_command_makes_every_table_of_the_results():
+    make_docs = _script("make_docs", "benchmarks")
+    text = "".join(page.read_text() for page in make_docs.pages())
+    placed = re.findall(r"<!-- end (\S+) -->", text)
+    assert sorted(placed) == sorted(n for n, job in make_docs.JOBS.items() if job.prints)
+    assert all(make_docs.block(name).search(text)[0].strip() for name in placed)
+
+
+def test_pictures_and_links_of_the_docs_lead_somewhere():
+    for page in (ROOT / "docs").glob("*.md"):
+        links = re.findall(r"\]\((?!http)([^)#\s]+)", page.read_text())
+        assert [link for link in links if not (page.parent / link).exists()] == []

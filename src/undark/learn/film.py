@@ -7,9 +7,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-import OpenImageIO as oiio
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from undark.develop.colour import encode_srgb
@@ -23,6 +23,9 @@ from undark.sensor.mosaic import Shot
 SIDE = 384
 """Most pixels of a frame's height, and of each of its three parts' width."""
 FRAMES_A_SECOND = 8
+COLOURS = 128
+REST = 2000
+"""Milliseconds that the last frame stays."""
 LONGEST = 200
 """Frames of the film; of more epochs, evenly chosen ones."""
 
@@ -54,18 +57,19 @@ class Film(pl.Callback):
 
 def draw(photo: Batch, output: Tensor) -> NDArray[np.uint8]:
     """(H, 3·W + gaps, 3): what the network was given, what it made of it, and the target."""
-    light = [_shown(photo.inputs, output.shape), output, photo.target]
+    light = [shown(photo), output, photo.target]
     parts = [_picture(part[0], photo.srgb[0]) for part in light]
     gap = np.full((len(parts[0]), 4, 3), 255, np.uint8)
     return np.concatenate([parts[0], gap, parts[1], gap, parts[2]], axis=1)
 
 
-def _shown(inputs: Tensor, shape: torch.Size) -> Tensor:
-    """The light of the input as RGB: of each colour the mean of its planes, as large as `shape`."""
+def shown(photo: Batch) -> Tensor:
+    """The light of the input as RGB, each colour the mean of its planes, as large as the target."""
+    inputs = photo.inputs
     colours = {3: (0, 1, 2), 8: RGGB.colours, 18: X_TRANS.colours}[inputs.shape[1]]
     chosen = [[i for i, c in enumerate(colours) if c == colour] for colour in range(3)]
     rgb = torch.stack([inputs[:, planes].mean(1) for planes in chosen], 1)
-    return torch.nn.functional.interpolate(rgb, size=shape[-2:])
+    return torch.nn.functional.interpolate(rgb, size=photo.target.shape[-2:])
 
 
 def _picture(light: Tensor, srgb: Tensor) -> NDArray[np.uint8]:
@@ -77,17 +81,14 @@ def _picture(light: Tensor, srgb: Tensor) -> NDArray[np.uint8]:
 
 
 def write_gif(path: Path, frames: list[NDArray[np.uint8]]) -> None:
-    """Frames (H, W, 3) of one size as an animated GIF. Raises `OSError`."""
-    spec = oiio.ImageSpec(frames[0].shape[1], frames[0].shape[0], 3, oiio.UINT8)
-    spec.attribute("oiio:Movie", 1)
-    spec.attribute("FramesPerSecond", oiio.TypeRational, (FRAMES_A_SECOND, 1))
-    film = oiio.ImageOutput.create(str(path))
-    assert film is not None  # OpenImageIO knows GIF
-    try:
-        for number, frame in enumerate(frames):
-            mode = "AppendSubimage" if number else "Create"
-            done = film.open(str(path), spec, mode)
-            if not (done and film.write_image(np.ascontiguousarray(frame))):
-                raise OSError(film.geterror() or "the film cannot be written")
-    finally:
-        film.close()
+    """Frames (H, W, 3) of one size as an animated GIF; the last one stays. Raises `OSError`.
+
+    All in the last one's colours, so that of each frame only what changes is kept.
+    """
+    pictures = [Image.fromarray(frame) for frame in frames]
+    colours = pictures[-1].quantize(COLOURS)
+    indexed = [p.quantize(palette=colours, dither=Image.Dither.NONE) for p in pictures]
+    durations = [1000 // FRAMES_A_SECOND] * (len(frames) - 1) + [REST]
+    indexed[0].save(
+        path, "GIF", save_all=True, append_images=indexed[1:], duration=durations, loop=0
+    )

@@ -1,0 +1,139 @@
+"""Make every figure and picture in `docs/` again.
+
+    python benchmarks/make_docs.py                # all: about five hours on two cores
+    python benchmarks/make_docs.py demo pairs     # some
+    python benchmarks/make_docs.py --list         # what there is, and the command of each
+
+What a command prints goes between `<!-- NAME -->` and `<!-- end NAME -->` in the page that has
+these two lines; pictures go to `docs/`. What takes long keeps its state in `--work`: called again,
+it goes on from there. Timings want an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.develop.drawing import resized
+from undark.files.picture import read_picture, write_picture
+from undark.sensor.mosaic import Shot
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS, WORK = ROOT / "docs", ROOT / ".cache" / "docs"
+SHEET_WIDTH = 1600
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command, in which `{work}` is its folder, and what it leaves."""
+
+    command: str
+    pictures: tuple[str, ...] = ()
+    """Names in `docs/`."""
+    sheet: str = ""
+    """A file of its folder that becomes the picture, made smaller."""
+    prints: bool = True
+    """Whether a page shows what it prints."""
+
+
+JOBS = {
+    "demo": Job("-m undark demo -o {work} --overwrite", ("demo.jpg",), "sheet.jpg", prints=False),
+    "compare": Job(
+        "-m undark compare {work}/../demo/dark.dng -o {work}/sheet.jpg --overwrite",
+        ("compare.jpg",),
+        "sheet.jpg",
+        prints=False,
+    ),
+    "quality": Job(
+        "benchmarks/quality.py --model src/undark/engine/weights/bayer.onnx"
+        " --out benchmarks/quality.json"
+    ),
+    "speed": Job("benchmarks/speed.py"),
+    "pairs": Job("benchmarks/pairs.py --sheet docs/pairs.jpg", ("pairs.jpg",)),
+    "finetune": Job("benchmarks/finetune.py"),
+    "throughput": Job("benchmarks/throughput.py"),
+    "evaluate": Job("benchmarks/sid_like.py {work}"),
+    "tuned": Job("benchmarks/tuned.py {work} --draw docs", ("importance.png", "history.png")),
+    "raw-or-jpeg": Job(
+        "benchmarks/raw_or_jpeg.py {work} --draw docs",
+        ("raw-or-jpeg.jpg", "raw-or-jpeg-curves.png", "levels.png", "epochs.gif"),
+    ),
+    "cli": Job("scripts/cli_docs.py", prints=False),
+}
+
+
+def command(name: str, work: Path) -> list[str]:
+    """What is run."""
+    return [sys.executable, *JOBS[name].command.format(work=work / name).split()]
+
+
+def make(name: str, work: Path) -> None:
+    """Run a job and put what it made into `docs/`. Raises `CalledProcessError`."""
+    job = JOBS[name]
+    (work / name).mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        command(name, work), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    )
+    if job.sheet:
+        write_picture(DOCS / job.pictures[0], _small(work / name / job.sheet), Shot(), quality=80)
+    if job.prints:
+        insert(name, done.stdout)
+    elif name == "cli":
+        (DOCS / "cli.md").write_text(done.stdout)
+
+
+def _small(sheet: Path) -> NDArray[np.uint8]:
+    picture = read_picture(sheet)
+    height, width = picture.shape[:2]
+    if width <= SHEET_WIDTH:
+        return picture
+    return resized(picture, round(height * SHEET_WIDTH / width), SHEET_WIDTH)
+
+
+def block(name: str) -> re.Pattern[str]:
+    """What stands between a job's two lines."""
+    return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end {name} -->)", re.DOTALL)
+
+
+def insert(name: str, printed: str) -> None:
+    """Put what a job printed into the page that has a place for it."""
+    for page in pages():
+        text = page.read_text()
+        if block(name).search(text):
+            page.write_text(block(name).sub(lambda _: f"\n{printed.strip()}\n\n", text))
+            return
+    raise SystemExit(f"docs/: no page has the line <!-- {name} -->")
+
+
+def pages() -> Sequence[Path]:
+    return sorted(DOCS.glob("*.md"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "jobs", nargs="*", metavar="NAME", choices=[[], *JOBS], help=", ".join(JOBS)
+    )
+    parser.add_argument("--work", type=Path, default=WORK, help="where unfinished work is kept")
+    parser.add_argument("--list", action="store_true")
+    asked = parser.parse_args()
+    if unknown := set(asked.jobs) - set(JOBS):
+        parser.error(f"{', '.join(sorted(unknown))}: there are only {', '.join(JOBS)}")
+    for name in asked.jobs or JOBS:
+        said = shlex.join(["python", *command(name, asked.work)[1:]])
+        print(f"{name}: {said}", file=sys.stderr)
+        if not asked.list:
+            make(name, asked.work.resolve())
+
+
+if __name__ == "__main__":
+    main()

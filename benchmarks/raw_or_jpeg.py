@@ -1,0 +1,339 @@
+"""What is RAW worth? The same scenes, network and steps: once from RAW, once from 8-bit JPEG.
+
+    python benchmarks/raw_or_jpeg.py OUT                 # an hour on two cores; again to go on
+    python benchmarks/raw_or_jpeg.py OUT --draw docs     # the curves, the pictures, the film
+
+Every photograph of `../shared/photos` is shot by the benchmark's Sony A7S2 in the dark, ×100, ×250
+or ×300 at ISO 1600, and in the light at ISO 100. LibRaw makes of each shot the JPEG that a camera
+would: its white balance, sRGB's curve, 8 bits, quality 95, no brightening. The two ways of `undark
+train pairs` learn from `train`, `--aim raw-srgb` and `--aim rgb`, with the network that ships.
+After each epoch both restore the middles of `val`, which are compared with LibRaw's rendering of
+the bright RAW photo in 16 bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from darkroom import BLACK, MATRIX, SHARED, WHITE, Cell, as_mosaic, darken, load_light
+from undark.develop.colour import camera_from_srgb, encode_srgb
+from undark.develop.drawing import titled
+from undark.develop.metrics import psnr, ssim
+from undark.files.cache import FrameCache
+from undark.files.dng import write_mosaic
+from undark.files.output import write_whole
+from undark.files.picture import read_light, read_picture, write_picture
+from undark.files.raw import read_mosaic, render_with_libraw
+from undark.learn.film import shown, write_gif
+from undark.learn.from_pairs import fitted, pair_course
+from undark.learn.pairs import AIMS, WHOLE, PairFrames, sample
+from undark.learn.photos import Batch
+from undark.learn.task import RestoreTask
+from undark.learn.train import Training, fit, keep_memory
+from undark.pairs.table import NAME, Row, read_rows, write_rows
+from undark.sensor.mosaic import Shot
+
+SIZE = (768, 1024)
+"""At most, rows and columns, from the middle of a photo."""
+ISO, BRIGHT_ISO, RATIOS = 1600, 100, (100, 250, 300)
+EPOCHS, BATCH, CROP = 100, 8, 192
+"""`CROP` in pixels of the sensor, for both."""
+JUDGED, FILMED = 256, 384
+"""Sides in pixels of what is compared, and of what is drawn after each epoch."""
+STAR = (slice(270, 718), slice(380, 828))
+"""What is drawn: this part of undark's own scene at half its size, ×250."""
+FRAMES = (*range(1, 11), *range(12, 31, 2), *range(35, 101, 5))
+"""Epochs that the film shows: most happens at first."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of the two."""
+
+    name: str
+    suffix: str
+    aim: str
+    crop: int
+    """Of training, in packed pixels."""
+
+    def pairs(self, out: Path, part: str) -> Path:
+        return out / self.name / part
+
+    def frames(self, out: Path) -> PairFrames:
+        return PairFrames(FrameCache(out / "cache"), AIMS[self.aim])
+
+
+RAW = Way("raw", ".dng", "raw-srgb", CROP // 2)
+JPEG = Way("jpeg", ".jpg", "rgb", CROP)
+WAYS = (RAW, JPEG)
+
+
+def shoot(out: Path, part: str) -> None:
+    """All scenes of `part`, as DNG and as JPEG, with a table of the pairs; once."""
+    if all((way.pairs(out, part) / NAME).exists() for way in WAYS):  # written last
+        return
+    rows: dict[Way, list[Row]] = {way: [] for way in WAYS}
+    for number, (stem, ratio, light) in enumerate(scenes(part)):
+        for way in WAYS:
+            home, name = way.pairs(out, part), f"{stem}{way.suffix}"
+            rows[way].append(Row(home / "dark" / name, home / "bright" / name, float(ratio)))
+        raw, jpeg = rows[RAW][-1], rows[JPEG][-1]
+        _shoot_one(light, Cell(ISO, ratio), number, raw.dark, jpeg.dark)
+        _shoot_one(light, Cell(BRIGHT_ISO, 1), number, raw.bright, jpeg.bright)
+    for way in WAYS:
+        write_rows(way.pairs(out, part) / NAME, rows[way])
+
+
+def scenes(part: str) -> Iterator[tuple[str, int, NDArray[np.float64]]]:
+    """Name, amplification and light of "train", "val", and "star", which is drawn."""
+    if part == "star":
+        yield "scene", RATIOS[1], scene()[STAR]
+        return
+    for number, photo in enumerate(sorted((SHARED / "photos" / part).glob("*.jpg"))):
+        yield photo.stem, RATIOS[number % len(RATIOS)], middle(load_light(photo))
+
+
+def scene() -> NDArray[np.float64]:
+    """The light of undark's own scene, half its size: others' photographs are not to be shown."""
+    light = read_light(Path(str(files("undark.scene") / "scene.jxl"))).astype(np.float64)
+    rows = (light[0::2] + light[1::2]) / 2
+    small = (rows[:, 0::2] + rows[:, 1::2]) / 2
+    return np.maximum(small @ camera_from_srgb(MATRIX).T, 0)
+
+
+def middle(light: NDArray[np.float64]) -> NDArray[np.float64]:
+    """At most `SIZE` of a photo (H, W, 3)."""
+    side = [min(s, n) for s, n in zip(SIZE, light.shape, strict=False)]
+    top, left = ((n - s) // 4 * 2 for n, s in zip(light.shape, side, strict=False))
+    return light[top : top + side[0], left : left + side[1]]
+
+
+def _shoot_one(light: NDArray[np.float64], cell: Cell, seed: int, dng: Path, jpeg: Path) -> None:
+    if jpeg.exists():
+        return
+    for path in (dng, jpeg):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    shot = shoot_dng(dng, light, cell, seed)
+    write_picture(jpeg, _developed(dng, bits=8), shot)
+
+
+def shoot_dng(path: Path, light: NDArray[np.float64], cell: Cell, seed: int) -> Shot:
+    """Write what the benchmark's camera sees of a light."""
+    plane = np.rint(darken(light, cell, (seed,)).signal + BLACK).clip(0, WHITE).astype(np.uint16)
+    shot = Shot("SONY", "ILCE-7SM2", exposure_time=10 / cell.amplification, iso=float(cell.iso))
+    write_mosaic(path, replace(as_mosaic(plane, BLACK, WHITE), shot=shot))
+    return shot
+
+
+def _developed(dng: Path, bits: int) -> NDArray[Any]:
+    """What a camera makes of its RAW data, by LibRaw: sRGB, no brightening."""
+    return render_with_libraw(
+        dng,
+        output_bps=bits,
+        gamma=(2.4, 12.92),
+        no_auto_bright=True,
+        adjust_maximum_thr=0.0,
+        use_camera_wb=True,
+        user_flip=0,
+    )
+
+
+class Judge:
+    """What a way is given of the middles of `val`, and what it should have made of it."""
+
+    def __init__(self, out: Path, way: Way) -> None:
+        self._out, self._way, self._frames = out, way, way.frames(out)
+        self._truths = RAW.frames(out)
+
+    @cached_property
+    def judged(self) -> list[Batch]:
+        return self._batches("val", JUDGED)
+
+    @cached_property
+    def filmed(self) -> Batch:
+        return self._batches("star", FILMED)[0]
+
+    def _batches(self, part: str, side: int) -> list[Batch]:
+        tables = (read_rows(way.pairs(self._out, part) / NAME) for way in WAYS)
+        return [self._batch(raw, jpeg, side) for raw, jpeg in zip(*tables, strict=True)]
+
+    def _batch(self, raw: Row, jpeg: Row, side: int) -> Batch:
+        """Either way the same pixels, with the RAW way's target as the truth."""
+        truth = sample(self._truths, raw, side // 2, WHOLE, None)
+        if self._way is RAW:
+            return truth
+        # RAW crops are taken a CFA's period larger, and cut to its phase: here to its first pixel
+        given = sample(self._frames, jpeg, side + 2, WHOLE, None)
+        return replace(truth, inputs=given.inputs[..., :side, :side].contiguous())
+
+    def scores(self, network: torch.nn.Module) -> tuple[float, float]:
+        """Mean PSNR in dB and SSIM of sRGB."""
+        pairs = [(seen(network(b.inputs)), seen(b.target)) for b in self.judged]
+        return tuple(float(np.mean([f(a, b) for a, b in pairs])) for f in (psnr, ssim))  # type: ignore[return-value]
+
+
+def seen(light: torch.Tensor) -> NDArray[np.float32]:
+    """Linear sRGB (1, 3, H, W) → (H, W, 3), encoded."""
+    encoded: NDArray[np.float32] = encode_srgb(light[0].permute(1, 2, 0).float()).numpy()
+    return encoded
+
+
+class Watch(pl.Callback):
+    """Writes loss, PSNR and SSIM of every epoch, and draws the star."""
+
+    def __init__(self, home: Path, judge: Judge, steps: int) -> None:
+        self._file, self._home, self._judge, self._steps = home / "curve.json", home, judge, steps
+        known = json.loads(self._file.read_text()) if self._file.exists() else {}
+        self._curve: dict[str, list[float]] = known
+        self._losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *_: Any
+    ) -> None:
+        self._losses.append(float(outputs["loss"]))
+        epoch, rest = divmod(trainer.global_step, self._steps)
+        if rest:
+            return
+        with torch.no_grad():
+            scores = self._judge.scores(pl_module.network)
+            star = seen(pl_module.network(self._judge.filmed.inputs))
+        self._curve[str(epoch)] = [float(np.mean(self._losses)), *scores]
+        self._losses = []
+        write_whole(self._file, json.dumps(self._curve, indent=0).encode())
+        write_picture(self._home / f"{epoch:03d}.png", _bytes(star), Shot())
+
+
+def _bytes(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return (255 * picture + 0.5).astype(np.uint8)
+
+
+def learn(out: Path, way: Way) -> RestoreTask:
+    """Train one way, or go on."""
+    home = out / way.name / "run"
+    home.mkdir(exist_ok=True)
+    rows, held = (read_rows(way.pairs(out, part) / NAME) for part in ("train", "val"))
+    steps = round(len(rows) / BATCH)
+    resume = (home / "last.ckpt").exists()
+    data = way.pairs(out, "train")
+    training = Training(data, home, steps=EPOCHS * steps, batch=BATCH, crop=way.crop, resume=resume)
+    frames = way.frames(out)
+    training = fitted(training, frames, rows)
+    course = pair_course(training, frames, rows, held[:1])
+    return fit(training, course, [Watch(home, Judge(out, way), steps)])[0]
+
+
+def curves(out: Path) -> dict[str, NDArray[np.float64]]:
+    """Of each way (epochs, 3): loss, PSNR, SSIM."""
+    found = {way.name: out / way.name / "run" / "curve.json" for way in WAYS}
+    return {name: np.array(list(json.loads(f.read_text()).values())) for name, f in found.items()}
+
+
+def table(out: Path) -> str:
+    """Markdown: PSNR and SSIM of both after some epochs."""
+    of = curves(out)
+    lines = ["| epochs | from JPEG | from RAW |", "|---|---|---|"]
+    for epoch in (1, 5, 10, 25, 50, EPOCHS):
+        cells = [f"{c[epoch - 1, 1]:.2f} / {c[epoch - 1, 2]:.3f}" for c in (of["jpeg"], of["raw"])]
+        lines.append(f"| {epoch} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def draw(out: Path, docs: Path) -> None:
+    """raw-or-jpeg-curves.png, levels.png, raw-or-jpeg.jpg and epochs.gif."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")  # no screen
+    _draw_curves(out, docs / "raw-or-jpeg-curves.png")
+    _draw_levels(out, docs / "levels.png")
+    judge = Judge(out, JPEG)
+    given, truth = (_bytes(seen(part)) for part in (judge.filmed.inputs, judge.filmed.target))
+    names = ["JPEG, amplified", "learnt from JPEG", "learnt from RAW", "the truth"]
+    after = [_frame(out, way, EPOCHS) for way in (JPEG, RAW)]
+    write_picture(docs / "raw-or-jpeg.jpg", titled([given, *after, truth], names), Shot(), 90)
+    amplified = _bytes(seen(shown(Judge(out, RAW).filmed)))
+    first = titled([amplified, truth], ["RAW, amplified", "the truth"])
+    film = [
+        titled([_frame(out, RAW, epoch), truth], [f"restored, epoch {epoch}", "the truth"])
+        for epoch in FRAMES
+    ]
+    write_gif(docs / "epochs.gif", [*[first] * 6, *film])
+
+
+def _frame(out: Path, way: Way, epoch: int) -> NDArray[np.uint8]:
+    return read_picture(out / way.name / "run" / f"{epoch:03d}.png")
+
+
+def _draw_curves(out: Path, path: Path) -> None:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.6), constrained_layout=True)
+    for number, (axis, name) in enumerate(
+        zip(axes, ("loss (L1)", "PSNR, dB", "SSIM"), strict=True)
+    ):
+        for way, colour in ((RAW, "#1f6fb4"), (JPEG, "#d1495b")):
+            values = curves(out)[way.name][:, number]
+            axis.plot(np.arange(1, len(values) + 1), values, color=colour, label=f"from {way.name}")
+        axis.set(xlabel="epoch", title=name)
+        axis.grid(alpha=0.3)
+    axes[0].set_yscale("log")
+    axes[1].legend()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _draw_levels(out: Path, path: Path) -> None:
+    """Histograms of green of the star's dark shot: what a JPEG and what RAW keep of it."""
+    from matplotlib import pyplot
+
+    raw, jpeg = (read_rows(way.pairs(out, "star") / NAME)[0] for way in WAYS)
+    mosaic = read_mosaic(raw.dark)
+    sensor = mosaic.plane[0::2, 1::2].astype(int) - BLACK
+    levels = read_picture(jpeg.dark)[..., 1].astype(int)
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 3.2), constrained_layout=True)
+    for axis, values, title, colour in (
+        (axes[0], levels, "8-bit JPEG: level of green (of 256)", "#d1495b"),
+        (axes[1], sensor, "RAW: green in DN above black (of 15871)", "#1f6fb4"),
+    ):
+        low, high = np.percentile(values, (0.1, 99.9)).astype(int)
+        inside = values[(values >= low) & (values <= high)]
+        found, counts = np.unique(inside, return_counts=True)
+        axis.bar(found, counts / values.size, width=0.9, color=colour)
+        axis.set(title=f"{title}: {len(found)} levels", ylabel="share of pixels")
+        print(f"\n{title}: 99.8 % of pixels on {len(found)} levels, {low} to {high}")
+    figure.suptitle(f"The same dark photo, ×{raw.amplification:g} too dark")
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="where the drawings go")
+    parser.add_argument("--only", choices=("raw", "jpeg"), help="train one way only")
+    asked = parser.parse_args()
+    keep_memory()
+    for part in ("train", "val", "star"):
+        shoot(asked.out, part)
+    for way in WAYS:
+        if asked.only in (None, way.name):
+            learn(asked.out, way)
+    if not asked.only:
+        print(table(asked.out))
+    if asked.draw:
+        draw(asked.out, asked.draw)
+
+
+if __name__ == "__main__":
+    main()
