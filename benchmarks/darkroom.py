@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,15 @@ from undark.develop.colour import (
     srgb_from_camera,
 )
 from undark.develop.metrics import brightness_correction, psnr
+from undark.files.dng import write_mosaic
 from undark.sensor.cfa import RGGB
-from undark.sensor.mosaic import Mosaic
+from undark.sensor.mosaic import Mosaic, Shot
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 ISOS, AMPLIFICATIONS = (400, 1600, 6400), (100, 250, 300)
+MIDDLE = (768, 1024)
+"""At most, rows and columns of `dark_scenes`."""
 MATRIX = CAMERA_MATRICES[-1]  # of the Sony A7S family
 WHITE_BALANCE = np.array([2.0, 1.0, 1.6])
 BLACK, WHITE = 512, 16383
@@ -117,6 +120,28 @@ def darken(light: Plane, cell: Cell, seed: Sequence[int]) -> Frame:
     return Frame(light, signal.clip(-BLACK, SPAN), cell, noise)
 
 
+def dark_scenes(part: str) -> Iterator[tuple[str, int, Plane]]:
+    """Name, amplification and light of the middle of each photo of "train" or "val"."""
+    for number, photo in enumerate(sorted((SHARED / "photos" / part).glob("*.jpg"))):
+        ratio = AMPLIFICATIONS[number % len(AMPLIFICATIONS)]
+        yield photo.stem, ratio, _middle(load_light(photo))
+
+
+def _middle(light: Plane) -> Plane:
+    """At most `MIDDLE` of a photo (H, W, 3)."""
+    side = [min(s, n) for s, n in zip(MIDDLE, light.shape, strict=False)]
+    top, left = ((n - s) // 4 * 2 for n, s in zip(light.shape, side, strict=False))
+    return light[top : top + side[0], left : left + side[1]]
+
+
+def shoot_dng(path: Path, light: Plane, cell: Cell, seed: int) -> Shot:
+    """Write what the benchmark's camera sees of a light."""
+    plane = np.rint(darken(light, cell, (seed,)).signal + BLACK).clip(0, WHITE).astype(np.uint16)
+    shot = Shot("SONY", "ILCE-7SM2", exposure_time=10 / cell.amplification, iso=float(cell.iso))
+    write_mosaic(path, replace(as_mosaic(plane, BLACK, WHITE), shot=shot))
+    return shot
+
+
 def ahd(mosaic: Plane) -> Plane:
     """(H, W) amplified sensor values → (H, W, 3) light, by LibRaw's AHD (Hirakawa & Parks 2005).
 
@@ -124,8 +149,6 @@ def ahd(mosaic: Plane) -> Plane:
     below black are cut.
     """
     import rawpy
-
-    from undark.files.dng import write_mosaic
 
     headroom = 2.0
     plane = np.rint(mosaic.clip(0, headroom) * (65535 / headroom)).astype(np.uint16)

@@ -41,17 +41,19 @@ class Job:
     """Names in `docs/`."""
     sheet: str = ""
     """A file of its folder that becomes the picture, made smaller."""
-    prints: bool = True
-    """Whether a page shows what it prints."""
+
+    @property
+    def prints(self) -> bool:
+        """Whether a page shows what it prints."""
+        return not self.sheet
 
 
 JOBS = {
-    "demo": Job("-m undark demo -o {work} --overwrite", ("demo.jpg",), "sheet.jpg", prints=False),
+    "demo": Job("-m undark demo -o {work} --overwrite", ("demo.jpg",), "sheet.jpg"),
     "compare": Job(
         "-m undark compare {work}/../demo/dark.dng -o {work}/sheet.jpg --overwrite",
         ("compare.jpg",),
         "sheet.jpg",
-        prints=False,
     ),
     "quality": Job(
         "benchmarks/quality.py --model src/undark/engine/weights/bayer.onnx"
@@ -67,7 +69,6 @@ JOBS = {
         "benchmarks/raw_or_jpeg.py {work} --draw docs",
         ("raw-or-jpeg.jpg", "raw-or-jpeg-curves.png", "levels.png", "epochs.gif"),
     ),
-    "cli": Job("scripts/cli_docs.py", prints=False),
 }
 
 
@@ -85,10 +86,8 @@ def make(name: str, work: Path) -> None:
     )
     if job.sheet:
         write_picture(DOCS / job.pictures[0], _small(work / name / job.sheet), Shot(), quality=80)
-    if job.prints:
+    else:
         insert(name, done.stdout)
-    elif name == "cli":
-        (DOCS / "cli.md").write_text(done.stdout)
 
 
 def _small(sheet: Path) -> NDArray[np.uint8]:
@@ -120,9 +119,7 @@ def pages() -> Sequence[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "jobs", nargs="*", metavar="NAME", choices=[[], *JOBS], help=", ".join(JOBS)
-    )
+    parser.add_argument("jobs", nargs="*", metavar="NAME", help=", ".join(JOBS))
     parser.add_argument("--work", type=Path, default=WORK, help="where unfinished work is kept")
     parser.add_argument("--list", action="store_true")
     asked = parser.parse_args()

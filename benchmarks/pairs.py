@@ -14,7 +14,6 @@ import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkroom import SHARED
-from undark.demo import photograph
+from undark.demo import load_scene, photograph
 from undark.develop.colour import decode_srgb
 from undark.files.dng import write_mosaic
-from undark.files.picture import read_light, read_picture, write_picture
+from undark.files.picture import read_picture, write_picture
 from undark.pairs.check import check_pairs
 from undark.pairs.find import find_pairs
 from undark.pairs.table import Row
@@ -111,7 +110,7 @@ def shoot(folder: Path, number: int, light: NDArray[np.float32], truth: Truth) -
 
 def draw_sheet(path: Path) -> None:
     """The contact sheet of parts of undark's own scene: moved by 0, 2 and 5 pixels."""
-    light = read_light(Path(str(files("undark.scene") / "scene.jxl")))
+    light = load_scene()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, (rows, columns, dx, dy) in enumerate(SHEET):

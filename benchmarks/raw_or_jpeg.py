@@ -18,7 +18,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from darkroom import BLACK, MATRIX, SHARED, WHITE, Cell, as_mosaic, darken, load_light
+from darkroom import BLACK, MATRIX, Cell, dark_scenes, shoot_dng
+from undark.demo import load_scene
 from undark.develop.colour import camera_from_srgb, encode_srgb
 from undark.develop.drawing import titled
 from undark.develop.metrics import psnr, ssim
 from undark.files.cache import FrameCache
-from undark.files.dng import write_mosaic
 from undark.files.output import write_whole
-from undark.files.picture import read_light, read_picture, write_picture
+from undark.files.picture import read_picture, write_picture
 from undark.files.raw import read_mosaic, render_with_libraw
 from undark.learn.film import shown, write_gif
 from undark.learn.from_pairs import fitted, pair_course
@@ -45,9 +44,7 @@ from undark.learn.train import Training, fit, keep_memory
 from undark.pairs.table import NAME, Row, read_rows, write_rows
 from undark.sensor.mosaic import Shot
 
-SIZE = (768, 1024)
-"""At most, rows and columns, from the middle of a photo."""
-ISO, BRIGHT_ISO, RATIOS = 1600, 100, (100, 250, 300)
+ISO, BRIGHT_ISO, STAR_RATIO = 1600, 100, 250
 EPOCHS, BATCH, CROP = 100, 8, 192
 """`CROP` in pixels of the sensor, for both."""
 JUDGED, FILMED = 256, 384
@@ -99,25 +96,17 @@ def shoot(out: Path, part: str) -> None:
 def scenes(part: str) -> Iterator[tuple[str, int, NDArray[np.float64]]]:
     """Name, amplification and light of "train", "val", and "star", which is drawn."""
     if part == "star":
-        yield "scene", RATIOS[1], scene()[STAR]
+        yield "scene", STAR_RATIO, scene()[STAR]
         return
-    for number, photo in enumerate(sorted((SHARED / "photos" / part).glob("*.jpg"))):
-        yield photo.stem, RATIOS[number % len(RATIOS)], middle(load_light(photo))
+    yield from dark_scenes(part)
 
 
 def scene() -> NDArray[np.float64]:
     """The light of undark's own scene, half its size: others' photographs are not to be shown."""
-    light = read_light(Path(str(files("undark.scene") / "scene.jxl"))).astype(np.float64)
+    light = load_scene().astype(np.float64)
     rows = (light[0::2] + light[1::2]) / 2
     small = (rows[:, 0::2] + rows[:, 1::2]) / 2
     return np.maximum(small @ camera_from_srgb(MATRIX).T, 0)
-
-
-def middle(light: NDArray[np.float64]) -> NDArray[np.float64]:
-    """At most `SIZE` of a photo (H, W, 3)."""
-    side = [min(s, n) for s, n in zip(SIZE, light.shape, strict=False)]
-    top, left = ((n - s) // 4 * 2 for n, s in zip(light.shape, side, strict=False))
-    return light[top : top + side[0], left : left + side[1]]
 
 
 def _shoot_one(light: NDArray[np.float64], cell: Cell, seed: int, dng: Path, jpeg: Path) -> None:
@@ -126,22 +115,14 @@ def _shoot_one(light: NDArray[np.float64], cell: Cell, seed: int, dng: Path, jpe
     for path in (dng, jpeg):
         path.parent.mkdir(parents=True, exist_ok=True)
     shot = shoot_dng(dng, light, cell, seed)
-    write_picture(jpeg, _developed(dng, bits=8), shot)
+    write_picture(jpeg, _developed(dng), shot)
 
 
-def shoot_dng(path: Path, light: NDArray[np.float64], cell: Cell, seed: int) -> Shot:
-    """Write what the benchmark's camera sees of a light."""
-    plane = np.rint(darken(light, cell, (seed,)).signal + BLACK).clip(0, WHITE).astype(np.uint16)
-    shot = Shot("SONY", "ILCE-7SM2", exposure_time=10 / cell.amplification, iso=float(cell.iso))
-    write_mosaic(path, replace(as_mosaic(plane, BLACK, WHITE), shot=shot))
-    return shot
-
-
-def _developed(dng: Path, bits: int) -> NDArray[Any]:
+def _developed(dng: Path) -> NDArray[Any]:
     """What a camera makes of its RAW data, by LibRaw: sRGB, no brightening."""
     return render_with_libraw(
         dng,
-        output_bps=bits,
+        output_bps=8,
         gamma=(2.4, 12.92),
         no_auto_bright=True,
         adjust_maximum_thr=0.0,

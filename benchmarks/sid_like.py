@@ -18,17 +18,16 @@ from pathlib import Path
 
 import numpy as np
 
-from darkroom import SHARED, Cell, load_light
-from raw_or_jpeg import BRIGHT_ISO, ISO, RATIOS, middle, shoot_dng
+from darkroom import Cell, dark_scenes, shoot_dng
 from undark.evaluation.protocols import PROTOCOLS, TITLES
 
+ISO, BRIGHT_ISO = 1600, 100
 LONG = 10
 """Seconds of the bright photo."""
 
 
 def shoot(out: Path) -> None:
-    for number, photo in enumerate(sorted((SHARED / "photos" / "val").glob("*.jpg"))):
-        light, ratio = middle(load_light(photo)), RATIOS[number % len(RATIOS)]
+    for number, (_, ratio, light) in enumerate(dark_scenes("val")):
         for part, cell in (("short", Cell(ISO, ratio)), ("long", Cell(BRIGHT_ISO, 1))):
             seconds = f"{LONG / cell.amplification:.3g}"
             path = out / "Sony" / part / f"1{number:04d}_00_{seconds}s.dng"

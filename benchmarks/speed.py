@@ -19,14 +19,12 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from undark.demo import photograph
+from undark.demo import load_scene, photograph
 from undark.files.dng import write_mosaic
-from undark.files.picture import read_light
 
 HEIGHT, WIDTH = 4000, 6000
 ISO, AMPLIFICATION = 1600, 200
@@ -55,7 +53,7 @@ class Run:
 
 def make_frame(path: Path) -> None:
     """The demo's scene, tiled to 24 megapixels, in the dark."""
-    light = read_light(Path(str(files("undark.scene") / "scene.jxl")))
+    light = load_scene()
     height, width = light.shape[:2]
     tiled = np.tile(light, (-(-HEIGHT // height), -(-WIDTH // width), 1))[:HEIGHT, :WIDTH]
     write_mosaic(path, photograph(tiled, ISO, AMPLIFICATION))

@@ -43,7 +43,7 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
     for path in (dng, picture, sheet):
         if path.exists() and not overwrite:
             raise SetupError(f"{path}: here already; add --overwrite or choose another folder -o")
-    light = read_light(Path(str(files("undark.scene") / "scene.jxl")))
+    light = load_scene()
     with whole(dng, overwrite) as temporary:
         write_mosaic(temporary, photograph(light, iso, amplification))
     yield f"{dng}: the scene as a Sony A7S2 sees it at ISO {iso}, {amplification:g} times too dark"
@@ -64,6 +64,11 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
     before, after = list(scores.values())[1:]
     yield f"before: PSNR {before[0]:.2f} dB, SSIM {before[1]:.3f} (amplified and demosaiced)"
     yield f"after:  PSNR {after[0]:.2f} dB, SSIM {after[1]:.3f} (restored)"
+
+
+def load_scene() -> NDArray[np.float32]:
+    """(H, W, 3): undark's own scene as linear sRGB, white 1, lamps above."""
+    return read_light(Path(str(files("undark.scene") / "scene.jxl")))
 
 
 def photograph(
