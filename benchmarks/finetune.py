@@ -2,11 +2,13 @@
 
     python benchmarks/finetune.py --steps 150      # about five minutes on two cores
 
-The camera is made up, with what no camera of the table has: read noise that is alike from pixel to
-pixel, columns that are off by the same in every photo, hot pixels at fixed places. undark knows
-neither its name nor its noise, which it estimates from each photo. Two pairs of photographs of
-`../shared/photos/train` are shot with it and learnt from by `undark train pairs --from bayer`; then
-all of `val` is shot, in the dark only, and restored by either model. Prints a Markdown table.
+The camera is made up, with what no camera of the table has: read noise that is alike from row to
+row, columns that are off by the same in every photo, hot pixels at fixed places. Training on
+photographs shows columns that are off and noise alike along rows, never down columns. undark knows
+neither the camera's name nor its noise, which it estimates from each photo. Two pairs of
+photographs of `../shared/photos/train` are shot with it and learnt from by `undark train pairs
+--from bayer`; then all of `val` is shot, in the dark only, and restored by either model. Prints a
+Markdown table.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Camera:
     """Made up; DN of a 14-bit sensor."""
 
     GAIN, READ, ALIKE = 1.6, 7.0, 0.7
-    """Gain and read noise at ISO 1600; weight of the pixel before, of the same colour, in a row."""
+    """Gain and read noise at ISO 1600; weight of the pixel above, of the same colour."""
     COLUMN, HOT = 3.0, 1 / 2000
 
     def __init__(self) -> None:
@@ -59,7 +61,7 @@ class Camera:
         share = iso / ISO
         signal = random.poisson(see(light) * SPAN / ratio / (self.GAIN * share))
         read = random.standard_normal(SIZE)
-        read[:, 2:] += self.ALIKE * read[:, :-2]
+        read[2:] += self.ALIKE * read[:-2]
         fixed = self._columns + self._hot
         noisy = signal * self.GAIN * share + share * (self.READ * read + fixed)
         plane = np.rint(noisy + BLACK).clip(0, WHITE).astype(np.uint16)
@@ -84,7 +86,7 @@ def shoot_pairs(folder: Path, camera: Camera) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_mosaic(path, camera.shoot(light, iso, dark, seed=2 * number + (dark == 1)))
     rows = [checked.row for checked in check_pairs(find_pairs(folder).pairs, folder)]
-    print(", ".join(f"{row.dark.stem}: {row.verdict}" for row in rows) + "\n")
+    print(f"the two pairs, by `undark pairs`: {', '.join(row.verdict for row in rows)}\n")
     write_rows(folder / NAME, rows)
 
 
@@ -144,7 +146,8 @@ def main() -> None:
             folder, folder / "mine", steps=asked.steps, start=find_model("bayer"), peak=asked.rate
         )
         outcome = train_pairs(training, loss=asked.loss, cache=folder / "cache")
-        print(f"held-back parts of the two pairs: {outcome.before} → {outcome.scores}\n")
+        before, after = outcome.before["held"], outcome.scores["held"]
+        print(f"held-back parts of the two pairs: {before:.2f} → {after:.2f} dB\n")
         models = {"as shipped": load_model(), "fine-tuned": load_model(str(outcome.model))}
         print(table(folder, camera, models))
         if asked.draw:
