@@ -76,17 +76,37 @@ def test_tukey_lambda_scale(shape, expected):
 
 def test_torch_and_numpy_agree():
     torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
-    from undark.learn.photos import TorchSampler
+    from undark.learn.sampler import TorchSampler
 
     batch = NoiseModel(
         *(torch.tensor(v).float()[:, None, None] for v in ([0.4, 6.0], [2.0, 7.0], [0.1, -0.07]))
     )
     signal = torch.full((2, 64, 512), 50.0)
-    noisy = batch.add(signal, TorchSampler(3))
+    noisy = batch.add(signal, TorchSampler(3, 4))
     for i, one in enumerate((NoiseModel(0.4, 2.0, 0.1), NoiseModel(6.0, 7.0, -0.07))):
         alone = one.add(signal[i].numpy(), NumPySampler(3))
         assert float(noisy[i].std()) == pytest.approx(float(alone.std()), rel=0.02)
         assert np.allclose(batch.sigma(signal)[i].numpy(), one.sigma(signal[i].numpy()))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.003, 0.3, 2.0, 9.7, 10.0, 14.0, 60.0, 4000.0])
+def test_torch_draws_photons_by_poissons_law(rate):
+    torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
+    from undark.learn.sampler import TorchSampler
+
+    count = 500_000
+    drawn = TorchSampler(5, 6).poisson(torch.full((2, count // 2), rate)).flatten().long()
+    assert drawn.min() >= 0
+    assert float(drawn.double().mean()) == pytest.approx(rate, abs=4.5 * (rate / count) ** 0.5)
+    # every count comes as often as it should, the tails too
+    seen = torch.bincount(drawn)
+    counts = torch.arange(len(seen))
+    law = torch.exp(torch.special.xlogy(counts, rate) - rate - torch.lgamma(counts + 1.0))
+    expected = count * law
+    often = expected > 20
+    off = (seen - expected)[often] / (expected[often] + (0.003 * expected[often]) ** 2) ** 0.5
+    assert float(off.abs().max()) < 5
+    assert float((seen - expected).abs().sum()) / count < 0.012 + 0.002 * rate**0.5
 
 
 def test_cameras_are_found_by_model_and_scale_with_the_span():

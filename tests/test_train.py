@@ -19,14 +19,13 @@ from undark.learn.network import NETWORKS, UNet, UNetConfig  # noqa: E402
 from undark.learn.pairs import AIMS  # noqa: E402
 from undark.learn.photos import (  # noqa: E402
     PhotoSource,
-    TorchSampler,
     draw_exposures,
     expose,
     load_photos,
 )
+from undark.learn.sampler import TorchSampler  # noqa: E402
 from undark.learn.task import learning_rate, make_batch, photo_loss, psnr  # noqa: E402
 from undark.learn.train import Training  # noqa: E402
-from undark.sensor.cfa import RGGB  # noqa: E402
 from undark.sensor.mosaic import Shot  # noqa: E402
 
 TWO = range(2)
@@ -89,17 +88,17 @@ def test_exposures_cover_the_range():
 def test_a_pattern_is_as_strong_as_the_network_is_told():
     """In the dark, noise over what stands beside it is 1, with a pattern and without."""
     exposures = draw_exposures(1, np.random.default_rng(5))
-    dark = torch.zeros(1, 3, 402, 402)
+    dark = torch.zeros(1, 3, 400, 400)
     for pattern in (0.0, 1.5):
-        batch = expose(dark, exposures, RGGB, TorchSampler(1), pattern=pattern)
+        batch = expose(dark, exposures, TorchSampler(1), patterns=[pattern])
         light, told = batch.inputs[0, 1], batch.inputs[0, 5]
         assert float(light.std() / told.mean()) == pytest.approx(1, abs=0.15)  # 1.8 untold
 
 
 def test_a_pattern_makes_neighbours_alike():
-    dark = torch.zeros(1, 3, 402, 402)
+    dark = torch.zeros(1, 3, 400, 400)
     exposures = draw_exposures(1, np.random.default_rng(5))
-    light = expose(dark, exposures, RGGB, TorchSampler(1), pattern=1.5).inputs[0, 1].numpy()
+    light = expose(dark, exposures, TorchSampler(1), patterns=[1.5]).inputs[0, 1].numpy()
     beside, below = (
         np.corrcoef(light[:-1, :-1].ravel(), other.ravel())[0, 1]
         for other in (light[:-1, 1:], light[1:, :-1])
@@ -110,12 +109,10 @@ def test_a_pattern_makes_neighbours_alike():
 
 def test_hot_pixels_are_few_and_bright():
     exposures = draw_exposures(1, np.random.default_rng(5))
-    dark = torch.zeros(1, 3, 402, 402)
-    frames = [
-        expose(dark, exposures, RGGB, TorchSampler(1), hot=hot).inputs for hot in (True, False)
-    ]
+    dark = torch.zeros(1, 3, 400, 400)
+    frames = [expose(dark, exposures, TorchSampler(1), hot=[hot]).inputs for hot in (True, False)]
     changed = (frames[0] != frames[1])[:, :4]
-    assert 0 < changed.sum() <= 2e-4 * 402 * 402
+    assert 0 < changed.sum() <= 2e-4 * 400 * 400
     assert (frames[0] >= frames[1])[:, :4].all()
 
 

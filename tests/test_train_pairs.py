@@ -246,7 +246,7 @@ def test_photos_of_another_size_are_left_out(tmp_path, frames):
     assert frames.sample(row, 32, (0.0, 1.0)) is None
     assert "200×200 pixels, but its dark photo" in frames.skipped[row.bright]
     with pytest.raises(TrainingError, match="none of the pairs can be used"):
-        PairSource([row], frames, 32, seed=0).sample(0, 0)
+        PairSource([row], frames, 32, seed=0).batch(0, range(1))
 
 
 def test_photos_without_a_partner_are_counted(tmp_path, capsys):

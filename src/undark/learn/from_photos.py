@@ -15,16 +15,15 @@ from undark.learn.photos import (
     Batch,
     Exposures,
     PhotoSource,
-    TorchSampler,
     expose,
     find_pictures,
     load_photos,
     stack,
 )
+from undark.learn.sampler import TorchSampler
 from undark.learn.task import Course, photo_loss, psnr
 from undark.learn.train import Outcome, Training, choose_device, train
 from undark.sensor.cameras import find_camera
-from undark.sensor.cfa import RGGB
 
 VAL_RATIOS = (10, 100, 250, 300)
 VAL_ISO = 1600
@@ -84,7 +83,7 @@ def val_batch(
     photo: NDArray[np.uint8], iso: float, ratio: float, device: torch.device | str = "cpu"
 ) -> Batch:
     """One photo, its middle of at most `VAL_CROP` pixels a side, in the dark; seeded."""
-    side = [min(VAL_CROP, n // 16 * 16 - 16) + 2 for n in photo.shape[:2]]
+    side = [min(VAL_CROP, n // 16 * 16) for n in photo.shape[:2]]
     top, left = ((n - s) // 2 for n, s in zip(photo.shape[:2], side, strict=True))
     middle = photo[top : top + side[0], left : left + side[1]]
     light = decode_srgb(torch.from_numpy(middle.copy()).to(device).float() / 255)
@@ -97,4 +96,5 @@ def val_batch(
         span=camera.span,
         noise=stack([camera.at(iso)]),
     )
-    return expose(light.permute(2, 0, 1)[None], exposures, RGGB, TorchSampler(int(ratio), device))
+    sampler = TorchSampler(int(ratio), device=device)
+    return expose(light.permute(2, 0, 1)[None], exposures, sampler)

@@ -55,12 +55,20 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonal(matrix.T).T
-    a, b, c = _QUINTIC
     start = matrix / matrix.norm().clamp(min=1e-7)
-    gram, product = start @ start.T, None
-    for _ in range(_ITERATIONS):
-        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        factor.diagonal().add_(a)
-        product = factor if product is None else factor @ product
-        gram = factor @ gram @ factor
+    gram = start @ start.T
+    product = _factor(gram)
+    last = product
+    for _ in range(_ITERATIONS - 1):
+        gram = last @ gram @ last
+        last = _factor(gram)
+        product = last @ product
     return product @ start
+
+
+def _factor(gram: Tensor) -> Tensor:
+    """a + bG + cG²."""
+    a, b, c = _QUINTIC
+    factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal().add_(a)
+    return factor

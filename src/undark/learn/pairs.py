@@ -27,7 +27,7 @@ from undark.errors import PhotoError, ReadError, TrainingError, UnsupportedError
 from undark.files.cache import Decoded, FrameCache
 from undark.files.picture import open_picture
 from undark.files.raw import LIBRAW_SPACES, read_mosaic, render_with_libraw
-from undark.learn.photos import MAX_AMPLIFICATION, Batch
+from undark.learn.photos import MAX_AMPLIFICATION, Batch, collate
 from undark.learn.task import psnr
 from undark.pairs.align import TAPS, Place, check_sizes, moved, starts
 from undark.pairs.choose import exposure_unknown
@@ -204,11 +204,15 @@ class PairSource:
         self._rows, self._frames = list(rows), frames
         self._crop, self._seed, self._device, self._span = crop, seed, device, span
 
-    def sample(self, step: int, number: int) -> Batch:
-        """A batch of one; of another pair where one cannot be read: the same in any process.
+    def batch(self, step: int, share: range) -> Batch:
+        """The samples of a step with these numbers; of other pairs where some cannot be read.
 
         Raises `TrainingError` if none can.
         """
+        return collate(self._sample(step, number) for number in share)
+
+    def _sample(self, step: int, number: int) -> Batch:
+        """A batch of one: the same in any process."""
         random = np.random.default_rng((self._seed, step, number))
         for at in random.permutation(len(self._rows)):
             made = self._frames.sample(self._rows[at], self._crop, self._span, random)
@@ -321,4 +325,5 @@ def _place(
         )
     if random is None:
         return tops[len(tops) // 2], lefts[len(lefts) // 2], side, side
-    return int(random.choice(tops)), int(random.choice(lefts)), side, side
+    top, left = (places[int(random.integers(len(places)))] for places in (tops, lefts))
+    return top, left, side, side

@@ -9,7 +9,7 @@ would have its red pixels elsewhere.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from torch import Tensor
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
 from undark.errors import ReadError, TrainingError
 from undark.files.picture import PICTURE_SUFFIXES, read_picture
+from undark.learn.sampler import TorchSampler
 from undark.sensor.cameras import cameras
-from undark.sensor.cfa import BAYER_ORDERS, CFA, RGGB, mosaic
+from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
 from undark.sensor.noise import NoiseModel
 
@@ -32,23 +33,7 @@ MOST_PATTERN = 1.5
 """Noise with a pattern, in read noises, that some samples have at most."""
 NOISE_PARAMETERS = ("gain", "read", "shape", "row", "bias")
 """The fields of `NoiseModel` that differ between photos."""
-
-
-class TorchSampler:
-    """A `Sampler` for torch, with a generator of its own; see `undark.sensor.noise.Sampler`."""
-
-    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
-        self._generator = torch.Generator(device).manual_seed(seed)
-        self._device = torch.device(device)
-
-    def poisson(self, rate: Tensor) -> Tensor:
-        return torch.poisson(rate, generator=self._generator)
-
-    def normal(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self._generator, device=self._device)
-
-    def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.rand(shape, generator=self._generator, device=self._device)
+_ARRAYS = ("amplification", "white_balance", "camera")
 
 
 @dataclass(frozen=True)
@@ -163,6 +148,15 @@ def stack(settings: list[NoiseModel]) -> NoiseModel:
     return NoiseModel(**columns, step=settings[0].step)
 
 
+def join(parts: Sequence[Exposures]) -> Exposures:
+    """Many batches' exposures as one's."""
+    noises: dict[str, Any] = {
+        n: torch.cat([getattr(p.noise, n) for p in parts]) for n in NOISE_PARAMETERS
+    }
+    arrays: dict[str, Any] = {n: np.concatenate([getattr(p, n) for p in parts]) for n in _ARRAYS}
+    return replace(parts[0], noise=replace(parts[0].noise, **noises), **arrays)
+
+
 class PhotoSource:
     """Draws training batches from photographs; a step of a seed is always the same batch."""
 
@@ -174,7 +168,7 @@ class PhotoSource:
         device: torch.device | str = "cpu",
     ) -> None:
         """`crop` is in packed pixels. Raises `TrainingError` if no photo is large enough."""
-        side = 2 * crop + 2  # two more, to fold any Bayer order to RGGB
+        side = 2 * crop
         self._photos = [p for p in photos if min(p.shape[:2]) >= side]
         if not self._photos:
             raise TrainingError(
@@ -183,19 +177,24 @@ class PhotoSource:
         self._side, self._seed, self._device = side, seed, device
         self._linear = decode_srgb(torch.arange(256, device=device) / 255)
 
-    def sample(self, step: int, number: int) -> Batch:
-        """A batch of one."""
-        random = np.random.default_rng((self._seed, step, number))
+    def batch(self, step: int, share: range) -> Batch:
+        """The samples of a step with these numbers, each as if it were alone."""
+        randoms = [np.random.default_rng((self._seed, step, number)) for number in share]
+        light = torch.cat([self._light(random) for random in randoms])
+        exposures = join([draw_exposures(1, random) for random in randoms])
+        seeds = [int(random.integers(2**62)) for random in randoms]
+        hot = [random.random() < 0.5 for random in randoms]
+        patterns = [
+            random.uniform(0, MOST_PATTERN) if random.random() < 0.25 else 0.0 for random in randoms
+        ]
+        return expose(light, exposures, TorchSampler(*seeds, device=self._device), hot, patterns)
+
+    def _light(self, random: np.random.Generator) -> Tensor:
+        """(1, 3, H, W) linear sRGB of some photo's crop, its colours and lamps varied."""
         crop = torch.from_numpy(self._crop(random)).to(self._device)
-        light = self._linear[crop.int()][None]
-        light = self._recolour(light, random)
-        light = self._highlights(light, random)
-        exposures = draw_exposures(1, random)
-        sampler = TorchSampler(int(random.integers(2**62)), self._device)
-        order = BAYER_ORDERS[random.integers(4)]
-        hot = random.random() < 0.5
-        pattern = random.uniform(0, MOST_PATTERN) if random.random() < 0.25 else 0.0
-        return expose(light, exposures, order, sampler, hot, pattern)
+        # not by indexing, which takes five times as long
+        light = self._linear.index_select(0, crop.int().flatten()).view(1, *crop.shape)
+        return self._highlights(self._recolour(light, random), random)
 
     def _crop(self, random: np.random.Generator) -> NDArray[np.uint8]:
         """(3, H, W): a square of a photo, flipped and transposed by chance."""
@@ -227,17 +226,15 @@ class PhotoSource:
 def expose(
     light: Tensor,
     exposures: Exposures,
-    order: CFA,
     sampler: TorchSampler,
-    hot: bool = False,
-    pattern: float = 0.0,
+    hot: Sequence[bool] = (),
+    patterns: Sequence[float] = (),
 ) -> Batch:
     """Linear sRGB (N, 3, H, W) → what a sensor makes of it in the dark, and what it should be.
 
-    `hot` adds hot pixels, and `pattern` noise with a pattern, so many times the read noise; the
-    latter is counted as read noise, as an estimate from the photo would count it. The mosaic has
-    the Bayer order given and is folded to RGGB by leaving out a row or a column, and one at the
-    other end.
+    Of each photo `hot` adds hot pixels, and `patterns` noise with a pattern, so many times the read
+    noise; the latter is counted as read noise, as an estimate from the photo would count it. The
+    mosaic is RGGB, to which all Bayer orders are folded. H and W are even.
     """
     to_camera = torch.from_numpy(exposures.camera).to(light.device)
     target = torch.einsum("nij,njhw->nihw", to_camera, light).clip(0, HIGHLIGHT_CEILING)
@@ -247,42 +244,45 @@ def expose(
     per_colour = factor[:, [0, 1, 3]]  # R, G, B of R G G B
     # what the sensor cannot hold nobody can restore
     target = torch.minimum(target, per_colour * exposures.span)
-    signal = mosaic(target / per_colour, order)
     noise = _on(light.device, exposures.noise)
-    noisy = noise.add(signal, sampler)
-    if pattern:
-        noisy = noisy + pattern * noise.read * _pattern(tuple(signal.shape), sampler)
-        noise = replace(noise, read=noise.read * (1 + pattern**2) ** 0.5)
-    if hot:
-        noisy = _add_hot_pixels(noisy, exposures.span, sampler)
-    noisy = noisy.clip(None, exposures.span)
-    top, left = order.shift
-    height, width = (n - 2 for n in light.shape[-2:])
-    noisy = noisy[:, top : top + height, left : left + width]
-    target = target[..., top : top + height, left : left + width]
-    inputs = condition(noisy, RGGB, noise, factor)
-    srgb = torch.linalg.inv(to_camera)
-    return Batch(inputs, target, srgb)
+    noisy = noise.add(mosaic(target / per_colour, RGGB), sampler)
+    for number, strength in enumerate(patterns):
+        if strength:
+            one = slice(number, number + 1)
+            noisy[one] += strength * noise.read[one] * _pattern(noisy[one], sampler.only(one))
+    for number, lit in enumerate(hot):
+        if lit:
+            one = slice(number, number + 1)
+            _light_hot_pixels(noisy[one], exposures.span, sampler.only(one))
+    told = _with_patterns(noise, patterns)
+    inputs = condition(noisy.clip(None, exposures.span), RGGB, told, factor)
+    return Batch(inputs, target, torch.linalg.inv(to_camera))
 
 
-def _pattern(shape: tuple[int, ...], sampler: TorchSampler) -> Tensor:
+def _pattern(like: Tensor, sampler: TorchSampler) -> Tensor:
     """(N, H, W) of standard deviation 1: what no table of cameras has, and cameras do.
 
     Neighbours of a row that are alike, and columns that are off.
     """
-    fine = sampler.normal(shape)
+    fine = sampler.normal(tuple(like.shape))
     alike = torch.cat([fine[..., :2], 0.7 * fine[..., :-2] + 0.51**0.5 * fine[..., 2:]], -1)
-    columns = sampler.normal((*shape[:-2], 1, shape[-1]))
+    columns = sampler.normal((len(like), 1, like.shape[-1]))
     return (alike + 0.5 * columns) / 1.25**0.5
 
 
-def _add_hot_pixels(plane: Tensor, span: float, sampler: TorchSampler) -> Tensor:
-    """Up to one pixel in 5,000 lit by the sensor itself, from faint to white."""
-    count = int(2e-4 * float(sampler.uniform((1,))) * plane.numel())
-    at = (sampler.uniform((count,)) * plane.numel()).long()
-    lit = plane.flatten()
-    lit[at] += span * sampler.uniform((count,)) ** 4
-    return lit.reshape(plane.shape)
+def _with_patterns(noise: NoiseModel, patterns: Sequence[float]) -> NoiseModel:
+    """The noise of N photos, the patterns' counted as read noise."""
+    if not any(patterns):
+        return noise
+    strengths = torch.tensor(patterns, device=noise.read.device)[:, None, None]
+    return replace(noise, read=noise.read * (1 + strengths**2) ** 0.5)
+
+
+def _light_hot_pixels(plane: Tensor, span: float, sampler: TorchSampler) -> None:
+    """Light up to one pixel in 5,000 of (1, H, W) as the sensor itself does: faint to white."""
+    count = int(2e-4 * float(sampler.uniform((1, 1))) * plane.numel())
+    at = (sampler.uniform((1, count))[0] * plane.numel()).long()
+    plane.view(-1)[at] += span * sampler.uniform((1, count))[0] ** 4
 
 
 def _on(device: torch.device, noise: NoiseModel) -> NoiseModel:

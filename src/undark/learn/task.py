@@ -77,14 +77,20 @@ def learning_rate(fraction: float, steps: int, peak: float, decay: float) -> flo
 class Source(Protocol):
     """Where samples come from: the same for the same step and number, in any process."""
 
-    def sample(self, step: int, number: int) -> Batch:
-        """A batch of one. Called from several threads at once."""
+    def batch(self, step: int, share: range) -> Batch:
+        """The samples of a step with these numbers. Called from several threads at once."""
         ...
 
 
 def make_batch(source: Source, step: int, share: range) -> Batch:
     """The samples of a step with these numbers, so that several processes can share it."""
-    return collate(source.sample(step, number) for number in share)
+    return collate(source.batch(step, part) for part in _parts(share))
+
+
+def _parts(share: range) -> list[range]:
+    """One for each thread: with smaller parts, threads wait for Python's lock."""
+    size = -(-len(share) // torch.get_num_threads())
+    return [share[at : at + size] for at in range(0, len(share), size)]
 
 
 class _Shared:
@@ -140,9 +146,9 @@ class Ahead(_Shared):
         return ready.result()
 
     def _begin(self, step: int, share: range) -> Future[Batch]:
-        samples = [self._pool.submit(self._source.sample, step, number) for number in share]
+        parts = [self._pool.submit(self._source.batch, step, part) for part in _parts(share)]
         # the last in the queue: once it has a thread, all that it waits for have had theirs
-        return self._pool.submit(lambda: collate(sample.result() for sample in samples))
+        return self._pool.submit(lambda: collate(part.result() for part in parts))
 
 
 class RestoreTask(pl.LightningModule):

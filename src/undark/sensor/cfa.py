@@ -10,7 +10,7 @@ sees RGGB, or X-Trans as Fujifilm draws it; `unpack` takes the extension off aga
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class CFA:
     rows: tuple[tuple[int, ...], ...]
 
     def __post_init__(self) -> None:
-        if self._find_shift() is None:
+        if _find_shift(self.rows) is None:
             raise ValueError(f"neither a Bayer nor an X-Trans pattern: {self.rows}")
 
     @classmethod
@@ -81,7 +81,7 @@ class CFA:
     @cached_property
     def shift(self) -> tuple[int, int]:
         """Rows and columns to put before the mosaic so that it starts at the canonical phase."""
-        found = self._find_shift()
+        found = _find_shift(self.rows)
         assert found is not None  # held by __post_init__
         return found
 
@@ -105,17 +105,6 @@ class CFA:
         turned = dihedral_period(self.pattern, k, shape)
         return CFA(tuple(tuple(int(c) for c in row) for row in turned))
 
-    def _find_shift(self) -> tuple[int, int] | None:
-        known = {2: _BAYER, 6: _X_TRANS}.get(len(self.rows))
-        if known is None:
-            return None
-        pattern, canonical = np.array(self.rows), np.array(known)
-        if pattern.shape != canonical.shape:
-            return None
-        phases = [(y, x) for y in range(len(known)) for x in range(len(known))]
-        same = (s for s in phases if np.array_equal(np.roll(pattern, s, (0, 1)), canonical))
-        return next(same, None)
-
     @cached_property
     def _places(self) -> tuple[tuple[int, int, int, int, int], ...]:
         """(plane, cell row, cell column, row, column) of every pixel in a period."""
@@ -128,6 +117,20 @@ class CFA:
                     y, x = divmod(int(at), cell)
                     places.append((plane, cy, cx, cy * cell + y, cx * cell + x))
         return tuple(places)
+
+
+@cache
+def _find_shift(rows: tuple[tuple[int, ...], ...]) -> tuple[int, int] | None:
+    """See `CFA.shift`; None for a pattern that is not known."""
+    known = {2: _BAYER, 6: _X_TRANS}.get(len(rows))
+    if known is None:
+        return None
+    pattern, canonical = np.array(rows), np.array(known)
+    if pattern.shape != canonical.shape:
+        return None
+    phases = [(y, x) for y in range(len(known)) for x in range(len(known))]
+    same = (s for s in phases if np.array_equal(np.roll(pattern, s, (0, 1)), canonical))
+    return next(same, None)
 
 
 BAYER_ORDERS = tuple(CFA.from_name(name) for name in ("RGGB", "BGGR", "GRBG", "GBRG"))
