@@ -8,6 +8,7 @@ whole mosaic at once.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -36,15 +37,15 @@ class TorchSampler:
         return torch.where(rate < FEW, few, _many(rate, self.normal(tuple(rate.shape))))
 
     def normal(self, shape: tuple[int, ...]) -> Tensor:
-        drawn = torch.empty(shape, device=self._device)
-        for photo, generator in zip(drawn, self._generators, strict=True):
-            photo.normal_(generator=generator)
-        return drawn
+        return self._drawn(shape, Tensor.normal_)
 
     def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        return self._drawn(shape, Tensor.uniform_)
+
+    def _drawn(self, shape: tuple[int, ...], draw: Callable[..., Tensor]) -> Tensor:
         drawn = torch.empty(shape, device=self._device)
         for photo, generator in zip(drawn, self._generators, strict=True):
-            photo.uniform_(generator=generator)
+            draw(photo, generator=generator)
         return drawn
 
     def only(self, photos: slice) -> TorchSampler:
