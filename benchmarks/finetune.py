@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from classical_planes import Plane
 from darkroom import BLACK, SHARED, SPAN, WHITE, as_mosaic, fidelity, load_light, picture, see
-from undark.engine.model import Model, find_model, load_model
+from undark.engine.catalogue import find_model
+from undark.engine.model import Model, load_model
 from undark.files.dng import write_mosaic
 from undark.files.picture import write_picture
 from undark.files.raw import read_mosaic
@@ -32,7 +33,7 @@ from undark.learn.train import Training
 from undark.pairs.check import check_pairs
 from undark.pairs.find import find_pairs
 from undark.pairs.table import NAME, write_rows
-from undark.restoring import plain, restore
+from undark.restoring.raw import plain, restore
 from undark.sensor.mosaic import Mosaic, Shot
 
 SIZE = (768, 1024)

@@ -1,4 +1,4 @@
-"""Make `src/undark/sensor/cameras.json` from published noise measurements.
+"""Make `src/undark/sensor/profiles/cameras.json` from published noise measurements.
 
     python scripts/camera_table.py ../shared/noise
 
@@ -117,7 +117,7 @@ def main(folder: Path) -> None:
         camera(names, snic["source"], snic_settings(snic["cameras"][key]))
         for key, names in SNIC_NAMES.items()
     ]
-    target = Path(__file__).parent.parent / "src/undark/sensor/cameras.json"
+    target = Path(__file__).parent.parent / "src/undark/sensor/profiles/cameras.json"
     target.write_text(json.dumps({"cameras": cameras}, indent=1) + "\n")
 
 

@@ -11,7 +11,7 @@ import json
 import shutil
 from pathlib import Path
 
-from undark.engine.model import TASK
+from undark.engine.card import TASK
 from undark.learn.export import make_card, start_from, to_onnx
 from undark.learn.network import UNet, UNetConfig
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from undark.batch import DONE, Job, plan, standing
 from undark.errors import OutputError
+from undark.restoring.jobs import DONE, Job, plan, standing
 
 
 @pytest.fixture

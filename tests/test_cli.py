@@ -15,7 +15,7 @@ import pytest
 
 from undark.demo import photograph
 from undark.develop.colour import encode_srgb, light_of
-from undark.engine.model import PICTURE_TASK
+from undark.engine.card import PICTURE_TASK
 from undark.files.dng import write_mosaic
 from undark.files.picture import open_picture, write_picture
 from undark.sensor.mosaic import Shot

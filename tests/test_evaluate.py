@@ -18,7 +18,8 @@ import undark
 from eval_pairs import sid_folder
 from pair_photos import inner, moved, scene, shoot, write_pair
 from undark.develop.colour import XYZ_FROM_SRGB
-from undark.engine.model import read_card, shipped_models
+from undark.engine.catalogue import shipped_models
+from undark.engine.model import read_card
 from undark.errors import DataError, ModelError
 from undark.evaluation.data import choose_data
 from undark.evaluation.evaluate import evaluate
@@ -277,7 +278,7 @@ def test_the_command_writes_its_tables(run, sid, tmp_path):
 
 
 def test_without_its_extra_it_says_what_to_install(run, sid, tmp_path, monkeypatch):
-    monkeypatch.setattr("undark.cli_evaluate.find_spec", lambda package: None)
+    monkeypatch.setattr("undark.cli.evaluate.find_spec", lambda package: None)
     for asked in (("evaluate", "bayer", sid, "--out", tmp_path / "r"), ("compare", "x.dng")):
         status, _, err = run(*asked)
         assert (status, err.count("\n")) == (2, 1)

@@ -65,8 +65,8 @@ from undark.files.raw import find_raws, render_with_libraw
 from undark.learn.network import UNet, UNetConfig
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack
 from undark.sensor.conditioning import condition, scale
-from undark.sensor.estimate import noise_of
 from undark.sensor.mosaic import Mosaic, Shot
+from undark.sensor.profiles.lookup import noise_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "fastai.md"
 RENDERING = {"use_camera_wb": True, "no_auto_bright": True}

@@ -7,7 +7,7 @@ import pytest
 
 from pair_photos import NOON
 from undark.errors import ReadError
-from undark.files.exif import exif_block
+from undark.files.exif_write import exif_block
 from undark.pairs.find import Pair, find_pairs
 from undark.sensor.mosaic import Shot
 

@@ -1,4 +1,4 @@
-"""The house's rules: which room may import which, and what the front door costs."""
+"""Which package may import which, and what `import undark` costs."""
 
 import ast
 import subprocess
@@ -11,29 +11,28 @@ import undark
 
 SOURCE = Path(undark.__file__).parent
 
-# A room imports only from rooms above it. Doors (cli, demo, …) come last.
-ROOMS = [
+# A package imports only from those above it. Front ends come last.
+PACKAGES = [
     ["errors"],
     ["sensor"],
     ["develop"],
+    ["align"],
     ["files"],
     ["engine"],
-    ["restoring", "restoring_pictures"],
+    ["restoring"],
     ["pairs"],
     ["evaluation"],
     ["learn"],
     ["fastai"],
-    ["batch", "report", "demo"],
-    ["terminal"],
-    ["cli_train", "cli_evaluate"],
+    ["demo"],
     ["cli"],
     ["__main__"],
 ]
-ORDER = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
+ORDER = {name: rank for rank, names in enumerate(PACKAGES) for name in names}
 
 
 def _imports(path):
-    """undark's rooms that a file imports, and the other packages."""
+    """undark's packages that a file imports, and the other packages."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
@@ -49,7 +48,7 @@ def _files():
 
 
 @pytest.mark.parametrize(("room", "path"), list(_files()), ids=lambda v: getattr(v, "name", v))
-def test_rooms_import_only_from_above(room, path):
+def test_packages_import_only_from_above(room, path):
     for module in _imports(path):
         if module.startswith("undark."):
             other = module.split(".")[1]
@@ -66,7 +65,7 @@ def test_rooms_import_only_from_above(room, path):
         ("skimage", {"develop"}),
     ],
 )
-def test_packages_that_few_rooms_import(package, rooms):
+def test_packages_that_few_others_import(package, rooms):
     users = {r for r, path in _files() for m in _imports(path) if m.split(".")[0] == package}
     assert users == rooms
 

@@ -1,7 +1,8 @@
 import pytest
 
 from undark.engine import model as engine
-from undark.engine.model import Model, find_model, load_model, read_card, shipped_models
+from undark.engine.catalogue import find_model, shipped_models
+from undark.engine.model import Model, load_model, read_card
 from undark.errors import DeviceError, ModelError
 
 

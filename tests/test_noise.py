@@ -3,12 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from undark.sensor.cameras import cameras, find_camera
+from undark.sensor.blind import estimate_noise
 from undark.sensor.cfa import RGGB
 from undark.sensor.conditioning import condition, scale
-from undark.sensor.estimate import estimate_noise, noise_of
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel, NumPySampler, tukey_lambda, tukey_std
+from undark.sensor.profiles.cameras import cameras, find_camera
+from undark.sensor.profiles.lookup import noise_of
 
 FRAMES = 4000
 

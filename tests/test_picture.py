@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from conftest import SHOT
 from undark.errors import OutputError, ReadError
-from undark.files.exif import degrees, exif_block
+from undark.files.exif_read import read_tags, shot_from_tags
+from undark.files.exif_write import degrees, exif_block
 from undark.files.icc import srgb_profile
-from undark.files.metadata import read_tags, shot_from_tags
 from undark.files.picture import read_light, read_picture, write_picture
 from undark.sensor.mosaic import GPS, Shot
 

@@ -12,11 +12,11 @@ from rawpy import DemosaicAlgorithm
 
 from conftest import A7S2_FROM_XYZ
 from undark.errors import ReadError, UnsupportedError
-from undark.files.black import Frame, masked_black
 from undark.files.dng import write_mosaic
 from undark.files.picture import write_picture
 from undark.files.raw import RAW_SUFFIXES, find_raws, read_mosaic, render_with_libraw
-from undark.files.white_balance import choose_white_balance
+from undark.files.raw.black import Frame, masked_black
+from undark.files.raw.white_balance import choose_white_balance
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS
 from undark.sensor.mosaic import Shot
 

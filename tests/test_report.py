@@ -11,7 +11,8 @@ import pytest
 
 import undark
 from eval_pairs import sid_folder
-from undark.engine.model import read_card, shipped_models
+from undark.engine.catalogue import shipped_models
+from undark.engine.model import read_card
 from undark.evaluation.curves import Curve, chart
 from undark.evaluation.data import choose_data
 from undark.evaluation.evaluate import BRIGHT, Judged, Score, evaluate

@@ -8,7 +8,7 @@ from undark.demo import photograph
 from undark.develop.metrics import psnr
 from undark.develop.render import render
 from undark.errors import UnsupportedError
-from undark.restoring import plain, restore
+from undark.restoring.raw import plain, restore
 from undark.sensor.cfa import BAYER_ORDERS, CFA, X_TRANS, mosaic
 from undark.sensor.exposure import propose_exposure
 from undark.sensor.mosaic import Mosaic

@@ -10,11 +10,11 @@ from PIL import Image
 import undark
 from conftest import SHOT
 from undark.develop.colour import light_of
-from undark.engine.model import PICTURE_TASK
+from undark.engine.card import PICTURE_TASK
 from undark.errors import OutputError, ReadError, UnsupportedError
-from undark.files.metadata import shot_of
+from undark.files.exif_read import shot_of
 from undark.files.picture import open_picture, write_picture
-from undark.restoring_pictures import restore_picture
+from undark.restoring.picture import restore_picture
 
 
 class Same:

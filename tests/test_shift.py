@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pair_photos import inner, moved, scene
-from undark.pairs.shift import Motion, Noise, blurred, halved, register
+from undark.align.registration import Motion, Noise, blurred, halved, register
 
 
 def planes(light, other, gain=200.0, read=0.0002, seed=0):

@@ -27,7 +27,7 @@ from undark.learn.train import Training  # noqa: E402
 from undark.pairs.choose import good_rows  # noqa: E402
 from undark.pairs.sid import sid_rows  # noqa: E402
 from undark.pairs.table import Row, write_rows  # noqa: E402
-from undark.restoring_pictures import restore_picture  # noqa: E402
+from undark.restoring.picture import restore_picture  # noqa: E402
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack  # noqa: E402
 from undark.sensor.mosaic import Shot  # noqa: E402
 

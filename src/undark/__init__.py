@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from undark.errors import UndarkError
     from undark.files.picture import open_picture
     from undark.files.raw import read_mosaic as read
-    from undark.restoring import Restored, restore
-    from undark.restoring_pictures import restore_picture
+    from undark.restoring.picture import restore_picture
+    from undark.restoring.raw import Restored, restore
     from undark.sensor.mosaic import Mosaic
 
 # name → where it is; looked up when first used, so that `import undark` costs nothing
 _WHERE = {
     "Model": ("undark.engine.model", "Model"),
     "Mosaic": ("undark.sensor.mosaic", "Mosaic"),
-    "Restored": ("undark.restoring", "Restored"),
+    "Restored": ("undark.restoring.raw", "Restored"),
     "UndarkError": ("undark.errors", "UndarkError"),
     "load_model": ("undark.engine.model", "load_model"),
     "open_picture": ("undark.files.picture", "open_picture"),
     "read": ("undark.files.raw", "read_mosaic"),
-    "restore": ("undark.restoring", "restore"),
-    "restore_picture": ("undark.restoring_pictures", "restore_picture"),
+    "restore": ("undark.restoring.raw", "restore"),
+    "restore_picture": ("undark.restoring.picture", "restore_picture"),
 }
 
 __all__ = [

@@ -19,11 +19,11 @@ from undark.files.dng import write_mosaic
 from undark.files.output import whole
 from undark.files.picture import read_light, write_picture
 from undark.files.raw import read_mosaic
-from undark.restoring import plain, restore
-from undark.sensor.cameras import find_camera
+from undark.restoring.raw import plain, restore
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NumPySampler
+from undark.sensor.profiles.cameras import find_camera
 
 CAMERA = "ILCE-7SM2"
 BLACK, WHITE = 512, 16383

@@ -12,7 +12,7 @@ from undark.develop.drawing import fitted, most_detail, title_bar
 from undark.develop.render import render
 from undark.engine.model import Model
 from undark.evaluation.methods import AMPLIFIED, DENOISED, NAMES, renditions
-from undark.restoring import plain
+from undark.restoring.raw import plain
 from undark.sensor.exposure import propose_exposure
 from undark.sensor.mosaic import Mosaic
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from undark.engine.model import PICTURE_TASK, Card
+from undark.engine.card import PICTURE_TASK, Card
 from undark.errors import DataError, ModelError
 from undark.files.picture import is_picture
 from undark.pairs.choose import good_rows

@@ -11,7 +11,7 @@ from undark.develop.classical import TONES, non_local_means
 from undark.develop.colour import decode_rec709, encode_rec709
 from undark.engine.model import Model
 from undark.evaluation.protocols import rendering
-from undark.restoring import plain, restore
+from undark.restoring.raw import plain, restore
 from undark.sensor.mosaic import Mosaic
 
 Floats = NDArray[np.float32]

@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.align.resample import Place
 from undark.develop.colour import encode_rec709
 from undark.develop.metrics import brightness_correction, psnr, ssim
 from undark.develop.render import srgb_matrix
 from undark.errors import PairError
 from undark.files.raw import read_mosaic, render_with_libraw
-from undark.pairs.align import Place, check_sizes, common, moved
 from undark.pairs.examine import MOST_SHIFT, SMALLEST, check_alike
 from undark.pairs.find import Pair
+from undark.pairs.place import check_sizes, common, moved
 from undark.pairs.table import Row
 from undark.sensor.cfa import CFA, mosaic, pack
 from undark.sensor.mosaic import Mosaic

@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from string import Template
 
-from undark.engine.model import Card
+from undark.engine.card import Card
 from undark.evaluation.curves import Curve, chart, legend
 from undark.evaluation.data import Data
 from undark.evaluation.evaluate import BRIGHT, Score

@@ -12,18 +12,18 @@ from fastai.torch_core import get_model
 from fasttransform import ItemTransform
 from numpy.typing import NDArray
 
-from undark.engine.model import TASK
+from undark.engine.card import TASK
 from undark.errors import ExistsError, TrainingError
 from undark.fastai.image import RAWImage, TensorLinearImage
 from undark.files.output import writing
 from undark.learn.export import commit, export
 from undark.learn.network import UNet
-from undark.restoring import plain
+from undark.restoring.raw import plain
 from undark.sensor.conditioning import condition, scale
-from undark.sensor.estimate import noise_of
 from undark.sensor.exposure import exposure_ratio, propose_exposure
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
+from undark.sensor.profiles.lookup import noise_of
 
 
 class ConditionPair(ItemTransform):

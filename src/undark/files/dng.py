@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.develop.colour import XYZ_FROM_SRGB
-from undark.files.exif import (
+from undark.files.exif_write import (
     EXIF_POINTER,
     GPS_POINTER,
     camera_entries,

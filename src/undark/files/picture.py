@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from undark.develop.colour import light_of
 from undark.errors import OutputError, ReadError
-from undark.files.exif import (
+from undark.files.exif_read import orientation_of, read_tags, shot_from_tags
+from undark.files.exif_write import (
     COLOUR_IS_SRGB,
     EXIF_POINTER,
     GPS_POINTER,
@@ -31,7 +32,6 @@ from undark.files.exif import (
     software,
 )
 from undark.files.icc import srgb_profile
-from undark.files.metadata import orientation_of, read_tags, shot_from_tags
 from undark.files.output import writing
 from undark.files.tiff_ifd import SHORT, numbers, write_tiff
 from undark.sensor.cfa import RGGB, mosaic

@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from undark.engine.model import CARD_KEY, Card, read_card
+from undark.engine.card import CARD_KEY, Card
+from undark.engine.model import read_card
 from undark.errors import TrainingError
 from undark.files.output import whole
 from undark.learn.network import Conv, UNet, UNetConfig

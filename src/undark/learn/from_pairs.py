@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from undark.engine.model import PICTURE_TASK
+from undark.engine.card import PICTURE_TASK
 from undark.errors import PhotoError, TrainingError, UnsupportedError
 from undark.files.cache import FrameCache, default_folder
 from undark.files.picture import is_picture

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
-from undark.engine.model import TASK
+from undark.engine.card import TASK
 from undark.learn.photos import (
     Batch,
     Exposures,
@@ -23,7 +23,7 @@ from undark.learn.photos import (
 from undark.learn.sampler import TorchSampler
 from undark.learn.task import Course, photo_loss, psnr
 from undark.learn.train import Outcome, Training, choose_device, train
-from undark.sensor.cameras import find_camera
+from undark.sensor.profiles.cameras import find_camera
 
 VAL_RATIOS = (10, 100, 250, 300)
 VAL_ISO = 1600

@@ -20,23 +20,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from undark.align.resample import TAPS, Place, starts
 from undark.develop.colour import decode_srgb, encode_rec709, encode_srgb, light_of
 from undark.develop.render import srgb_matrix
-from undark.engine.model import PICTURE_TASK, SRGB_TASK, TASK
+from undark.engine.card import PICTURE_TASK, SRGB_TASK, TASK
 from undark.errors import PhotoError, ReadError, TrainingError, UnsupportedError
 from undark.files.cache import Decoded, FrameCache
 from undark.files.picture import open_picture
 from undark.files.raw import LIBRAW_SPACES, read_mosaic, render_with_libraw
 from undark.learn.photos import MAX_AMPLIFICATION, Batch, collate
 from undark.learn.task import psnr
-from undark.pairs.align import TAPS, Place, check_sizes, moved, starts
 from undark.pairs.choose import exposure_unknown
+from undark.pairs.place import check_sizes, moved
 from undark.pairs.table import Row
 from undark.sensor.cfa import CFA, dihedral
 from undark.sensor.conditioning import condition, scale
-from undark.sensor.estimate import noise_of
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
+from undark.sensor.profiles.lookup import noise_of
 
 COARSEST = 16
 """Crops are a multiple of this, which fits any network here, and X-Trans's two kinds of cells."""

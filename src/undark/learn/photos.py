@@ -23,10 +23,10 @@ from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
 from undark.errors import ReadError, TrainingError
 from undark.files.picture import PICTURE_SUFFIXES, read_picture
 from undark.learn.sampler import TorchSampler
-from undark.sensor.cameras import cameras
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
 from undark.sensor.noise import NoiseModel
+from undark.sensor.profiles.cameras import cameras
 
 MAX_AMPLIFICATION = 300.0
 MOST_PATTERN = 1.5

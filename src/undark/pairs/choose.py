@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from undark.errors import DataError
-from undark.files.metadata import shot_of
+from undark.files.exif_read import shot_of
 from undark.pairs.find import Pair, find_pairs
 from undark.pairs.photo import pair_ratio
 from undark.pairs.table import GOOD, NAME, Row, read_rows

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.align.registration import Noise, Registration, halved, register
 from undark.errors import PairError
 from undark.files.picture import is_picture
 from undark.pairs.find import Pair
 from undark.pairs.photo import green_plane, pair_ratio, read_photo
-from undark.pairs.shift import Noise, Registration, halved, register
 from undark.pairs.table import GOOD, Row
-from undark.sensor.estimate import noise_of
 from undark.sensor.mosaic import Mosaic
+from undark.sensor.profiles.lookup import noise_of
 
 SMALLEST = 32
 """Cells of the CFA a side that a photo needs: two blocks, so that one can contradict the other."""

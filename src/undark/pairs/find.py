@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from undark.errors import ReadError
+from undark.files.exif_read import shot_of
 from undark.files.folder import find_files, is_result
-from undark.files.metadata import shot_of
 from undark.files.picture import PICTURE_SUFFIXES
 from undark.files.raw import RAW_SUFFIXES
 from undark.pairs.photo import exposure_of, sid_name

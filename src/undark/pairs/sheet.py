@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.align.registration import blurred
 from undark.develop.drawing import WHITE, fitted, title_bar
 from undark.develop.render import render
 from undark.files.folder import MARK
 from undark.files.output import whole, writing
 from undark.files.picture import write_picture
 from undark.pairs.examine import CHANGE_CELL, Finding
-from undark.pairs.shift import blurred
 from undark.pairs.table import GOOD, Row
 from undark.sensor.cfa import pack
 from undark.sensor.mosaic import Mosaic, Shot

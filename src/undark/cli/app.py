@@ -18,28 +18,22 @@ from rich.table import Table
 from rich.text import Text
 
 from undark import __version__
-from undark.batch import DONE, KINDS, Job, plan, standing
-from undark.cli_evaluate import compare, evaluate
-from undark.cli_train import train_app, tune
-from undark.engine.model import (
-    DEFAULT_MODEL,
-    PICTURE_TASK,
-    Model,
-    find_model,
-    load_model,
-    read_card,
-    shipped_models,
-)
+from undark.cli.evaluate import compare, evaluate
+from undark.cli.terminal import interruptible, path, printable, progress_bars, tell
+from undark.cli.train import train_app, tune
+from undark.engine.card import PICTURE_TASK
+from undark.engine.catalogue import DEFAULT_MODEL, find_model, shipped_models
+from undark.engine.model import Model, load_model, read_card
 from undark.errors import PhotoError, UndarkError, naming
 from undark.files.picture import PICTURE_SUFFIXES, is_picture, open_picture
 from undark.files.raw import RAW_SUFFIXES, read_mosaic
 from undark.pairs.find import Pair, find_pairs
 from undark.pairs.table import COLUMNS, GOOD, Row
-from undark.report import describe
-from undark.restoring import Restored, restore
-from undark.restoring_pictures import WHITE, RestoredPicture, restore_picture
+from undark.restoring.describe import describe
+from undark.restoring.jobs import DONE, KINDS, Job, plan, standing
+from undark.restoring.picture import WHITE, RestoredPicture, restore_picture
+from undark.restoring.raw import Restored, restore
 from undark.sensor.exposure import ExposureWish, parse_exposure
-from undark.terminal import interruptible, path, printable, progress_bars, tell
 
 if TYPE_CHECKING:
     from undark.pairs.check import Checked
@@ -265,7 +259,7 @@ def info(
 
 
 def _report(path: Path) -> dict[str, str]:
-    """What `undark.report.describe` says of a photo, or the error."""
+    """What `undark.restoring.describe.describe` says of a photo, or the error."""
     try:
         return {"file": str(path)} | describe(path)
     except PhotoError as error:

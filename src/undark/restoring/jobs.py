@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from undark.errors import OutputError
+from undark.files.exif_read import date_taken
 from undark.files.folder import MARK, find_files, is_result
-from undark.files.metadata import date_taken
 from undark.files.picture import PICTURE_SUFFIXES
 from undark.files.raw import RAW_SUFFIXES
 

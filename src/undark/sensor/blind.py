@@ -1,11 +1,10 @@
-"""Which noise a photo has: from its own tags, from the table of cameras, or from its pixels."""
+"""Estimate the noise of a photo from its own pixels."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.sensor.cameras import find_camera
 from undark.sensor.cfa import pack
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
@@ -13,26 +12,8 @@ from undark.sensor.noise import NoiseModel
 _BINS = 96
 _FEWEST = 400
 """Differences a bin needs to count."""
-_LEAST_GAIN = 3e-6
+LEAST_GAIN = 3e-6
 """DN per electron as a share of the span: a full well of 330,000 electrons, more than any has."""
-
-
-def noise_of(mosaic: Mosaic) -> tuple[NoiseModel, str]:
-    """The noise of a photo, and where it is known from, for people to read."""
-    if mosaic.noise_profile:
-        return _from_profile(mosaic), "DNG NoiseProfile"
-    camera, iso = find_camera(mosaic.shot.model), mosaic.shot.iso
-    if camera and iso:
-        return camera.at(iso, mosaic.span), f"measurements of the {camera.models[0]}"
-    return estimate_noise(mosaic), "the photo itself"
-
-
-def _from_profile(mosaic: Mosaic) -> NoiseModel:
-    """Mean of the channels: variance = S·x + O with x in [0, 1] is S·span·signal + O·span²."""
-    assert mosaic.noise_profile
-    slope, offset = np.mean(mosaic.noise_profile, axis=0)
-    gain = max(float(slope) * mosaic.span, 1e-6)
-    return NoiseModel(gain, max(float(offset), 0.0) ** 0.5 * mosaic.span)
 
 
 def estimate_noise(mosaic: Mosaic) -> NoiseModel:
@@ -49,9 +30,9 @@ def estimate_noise(mosaic: Mosaic) -> NoiseModel:
     level, variance, count = _variance_by_level(mean[lit], difference[lit])
     if len(level) < 2:
         total = float(np.median(variance)) if len(variance) else 1.0
-        return NoiseModel(_LEAST_GAIN * mosaic.span, max(total, 0.1) ** 0.5)
+        return NoiseModel(LEAST_GAIN * mosaic.span, max(total, 0.1) ** 0.5)
     gain, still = _fit_line(level, variance, count)
-    return NoiseModel(max(gain, _LEAST_GAIN * mosaic.span), max(still - 1 / 12, 0.1) ** 0.5)
+    return NoiseModel(max(gain, LEAST_GAIN * mosaic.span), max(still - 1 / 12, 0.1) ** 0.5)
 
 
 def _quads(planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

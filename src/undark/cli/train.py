@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undark.engine.model import find_model
-from undark.terminal import interruptible, lacking, path, tell
+from undark.cli.terminal import interruptible, lacking, path, tell
+from undark.engine.catalogue import find_model
 
 if TYPE_CHECKING:
     from undark.learn.train import Outcome, Training

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from undark.develop.colour import srgb_from_camera
 from undark.errors import ReadError, UnsupportedError
-from undark.files.black import Frame, masked_black
-from undark.files.dng_facts import DngFacts, read_facts
+from undark.files.exif_read import Tags, has_no_orientation, read_tags, shot_from_tags
 from undark.files.folder import find_files
-from undark.files.metadata import Tags, has_no_orientation, read_tags, shot_from_tags
-from undark.files.white_balance import choose_white_balance
+from undark.files.raw.black import Frame, masked_black
+from undark.files.raw.dng_facts import DngFacts, read_facts
+from undark.files.raw.white_balance import choose_white_balance
 from undark.sensor.cfa import CFA, GREEN
 from undark.sensor.mosaic import Mosaic, Shot
 

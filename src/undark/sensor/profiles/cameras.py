@@ -64,7 +64,9 @@ class CameraNoise:
 @cache
 def cameras() -> tuple[CameraNoise, ...]:
     """All cameras of the table."""
-    table = json.loads(files("undark.sensor").joinpath("cameras.json").read_text())["cameras"]
+    table = json.loads(files("undark.sensor.profiles").joinpath("cameras.json").read_text())[
+        "cameras"
+    ]
     return tuple(
         CameraNoise(c["make"], tuple(c["models"]), c["source"], c["span"], tuple(c["settings"]))
         for c in table

@@ -16,14 +16,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from undark.engine.model import DEFAULT_MODEL, Model, load_model
+from undark.cli.terminal import interruptible, lacking, path, progress_bars, tell
+from undark.engine.catalogue import DEFAULT_MODEL
+from undark.engine.model import Model, load_model
 from undark.errors import DataError, ExistsError, UnsupportedError, naming
 from undark.files.folder import MARK
 from undark.files.output import whole, writing
 from undark.files.picture import write_picture
 from undark.files.raw import read_mosaic
 from undark.sensor.mosaic import Shot
-from undark.terminal import interruptible, lacking, path, progress_bars, tell
 
 if TYPE_CHECKING:
     from undark.evaluation.data import Data

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from undark.files.raw import read_mosaic
-from undark.sensor.estimate import noise_of
 from undark.sensor.exposure import exposure_value, propose_exposure, scene_lux
 from undark.sensor.mosaic import Mosaic, Shot
+from undark.sensor.profiles.lookup import noise_of
 
 UNKNOWN = "unknown"
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from undark.develop.colour import light_of
 from undark.develop.render import oriented, quantise
-from undark.engine.model import PICTURE_TASK, Model
+from undark.engine.card import PICTURE_TASK
+from undark.engine.model import Model
 from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
 from undark.files.output import whole

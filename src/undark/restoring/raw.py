@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from undark.develop.demosaic import demosaic
 from undark.develop.render import render, srgb_matrix
-from undark.engine.model import DEFAULT_MODEL, PICTURE_TASK, SRGB_TASK, Model, load_model
+from undark.engine.card import PICTURE_TASK, SRGB_TASK
+from undark.engine.catalogue import DEFAULT_MODEL
+from undark.engine.model import Model, load_model
 from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
@@ -24,10 +26,10 @@ from undark.files.output import whole
 from undark.files.picture import write_picture
 from undark.sensor.cfa import CFA, pack, unpack
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
-from undark.sensor.estimate import noise_of
 from undark.sensor.exposure import Exposure, as_exposure
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
+from undark.sensor.profiles.lookup import noise_of
 
 
 @dataclass(frozen=True, eq=False)
