@@ -87,7 +87,7 @@ def expose(light, exposure_time, cfa, noise=0.0, seed=0):
 
 def frame_of(cfa):
     """LibRaw demosaics no X-Trans frames smaller than its tiles."""
-    return (240, 312) if cfa.is_bayer else (528, 540)
+    return (240, 312) if cfa.period == 2 else (528, 540)
 
 
 def scene_for(cfa, seed):

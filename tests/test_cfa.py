@@ -97,4 +97,4 @@ def test_other_patterns_are_refused(rows):
 @given(phases)
 def test_names_and_shifts(cfa):
     assert (cfa.name == "X-Trans") == (cfa.period == 6)
-    assert np.array_equal(np.roll(cfa.pattern, cfa.shift, (0, 1)), cfa.canonical)
+    assert np.array_equal(np.roll(cfa.pattern, cfa.shift, (0, 1)), cfa.kind.pattern)

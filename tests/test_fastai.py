@@ -140,7 +140,7 @@ def test_a_turned_and_cropped_pair_is_aligned_to_the_pixel(cfa, k, seed, size):
     planes, target = (image.tensor() for image in RawCrop((12, 18))(tuple(turned), split_idx=0))
     assert target.shape == (3, 12, 18)
     assert planes.shape == (cfa.cell**2, 12 // cfa.cell, 18 // cfa.cell)
-    canonical = RGGB if cfa.is_bayer else X_TRANS
+    canonical = RGGB if cfa.period == 2 else X_TRANS
     assert np.array_equal(planes, pack(mosaic(np.asarray(target), canonical), canonical))
 
 

@@ -72,7 +72,7 @@ def settings(folder, out, **changes):
 
 def seen(batch, cfa):
     """The planes of the input, and what the target shows in their places."""
-    canonical = RGGB if cfa.is_bayer else X_TRANS
+    canonical = RGGB if cfa.period == 2 else X_TRANS
     planes = batch.inputs[0, : cfa.cell**2].numpy()
     return planes, pack(mosaic(batch.target[0].numpy(), canonical), canonical)
 
@@ -287,7 +287,7 @@ def test_sid_from_files_to_a_model(tmp_path, camera, cfa):
     outcome = train_sid(settings(tmp_path / "sid", out), camera, cache=tmp_path / "cache")
     card = read_card(outcome.model)
     assert (card.cfa, card.task) == (
-        "Bayer" if cfa.is_bayer else "X-Trans",
+        "Bayer" if cfa.period == 2 else "X-Trans",
         "mosaic to linear sRGB",
     )
     record = json.loads((out / "training.json").read_text())

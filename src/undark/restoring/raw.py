@@ -158,7 +158,7 @@ def _to_camera(model: Model, mosaic: Mosaic) -> NDArray[np.float32] | None:
 
 
 def _check_cfa(model: Model, mosaic: Mosaic) -> CFA:
-    kind = "Bayer" if mosaic.cfa.is_bayer else "X-Trans"
+    kind = mosaic.cfa.kind.name
     if model.card.task == PICTURE_TASK:
         raise UnsupportedError(
             f"the model {model.card.name} restores finished pictures, not RAW photos; "

@@ -1,10 +1,8 @@
 """Colour filter arrays: which colour each pixel saw, and packing a mosaic into colour planes.
 
-Packing cuts the mosaic into cells (2×2 for Bayer, 3×3 for X-Trans) and gives each pixel of a cell
-a plane of its own, sorted by colour, so that one plane holds one colour only: R G G B for Bayer,
-RR GGGGG BB for X-Trans (the nine planes of "Learning to See in the Dark", Chen et al. 2018). A
-mosaic that starts at another phase is first extended to the canonical one, so a network only ever
-sees RGGB, or X-Trans as Fujifilm draws it; `unpack` takes the extension off again.
+A mosaic that starts at another phase is first extended to the canonical one of its kind (see
+`undark.sensor.kind`), so a network is only given RGGB, or X-Trans as Fujifilm draws it; `unpack`
+cuts the extension off again.
 """
 
 from __future__ import annotations
@@ -17,20 +15,12 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
+from undark.sensor.kind import SENSOR_KINDS, X_TRANS_KIND, Rows, SensorKind
+
 Array = Any
 """An array of any library that speaks the Python array API (NumPy, torch)."""
 
 RED, GREEN, BLUE = 0, 1, 2
-
-_BAYER = ((0, 1), (1, 2))
-_X_TRANS = (
-    (0, 2, 1, 2, 0, 1),
-    (1, 1, 0, 1, 1, 2),
-    (1, 1, 2, 1, 1, 0),
-    (2, 0, 1, 0, 2, 1),
-    (1, 1, 2, 1, 1, 0),
-    (1, 1, 0, 1, 1, 2),
-)
 
 
 @dataclass(frozen=True)
@@ -43,14 +33,14 @@ class CFA:
     rows: tuple[tuple[int, ...], ...]
 
     def __post_init__(self) -> None:
-        if _find_shift(self.rows) is None:
+        if _find_kind(self.rows) is None:
             raise ValueError(f"neither a Bayer nor an X-Trans pattern: {self.rows}")
 
     @classmethod
     def from_name(cls, name: str) -> CFA:
         """ "RGGB", "BGGR", "GRBG", "GBRG" or "X-Trans"."""
-        if name == "X-Trans":
-            return cls(_X_TRANS)
+        if name == X_TRANS_KIND.name:
+            return cls(X_TRANS_KIND.rows)
         first, second = name[:2], name[2:]
         return cls(tuple(tuple("RGB".index(c) for c in row) for row in (first, second)))
 
@@ -59,41 +49,43 @@ class CFA:
         """(period, period): 0 red, 1 green, 2 blue."""
         return np.array(self.rows, np.uint8)
 
+    @cached_property
+    def kind(self) -> SensorKind:
+        """Bayer or X-Trans."""
+        return self._found[0]
+
+    @cached_property
+    def shift(self) -> tuple[int, int]:
+        """Rows and columns to put before the mosaic so that it starts at the canonical phase."""
+        return self._found[1]
+
     @property
     def period(self) -> int:
         """Pixels after which the pattern repeats: 2 or 6."""
         return len(self.rows)
 
     @property
-    def is_bayer(self) -> bool:
-        return self.period == 2
+    def cell(self) -> int:
+        """Side of the square that packing turns into one packed pixel: 2 or 3."""
+        return self.kind.cell
+
+    @property
+    def colours(self) -> tuple[int, ...]:
+        """The colour of each packed plane; see `SensorKind.colours`."""
+        return self.kind.colours
 
     @property
     def name(self) -> str:
         """ "RGGB" and the like, or "X-Trans"."""
-        return "".join("RGB"[c] for row in self.rows for c in row) if self.is_bayer else "X-Trans"
+        if self.kind == X_TRANS_KIND:
+            return self.kind.name
+        return "".join("RGB"[c] for row in self.rows for c in row)
 
     @property
-    def cell(self) -> int:
-        """Side of the square that packing turns into one packed pixel: 2 or 3."""
-        return 2 if self.is_bayer else 3
-
-    @cached_property
-    def shift(self) -> tuple[int, int]:
-        """Rows and columns to put before the mosaic so that it starts at the canonical phase."""
-        found = _find_shift(self.rows)
+    def _found(self) -> tuple[SensorKind, tuple[int, int]]:
+        found = _find_kind(self.rows)
         assert found is not None  # held by __post_init__
         return found
-
-    @cached_property
-    def canonical(self) -> NDArray[np.uint8]:
-        """The pattern at its canonical phase: RGGB, or Fujifilm's X-Trans."""
-        return np.array(_BAYER if self.is_bayer else _X_TRANS, np.uint8)
-
-    @cached_property
-    def colours(self) -> tuple[int, ...]:
-        """The colour of each packed plane: (0, 1, 1, 2), or two R, five G and two B."""
-        return tuple(sorted(int(c) for c in self.canonical[: self.cell, : self.cell].ravel()))
 
     def crop(self, top: int, left: int) -> CFA:
         """The pattern as seen from another top left pixel."""
@@ -105,32 +97,12 @@ class CFA:
         turned = dihedral_period(self.pattern, k, shape)
         return CFA(tuple(tuple(int(c) for c in row) for row in turned))
 
-    @cached_property
-    def _places(self) -> tuple[tuple[int, int, int, int, int], ...]:
-        """(plane, cell row, cell column, row, column) of every pixel in a period."""
-        cell, places = self.cell, []
-        for cy in range(self.period // cell):
-            for cx in range(self.period // cell):
-                block = self.canonical[cy * cell :, cx * cell :][:cell, :cell]
-                order = np.argsort(block, axis=None, kind="stable")
-                for plane, at in enumerate(order):
-                    y, x = divmod(int(at), cell)
-                    places.append((plane, cy, cx, cy * cell + y, cx * cell + x))
-        return tuple(places)
-
 
 @cache
-def _find_shift(rows: tuple[tuple[int, ...], ...]) -> tuple[int, int] | None:
-    """See `CFA.shift`; None for a pattern that is not known."""
-    known = {2: _BAYER, 6: _X_TRANS}.get(len(rows))
-    if known is None:
-        return None
-    pattern, canonical = np.array(rows), np.array(known)
-    if pattern.shape != canonical.shape:
-        return None
-    phases = [(y, x) for y in range(len(known)) for x in range(len(known))]
-    same = (s for s in phases if np.array_equal(np.roll(pattern, s, (0, 1)), canonical))
-    return next(same, None)
+def _find_kind(rows: Rows) -> tuple[SensorKind, tuple[int, int]] | None:
+    """The kind of sensor that a pattern belongs to, and `CFA.shift`; None if it is not known."""
+    phases = ((kind, kind.phase(rows)) for kind in SENSOR_KINDS)
+    return next(((kind, phase) for kind, phase in phases if phase is not None), None)
 
 
 BAYER_ORDERS = tuple(CFA.from_name(name) for name in ("RGGB", "BGGR", "GRBG", "GBRG"))
@@ -192,7 +164,7 @@ def pack(plane: Array, cfa: CFA) -> Array:
     cell, step = cfa.cell, cfa.period // cfa.cell
     shape = (*plane.shape[:-2], cell * cell, plane.shape[-2] // cell, plane.shape[-1] // cell)
     packed = xp.empty(shape, dtype=plane.dtype, device=device(plane))
-    for channel, cy, cx, y, x in cfa._places:
+    for channel, cy, cx, y, x in cfa.kind.places:
         packed[..., channel, cy::step, cx::step] = plane[..., y :: cfa.period, x :: cfa.period]
     return packed
 
@@ -203,7 +175,7 @@ def unpack(packed: Array, cfa: CFA, shape: tuple[int, int]) -> Array:
     cell, step = cfa.cell, cfa.period // cfa.cell
     whole = (*packed.shape[:-3], packed.shape[-2] * cell, packed.shape[-1] * cell)
     plane = xp.empty(whole, dtype=packed.dtype, device=device(packed))
-    for channel, cy, cx, y, x in cfa._places:
+    for channel, cy, cx, y, x in cfa.kind.places:
         plane[..., y :: cfa.period, x :: cfa.period] = packed[..., channel, cy::step, cx::step]
     (top, left), (height, width) = cfa.shift, shape
     return plane[..., top : top + height, left : left + width]
