@@ -26,7 +26,7 @@ import torch
 from undark.learn import checkpoints
 from undark.learn.from_photos import train_photos
 from undark.learn.network import UNetConfig
-from undark.learn.train import Training
+from undark.learn.options import Training
 
 torch.set_num_threads(1)
 checkpoints.EVERY = timedelta(seconds=0.01)
@@ -53,7 +53,7 @@ def saved():
     return last.stat().st_mtime if last.exists() else 0
 
 def state():
-    return torch.load(killed / checkpoints.LAST, weights_only=False)["global_step"]
+    return torch.load(killed / checkpoints.LAST, weights_only=True)["global_step"]
 
 reached = 0
 for _ in range({KILLS}):
