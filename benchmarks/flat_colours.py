@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkroom import BLACK, SPAN, WHITE, WHITE_BALANCE, as_mosaic
-from undark.sensor.profiles.cameras import find_camera
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.noise import NoiseModel, NumPySampler
+from undark.sensor.profiles.cameras import find_camera
 
 SIDE = 160
 """Pixels of a frame's height and width."""

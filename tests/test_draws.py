@@ -157,7 +157,9 @@ def test_the_loss_weighs_a_tint_of_the_dark():
     """A uniform offset costs more than noise of the same size, also in the dark."""
     target = torch.full((1, 3, 32, 32), 0.01)
     noise = 0.005 * torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
-    batch = Batch(torch.ones(1, 8, 16, 16), target, torch.eye(3)[None], torch.tensor([torch.inf]), BAYER)
+    batch = Batch(
+        torch.ones(1, 8, 16, 16), target, torch.eye(3)[None], torch.tensor([torch.inf]), BAYER
+    )
     offset, noisy = (
         float(photo_loss(lambda _, out=out: out, batch)) for out in (target + 0.005, target + noise)
     )

@@ -14,7 +14,7 @@ from undark.files.picture import write_picture  # noqa: E402
 from undark.learn.export import load_weights  # noqa: E402
 from undark.sensor.mosaic import Shot  # noqa: E402
 
-KILLS, STEPS = 10, 100
+KILLS, STEPS = 10, 250
 
 # torch is imported once, and a child forked for each life of the training; the state is saved after
 # every step or so, that kills may hit the saving

@@ -21,7 +21,7 @@ from undark.learn.data.photos import PhotoFiles, PhotoSamples  # noqa: E402
 from undark.learn.data.sampler import TorchSampler  # noqa: E402
 from undark.learn.export import config_of, load_weights, start_from  # noqa: E402
 from undark.learn.from_photos import split, train_photos, val_batch  # noqa: E402
-from undark.learn.kind import BAYER, XTRANS  # noqa: E402
+from undark.learn.kind import BAYER  # noqa: E402
 from undark.learn.loss import photo_loss  # noqa: E402
 from undark.learn.muon import Muon  # noqa: E402
 from undark.learn.network import NETWORKS, UNet, UNetConfig  # noqa: E402
@@ -103,7 +103,9 @@ def test_a_pattern_is_as_strong_as_the_network_is_told():
 def test_a_pattern_makes_neighbours_alike():
     dark = torch.zeros(1, 3, 400, 400)
     exposures = draw_exposures(1, np.random.default_rng(5))
-    light = expose(dark, exposures, TorchSampler(1), BAYER, [Defects(pattern=1.5)]).inputs[0, 1].numpy()
+    light = (
+        expose(dark, exposures, TorchSampler(1), BAYER, [Defects(pattern=1.5)]).inputs[0, 1].numpy()
+    )
     beside, below = (
         np.corrcoef(light[:-1, :-1].ravel(), other.ravel())[0, 1]
         for other in (light[:-1, 1:], light[1:, :-1])

@@ -38,6 +38,7 @@ from undark.restoring.picture import restore_picture  # noqa: E402
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack  # noqa: E402
 from undark.sensor.mosaic import Shot  # noqa: E402
 
+
 def sample(*asked):
     return random_crop(*asked).prepare()
 

@@ -159,4 +159,6 @@ def expose(
 
 
 def _on(device: torch.device, noise: NoiseModel) -> NoiseModel:
-    return replace(noise, **{n: getattr(noise, n).to(device) for n in NOISE_PARAMETERS})
+    """The noise where the light is; the shape stays in main memory, where NumPy looks it up."""
+    there = [name for name in NOISE_PARAMETERS if name != "shape"]
+    return replace(noise, **{n: getattr(noise, n).to(device) for n in there})
