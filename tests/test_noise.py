@@ -77,7 +77,7 @@ def test_tukey_lambda_scale(shape, expected):
 
 def test_torch_and_numpy_agree():
     torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
-    from undark.learn.sampler import TorchSampler
+    from undark.learn.data.sampler import TorchSampler
 
     batch = NoiseModel(
         *(torch.tensor(v).float()[:, None, None] for v in ([0.4, 6.0], [2.0, 7.0], [0.1, -0.07]))
@@ -93,7 +93,7 @@ def test_torch_and_numpy_agree():
 @pytest.mark.parametrize("rate", [0.0, 0.003, 0.3, 2.0, 9.7, 10.0, 14.0, 60.0, 4000.0])
 def test_torch_draws_photons_by_poissons_law(rate):
     torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
-    from undark.learn.sampler import TorchSampler
+    from undark.learn.data.sampler import TorchSampler
 
     count = 500_000
     drawn = TorchSampler(5, 6).poisson(torch.full((2, count // 2), rate)).flatten().long()

@@ -14,8 +14,8 @@ from undark.files.picture import read_picture, write_picture  # noqa: E402
 from undark.learn import tune as tuning  # noqa: E402
 from undark.learn.from_photos import split  # noqa: E402
 from undark.learn.network import UNetConfig  # noqa: E402
+from undark.learn.options import Training  # noqa: E402
 from undark.learn.settings import read_settings, write_settings  # noqa: E402
-from undark.learn.train import Training  # noqa: E402
 from undark.learn.tune import BEST, DEFAULT, Search, _slice, tune  # noqa: E402
 from undark.sensor.mosaic import Shot  # noqa: E402
 

@@ -27,11 +27,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from undark.errors import TrainingError
 from undark.files.output import whole, writing
-from undark.learn.from_photos import photo_course, split
+from undark.learn.from_photos import photo_plan, split
+from undark.learn.machine import is_out_of_memory
 from undark.learn.network import UNetConfig
+from undark.learn.options import Training
 from undark.learn.settings import write_settings
-from undark.learn.task import RestoreTask, judge
-from undark.learn.train import Training, fit, is_out_of_memory
+from undark.learn.task import RestoreTask, judge, means
+from undark.learn.train import fit
 
 LOOKS = (0.25, 0.5, 0.75)
 """Shares of the time after which a trial may be pruned."""
@@ -145,13 +147,13 @@ def _score(search: Search, trial: Trial) -> float:
     run = search.out / f"trial-{trial.number}"
     shutil.rmtree(run, ignore_errors=True)
     training = Training(search.data, run, minutes=search.minutes, **_fields(params))
-    course = photo_course(training, {}, _slice(search.data))
+    plan = photo_plan(training, {}, _slice(search.data))
 
     def mean(task: RestoreTask) -> float:
-        return float(np.mean(list(judge(task.network, course).values())))
+        return float(np.mean(list(means(judge(task.network, plan)).values())))
 
     try:
-        task, _ = fit(training, course, [_Looks(trial, mean)])
+        task, _ = fit(training, plan, [_Looks(trial, mean)])
         return mean(task)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
