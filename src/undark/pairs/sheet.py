@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.align.registration import blurred
+from undark.align.planes import blurred
 from undark.develop.drawing import WHITE, fitted, title_bar
 from undark.develop.render import render
 from undark.files.folder import MARK
