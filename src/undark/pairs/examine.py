@@ -63,6 +63,8 @@ class Finding:
     planes: tuple[NDArray[np.float32], NDArray[np.float32]]
     """Their green planes, neither amplified nor registered; see `green_plane`."""
     registration: Registration
+    good_if_aligned: bool
+    """Whether the pair is good once training undoes its shift."""
     changed: NDArray[np.bool_]
     """Where the photos differ: (rows, columns) of cells of `CHANGE_CELL` pixels of the plane."""
 
@@ -87,8 +89,9 @@ def examine(pair: Pair, align: bool = False) -> Finding:
     changed, moved = _changes(registration)
     row = _measured(pair, registration, dark.cfa.cell, ratio)
     row = replace(row, moved=moved, saturated=_saturated(bright))
-    row = _judged(row, registration, dark, align)
-    return Finding(row, (dark, bright), planes, registration, changed)
+    judged, aligned = (_judged(row, registration, dark, a) for a in (align, True))
+    photos, good = (dark, bright), aligned.verdict == GOOD
+    return Finding(judged, photos, planes, registration, good, changed)
 
 
 def check_alike(pair: Pair, dark: Mosaic, bright: Mosaic) -> None:
