@@ -224,7 +224,7 @@ def test_exceptions_of_other_threads_are_seen_while_training(photos, tmp_path, m
 
 def test_shares_of_processes_are_one_step():
     shares = [next(iter(StepSampler(5, rank, 2, start=7))) for rank in range(2)]
-    assert sum(shares, []) == [(7, number) for number in range(5)]
+    assert [s for share in shares for s in share] == [(7, number) for number in range(5)]
 
 
 def test_photographs_need_not_fit_in_memory(photos):

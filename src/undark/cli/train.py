@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from undark.cli.terminal import interruptible, lacking, path, say, tell
+from undark.cli.extras import needed
+from undark.cli.terminal import interruptible, path, say, tell
 from undark.engine.catalogue import find_model
 
 if TYPE_CHECKING:
@@ -193,36 +194,6 @@ def sid(
     from undark.learn.from_pairs import train_sid
 
     _finish(training, lambda report: train_sid(training, camera, aim, loss, cache, report))
-
-
-def tune(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photographs to learn from.")],
-    out: Annotated[Path, typer.Option(parser=path, metavar="DIR", help="Where the study goes.")],
-    trials: Annotated[int, typer.Option(min=2, help="In all.")] = 20,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Of training, each trial.")] = 2.0,
-) -> None:
-    """Search batch size, depth, width, crop and learning rate for `undark train`.
-
-    Call it again to go on, or on other machines with the same --out to share the work.
-    """
-    with needed("tuning", "tune"):
-        from undark.learn.tune import Search
-        from undark.learn.tune import tune as search
-    with interruptible("the same command goes on from there"):
-        found = search(Search(folder, out, trials, minutes))
-    tell(f"best of {found.trials} trials: {found.best:.2f} dB; defaults: {found.default:.2f} dB")
-    if found.best <= found.default:
-        tell("nothing better than the defaults was found: keep those")
-    print(found.settings)
-
-
-@contextmanager
-def needed(what: str, extra: str) -> Iterator[None]:
-    """Say which extra of undark brings what cannot be imported."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise lacking(what, str(error.name), extra) from error
 
 
 def _training(folder: Path, options: Options, val: Path | None) -> Training:

@@ -1,4 +1,4 @@
-"""`undark evaluate`: every method on every pair, by every protocol; a photo at a time."""
+"""`undark evaluate`: every method on every pair, by every protocol; one pair at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BRIGHT = "bright"
 
 @dataclass(frozen=True)
 class Score:
-    """One photo, restored by one method, judged by one protocol."""
+    """One photo, restored by one method, scored by one protocol."""
 
     photo: str
     """The dark one, relative to the data's folder."""
@@ -45,18 +45,20 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What became of a pair."""
+    """The result for one pair."""
 
     photo: str
     scores: list[Score] = field(default_factory=list)
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
-    """The network's, `AMPLIFIED` and `BRIGHT`, upright, as the sRGB protocol has them."""
+    """The network's, `AMPLIFIED` and `BRIGHT`, upright, as compared by the sRGB protocol."""
     problem: str | None = None
-    """One line, where the pair could not be judged."""
+    """One line, where the pair could not be scored."""
 
 
 def evaluate(data: Data, network: Model, quick: bool = False) -> Iterator[Judged]:
-    """Judge the pairs one after the other; a bad one stops no other. Raises `ModelError`.
+    """Score the pairs one after the other; an unusable one does not stop the rest.
+
+    Raises `ModelError`.
 
     `quick`: the network and the amplified photo only.
     """
@@ -95,7 +97,7 @@ def _upright(shown: NDArray[np.float32], orientation: int) -> NDArray[np.uint8]:
 
 
 def write_scores(folder: Path, rows: Sequence[Score]) -> None:
-    """Write `CSV` and `JSON`, each whole or not at all, in place of older ones.
+    """Write `CSV` and `JSON` atomically; older ones are replaced.
 
     Raises `OutputError`.
     """
@@ -112,5 +114,5 @@ def _text(value: float | str) -> str:
 
 
 def _finite(value: float | str) -> float | str | None:
-    """JSON knows no infinity, the PSNR of a perfect photo."""
+    """JSON has no infinity, the PSNR of a perfect photo."""
     return None if value == math.inf else value

@@ -1,4 +1,4 @@
-"""`report.html`: what an evaluation found, in one file that opens offline."""
+"""`report.html`: the results of an evaluation in one self-contained file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HTML = "report.html"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that a report says."""
+    """The content of a report."""
 
     data: Data
     card: Card
@@ -42,7 +42,7 @@ class Evaluation:
 
 
 def write_report(folder: Path, found: Evaluation) -> None:
-    """Write `HTML`, whole or not at all, in place of an older one. Raises `OutputError`."""
+    """Write `HTML` atomically; an older one is replaced. Raises `OutputError`."""
     template = Template((files("undark.evaluation") / "report.html").read_text("utf-8"))
     averages = {protocol: means(found.scores, protocol) for protocol in PROTOCOLS}
     figures = published(found.data.camera)

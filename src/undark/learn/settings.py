@@ -1,7 +1,6 @@
-"""Settings of a training in a file, as `undark tune` leaves and `undark train --config` takes them.
+"""Training settings in a file: `undark tune` writes them, `undark train --config` reads them.
 
-TOML: `batch`, `crop`, `rate`, and a table `network` with the fields of `UNetConfig`; each may be
-left out.
+TOML: `batch`, `crop`, `rate`, and a table `network` with the fields of `UNetConfig`; all optional.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise TrainingError(f"{path}: no settings to read here ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(
-            f"{path}: not settings of a training ({error}); give a file of `undark tune`"
+            f"{path}: not settings of a training ({error}); give a file that `undark tune` wrote"
         ) from error
 
 

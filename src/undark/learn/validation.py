@@ -57,6 +57,8 @@ class Validation(pl.Callback):
         self._average = average
         self._began = self._last = time.monotonic()
         self._took = 0.0
+        self.seconds = 0.0
+        """Time spent here so far."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = self._last = time.monotonic()
@@ -68,6 +70,7 @@ class Validation(pl.Callback):
                 self.validate(trainer, pl_module)
             self._last = time.monotonic()
             self._took = self._last - began
+            self.seconds += self._took
 
     def _is_due(self) -> bool:
         now = time.monotonic()
