@@ -71,7 +71,8 @@ def _rms(error: Plane) -> float:
 
 
 def _colour(error: Plane) -> Plane:
-    return error - error.mean(axis=1, keepdims=True)
+    chroma: Plane = error - error.mean(axis=1, keepdims=True)
+    return chroma
 
 
 def measure(cell: Cell, photos: list[Path], model: Any, seed: int) -> str:
