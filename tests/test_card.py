@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 import undark
-from undark.engine.model import Card
+from undark.engine.card import Card
 
 GOOD = {
     "name": "mine",
