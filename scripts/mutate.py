@@ -1,6 +1,6 @@
 """How many deliberate faults the tests let through: one at a time, in a copy of the source.
 
-    python scripts/mutate.py sensor develop engine restoring.py learn:1 --json mutants.json
+    python scripts/mutate.py sensor develop engine restoring learn:1 --json mutants.json
 
 Names are folders or files under src/undark, `:N` after one the number of mutants of each of its
 modules. Which faults are made depends on the seed and the text of the module alone. A mutant is
@@ -506,16 +506,14 @@ def main() -> None:
     tests = [test.resolve() for test in asked.tests or []]
     if not tests:
         runner.measure({_dotted(Path(m.module)) for m in mutants}, asked.times)
-    for number, (mutant, text) in enumerate(texts, 1):
-        known = done.get((mutant.module, mutant.site))
-        if known:
-            mutant.outcome, mutant.seconds, mutant.by = (
-                known[f] for f in ("outcome", "seconds", "by")
-            )
-            continue
+    for mutant in mutants:
+        for field in ("outcome", "seconds", "by"):
+            setattr(mutant, field, done.get((mutant.module, mutant.site), {}).get(field, ""))
+    left = [(mutant, text) for mutant, text in texts if not mutant.outcome]
+    for number, (mutant, text) in enumerate(left, 1):
         runner.try_out(mutant, text, tests)
         said = f"{mutant.outcome} in {mutant.seconds:.0f} s {mutant.by}"
-        print(f"{number}/{len(texts)} {mutant.module}:{mutant.line} {said}", flush=True)
+        print(f"{number}/{len(left)} {mutant.module}:{mutant.line} {said}", flush=True)
         if mutant.outcome != "killed":
             print(f"  - {mutant.before}\n  + {mutant.after}", flush=True)
         if asked.json:
