@@ -24,15 +24,25 @@ def estimate_noise(mosaic: Mosaic) -> NoiseModel:
     variance = K·signal + read² is fitted through them (after Foi et al., "Practical
     Poissonian-Gaussian noise modeling and fitting for single-image raw-data", 2008).
     """
-    planes = pack(mosaic.signal(), mosaic.cfa)
-    mean, difference = _quads(planes)
+    inner = _whole_periods(mosaic)
+    mean, difference = _quads(pack(inner.signal(), inner.cfa))
     lit = mean < 0.9 * mosaic.span
     level, variance, count = _variance_by_level(mean[lit], difference[lit])
-    if len(level) < 2:
+    if len(level) < 2 or np.ptp(level) < 1:  # in DN: of one level no line can be drawn
         total = float(np.median(variance)) if len(variance) else 1.0
         return NoiseModel(LEAST_GAIN * mosaic.span, max(total, 0.1) ** 0.5)
     gain, still = _fit_line(level, variance, count)
     return NoiseModel(max(gain, LEAST_GAIN * mosaic.span), max(still - 1 / 12, 0.1) ** 0.5)
+
+
+def _whole_periods(mosaic: Mosaic) -> Mosaic:
+    """From the canonical phase on, so that packing copies nothing: copies differ by nothing."""
+    period = mosaic.cfa.period
+    top, left = (-s % period for s in mosaic.cfa.shift)
+    height, width = (
+        (n - first) // period * period for n, first in zip(mosaic.shape, (top, left), strict=True)
+    )
+    return mosaic.crop(top, left, height, width)
 
 
 def _quads(planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
