@@ -37,7 +37,8 @@ from undark.files.picture import read_picture, write_picture
 from undark.files.raw import read_mosaic, render_with_libraw
 from undark.learn.aims import AIMS
 from undark.learn.data.batches import Batch
-from undark.learn.data.pairs import WHOLE, PairFrames, held_crops
+from undark.learn.data.pair_frames import PairFrames
+from undark.learn.data.pairs import FULL_SPAN, held_crops
 from undark.learn.film import shown, write_gif
 from undark.learn.from_pairs import PairLoss, PairSplit, fitted, pair_plan
 from undark.learn.machine import keep_memory
@@ -155,11 +156,11 @@ class Judge:
 
     def _batch(self, raw: Row, jpeg: Row, side: int) -> Batch:
         """Either way the same pixels, with the RAW way's target as the truth."""
-        truth = held_crops(self._truths, raw, side // 2, WHOLE)[0].prepare()
+        truth = held_crops(self._truths, raw, side // 2, FULL_SPAN)[0].prepare()
         if self._way is RAW:
             return truth
         # RAW crops are taken a CFA's period larger, and cut to its phase: here to its first pixel
-        given = held_crops(self._frames, jpeg, side + 2, WHOLE)[0].prepare()
+        given = held_crops(self._frames, jpeg, side + 2, FULL_SPAN)[0].prepare()
         return replace(truth, inputs=given.inputs[..., :side, :side].contiguous())
 
     def scores(self, network: torch.nn.Module) -> tuple[float, float]:

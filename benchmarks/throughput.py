@@ -35,7 +35,8 @@ from undark.files.dng import write_mosaic
 from undark.files.picture import read_picture
 from undark.learn.aims import AIMS, l1_loss
 from undark.learn.data.batches import Samples, make_batch
-from undark.learn.data.pairs import PairFrames, PairSamples
+from undark.learn.data.pair_frames import PairFrames
+from undark.learn.data.pairs import PairSamples
 from undark.learn.data.photos import PhotoFiles, PhotoSamples
 from undark.learn.from_pairs import train_pairs, train_sid
 from undark.learn.from_photos import split, train_photos

@@ -21,7 +21,8 @@ from undark.learn.aims import AIMS  # noqa: E402
 from undark.learn.data.batches import Batch, StepSampler, make_batch  # noqa: E402
 from undark.learn.data.draws import draw_exposures  # noqa: E402
 from undark.learn.data.exposing import expose  # noqa: E402
-from undark.learn.data.pairs import PairFrames, held_crops, kind_of_rows  # noqa: E402
+from undark.learn.data.pair_frames import PairFrames, kind_of_rows  # noqa: E402
+from undark.learn.data.pairs import held_crops  # noqa: E402
 from undark.learn.data.photos import PhotoFiles, PhotoSamples  # noqa: E402
 from undark.learn.data.sampler import TorchSampler  # noqa: E402
 from undark.learn.data.split import held_back  # noqa: E402

@@ -19,8 +19,8 @@ from undark.files.dng import write_mosaic  # noqa: E402
 from undark.files.picture import open_picture, write_picture  # noqa: E402
 from undark.learn.aims import AIMS, l1_loss  # noqa: E402
 from undark.learn.data.batches import Batch, make_batch  # noqa: E402
+from undark.learn.data.pair_frames import PairFrames  # noqa: E402
 from undark.learn.data.pairs import (  # noqa: E402
-    PairFrames,
     PairSamples,
     held_crops,
     random_crop,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,22 +12,19 @@ pytest.importorskip("optuna", reason="optuna comes with undark[tune]")
 
 from undark.errors import TrainingError  # noqa: E402
 from undark.files.picture import read_picture, write_picture  # noqa: E402
-from undark.learn import tune as tuning  # noqa: E402
 from undark.learn.from_photos import split  # noqa: E402
 from undark.learn.network import UNetConfig  # noqa: E402
 from undark.learn.options import Training  # noqa: E402
 from undark.learn.settings import read_settings, write_settings  # noqa: E402
-from undark.learn.tune import (  # noqa: E402
-    BEST,
-    DEFAULT,
-    MAX_FAILURES,
+from undark.learn.trial import (  # noqa: E402
     FailedTrialError,
     PruningCallback,
     Search,
     TrialScore,
-    _slice,
-    tune,
+    as_training_fields,
+    searched_photos,
 )
+from undark.learn.tune import BEST, DEFAULT, MAX_FAILURES, tune  # noqa: E402
 from undark.learn.validation import Average, Validation  # noqa: E402
 from undark.sensor.mosaic import Shot  # noqa: E402
 
@@ -59,7 +57,7 @@ def test_other_files_are_refused(tmp_path, text):
 
 
 def test_defaults_are_those_of_a_training(tmp_path):
-    usual, tried = Training(tmp_path, tmp_path), tuning._fields(DEFAULT)
+    usual, tried = Training(tmp_path, tmp_path), as_training_fields(DEFAULT)
     assert (usual.batch, usual.crop, usual.rate) == (tried["batch"], tried["crop"], tried["peak"])
     assert usual.config == tried["network"]
 
@@ -67,7 +65,7 @@ def test_defaults_are_those_of_a_training(tmp_path):
 def test_what_it_is_judged_by_is_not_searched_on(folder, tmp_path):
     _, held = split(Training(folder, tmp_path))
     assert held
-    assert not set(_slice(folder)) & set(held)
+    assert not set(searched_photos(folder)) & set(held)
 
 
 def test_a_study_goes_on_and_is_only_its_own(folder, tmp_path):
@@ -178,7 +176,7 @@ def test_scoring_on_the_way_does_not_shorten_training():
     class SlowValidation(Validation):
         def on_train_batch_end(self, trainer, *_):
             if trainer.global_step in (2, 6):
-                tuning.time.sleep(0.2)
+                time.sleep(0.2)
                 self.seconds += 0.2
 
     class Reports:
@@ -189,7 +187,7 @@ def test_scoring_on_the_way_does_not_shorten_training():
             return False
 
     def slow(task):
-        tuning.time.sleep(0.2)
+        time.sleep(0.2)
         return 30.0
 
     timer, data = Timer(), [0] * 8
@@ -203,9 +201,9 @@ def test_scoring_on_the_way_does_not_shorten_training():
         accelerator="cpu",
         callbacks=[timer, PruningCallback(Reports(), slow), SlowValidation(Average(0.9))],
     )
-    began = tuning.time.monotonic()
+    began = time.monotonic()
     trainer.fit(Task(), data)
-    spent = tuning.time.monotonic() - began
+    spent = time.monotonic() - began
     assert seen == [0, 1, 2]
     assert spent > 1.0  # three scores and two validations
     assert timer.time_elapsed() < spent - 0.95

@@ -24,7 +24,7 @@ def tune(
     Call it again to go on, or on other machines with the same --out to share the work.
     """
     with needed("tuning", "tune"):
-        from undark.learn.tune import Search
+        from undark.learn.trial import Search
         from undark.learn.tune import tune as search
     with interruptible("the same command goes on from there"):
         found = search(Search(folder, out, trials, minutes), tell)

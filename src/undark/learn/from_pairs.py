@@ -13,15 +13,9 @@ from undark.errors import PhotoError, TrainingError
 from undark.files.cache import FrameCache, default_folder
 from undark.learn.aims import AIMS, aim_psnr, l1_loss
 from undark.learn.data.batches import Batch
-from undark.learn.data.pairs import (
-    WHOLE,
-    PairCrops,
-    PairFrames,
-    PairSamples,
-    Span,
-    held_crops,
-    kind_of_rows,
-)
+from undark.learn.data.pair_crops import PairCrops
+from undark.learn.data.pair_frames import PairFrames, kind_of_rows
+from undark.learn.data.pairs import FULL_SPAN, PairSamples, Span, held_crops
 from undark.learn.data.split import held_back, name_below
 from undark.learn.loss import log_loss
 from undark.learn.options import Outcome, Training
@@ -50,13 +44,13 @@ class PairSplit:
 
     learnt: Sequence[Row]
     held: Sequence[Row]
-    learnt_span: Span = WHOLE
-    held_span: Span = WHOLE
+    learnt_span: Span = FULL_SPAN
+    held_span: Span = FULL_SPAN
 
     @property
     def in_parts(self) -> bool:
         """Whether a part of every pair is held back."""
-        return self.learnt_span != WHOLE
+        return self.learnt_span != FULL_SPAN
 
     def describe(self) -> str:
         """One line for people."""

@@ -6,254 +6,51 @@ The dark photo is given to the network exactly as `undark.restore` would; the ta
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil, lcm
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from undark.align.resample import TAPS, Place, starts
 from undark.develop.colour import decode_srgb, light_of
 from undark.develop.render import srgb_matrix
 from undark.engine.card import PICTURE_TASK, SRGB_TASK, TASK
-from undark.errors import PhotoError, ReadError, TrainingError, UnsupportedError
-from undark.files.cache import Decoded, FrameCache
-from undark.files.picture import is_picture, open_picture
-from undark.files.raw import read_mosaic
-from undark.learn.aims import Aim
-from undark.learn.data.batches import Batch, Samples
+from undark.errors import PhotoError, TrainingError, UnsupportedError
+from undark.learn.data.batches import Samples
 from undark.learn.data.exposing import NOISE_PARAMETERS
-from undark.learn.kind import KINDS, PICTURE, InputKind
+from undark.learn.data.pair_crops import PairCrops, join_pair_crops
+from undark.learn.data.pair_frames import PairFrames, another_kind, none_readable
+from undark.learn.kind import PICTURE, InputKind
 from undark.pairs.choose import exposure_unknown
 from undark.pairs.place import check_sizes, moved
 from undark.pairs.table import Row
-from undark.pairs.target import (
-    Target,
-    camera_levels,
-    camera_target,
-    rounded_gains,
-    srgb_levels,
-    srgb_target,
-)
-from undark.sensor.cfa import CFA, dihedral
-from undark.sensor.conditioning import condition, scale
+from undark.pairs.target import Target
+from undark.sensor.cfa import dihedral
+from undark.sensor.conditioning import scale
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
-from undark.sensor.profiles.lookup import noise_of
 
 MAX_AMPLIFICATION = 300.0
 COARSEST = 16
 """Crops for judging are a multiple of this, which fits any network here and X-Trans's period."""
-LOOKED_AT = 24
-"""Photos that are decoded to find the kind of sensor of most."""
 MOST_TINT = 0.7
 """Logarithm of the largest gain by which a crop's colours are changed."""
 
-_log = logging.getLogger(__name__)
-
 Span = tuple[float, float]
 """From and to, as shares of a frame's width."""
-WHOLE = (0.0, 1.0)
-
-
-class PairFrames:
-    """The frames of pairs, decoded once and kept on disk."""
-
-    def __init__(self, cache: FrameCache, aim: Aim, kind: InputKind | None = None) -> None:
-        """`kind` is that of the photos to use; others are left out. None: any."""
-        self._cache, self.aim, self._lock, self.kind = cache, aim, Lock(), kind
-        self.skipped: dict[Path, str] = {}
-        """Photos that cannot be used, and why."""
-
-    def dark(self, path: Path) -> tuple[Mosaic, NoiseModel]:
-        """A dark photo and its noise. Raises `ReadError`, `UnsupportedError`."""
-        _check_found(path)
-        plane, facts = self._cache.get(path, "mosaic", partial(_decode_mosaic, path))
-        return _mosaic(plane, facts), NoiseModel(**facts["noise"])
-
-    def bright(self, path: Path, white_balance: NDArray[np.float32]) -> Target:
-        """Light of a bright photo in the dark one's white balance, or sRGB in its own, as in SID.
-
-        Raises `ReadError`, `UnsupportedError`.
-        """
-        _check_found(path)
-        if self.aim.task == TASK:
-            what = f"camera light {rounded_gains(white_balance)}"
-            make = partial(camera_levels, path, white_balance)
-            return camera_target(self._levels(path, what, make), white_balance)
-        return srgb_target(self._levels(path, "sRGB light", partial(srgb_levels, path)))
-
-    def _levels(
-        self, path: Path, what: str, make: Callable[[], NDArray[np.uint16]]
-    ) -> NDArray[np.uint16]:
-        levels: NDArray[np.uint16] = self._cache.get(path, what, lambda: (make(), {}))[0]
-        return levels
-
-    def usable(self, row: Row) -> bool:
-        """Whether neither photo of a pair is known to be unusable."""
-        return row.dark not in self.skipped and row.bright not in self.skipped
-
-    def skip(self, photo: Path, why: str) -> None:
-        """Remember a photo that cannot be used, and log it once."""
-        with self._lock:
-            if photo not in self.skipped:
-                _log.warning("%s (left out)", why)
-            self.skipped[photo] = why
-
-    def skip_for(self, row: Row, error: PhotoError) -> None:
-        """Remember the photo of a pair that an error names."""
-        self.skip(row.bright if str(row.bright) in str(error) else row.dark, str(error))
-
-    def picture(self, path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
-        """(H, W, 3) sRGB of a finished picture. Raises `ReadError`."""
-        _check_found(path)
-        found = self._cache.get(path, "levels", lambda: (open_picture(path).levels, {}))
-        levels: NDArray[np.uint8] | NDArray[np.uint16] = found[0]
-        return levels
-
-
-def kind_of_rows(frames: PairFrames, rows: Sequence[Row]) -> InputKind:
-    """The kind of most dark photos; pairs of another kind are left out, both kinds named.
-
-    At most `LOOKED_AT` photos, evenly chosen, are decoded for it; others are left out when they
-    are first used. Raises `TrainingError` for photos of another sort than the aim, and where none
-    can be read.
-    """
-    kinds: dict[Path, InputKind] = {}
-    for row in rows[:: -(-len(rows) // LOOKED_AT) or 1]:
-        _check_aim(frames.aim, row)
-        try:
-            kinds[row.dark] = _kind_of(frames, row.dark)
-        except PhotoError as error:
-            frames.skip(row.dark, str(error))
-    if not kinds:
-        raise TrainingError(none_readable(frames.skipped) if rows else "no pairs to learn from")
-    counted = Counter(kinds.values())
-    kind = max(counted, key=lambda k: (counted[k], -KINDS.index(k)))
-    for path, other in kinds.items():
-        if other != kind:
-            frames.skip(path, _another_kind(path, other, kind))
-    return kind
-
-
-def _another_kind(path: Path, own: InputKind, others: InputKind) -> str:
-    return (
-        f"{path}: {own.name}, but most pairs are {others.name}; give photos of one kind of sensor"
-    )
-
-
-def _kind_of(frames: PairFrames, path: Path) -> InputKind:
-    return PICTURE if is_picture(path) else InputKind(frames.dark(path)[0].cfa.kind)
-
-
-def _check_aim(aim: Aim, row: Row) -> None:
-    if is_picture(row.dark) and aim.task != PICTURE_TASK:
-        raise TrainingError(
-            f"{row.dark}: a picture, not a RAW photo; add --aim rgb to learn from it"
-        )
-    if not is_picture(row.dark) and aim.task == PICTURE_TASK:
-        raise TrainingError(f"{row.dark}: no JPEG, PNG or TIFF; for RAW photos leave out --aim rgb")
-
-
-def _check_found(path: Path) -> None:
-    if not path.is_file():
-        raise ReadError(f"{path}: there is no such file; put it back, or take the pair out")
-
-
-def _decode_mosaic(path: Path) -> Decoded:
-    mosaic = read_mosaic(path)
-    noise, _ = noise_of(mosaic)
-    matrix = mosaic.camera_from_xyz
-    facts = {
-        "cfa": mosaic.cfa.rows,
-        "black": mosaic.black.tolist(),
-        "white": mosaic.white,
-        "white_balance": mosaic.white_balance.tolist(),
-        "camera_from_xyz": None if matrix is None else matrix.tolist(),
-        "noise": asdict(noise),
-    }
-    return mosaic.plane, facts
-
-
-def _mosaic(plane: NDArray[np.uint16], facts: dict[str, Any]) -> Mosaic:
-    matrix = facts["camera_from_xyz"]
-    return Mosaic(
-        plane=plane,
-        cfa=CFA(tuple(tuple(row) for row in facts["cfa"])),
-        black=np.array(facts["black"], np.float32),
-        white=facts["white"],
-        white_balance=np.array(facts["white_balance"], np.float32),
-        camera_from_xyz=None if matrix is None else np.array(matrix, np.float32),
-    )
-
-
-@dataclass(frozen=True)
-class PairCrops:
-    """Crops of N pairs, sensor values and target: what is still to be conditioned."""
-
-    signal: Tensor
-    """(N, H, W) DN above black at the canonical phase; of pictures (N, 3, H, W) linear light."""
-    factor: Tensor
-    """(N, planes, 1, 1) by which DN become amplified, white-balanced light; of pictures
-    (N, 1, 1, 1)."""
-    noise: Tensor
-    """(5, N, 1, 1): `NOISE_PARAMETERS`; of pictures zeros."""
-    target: Tensor
-    """(N, 3, H, W)."""
-    srgb: Tensor
-    """(N, 3, 3); see `Batch`."""
-    saturation: Tensor
-    """(N,); see `Batch`."""
-    kind: InputKind
-
-    def to(self, device: torch.device | str) -> PairCrops:
-        return self._each(lambda tensor, _: tensor.to(device))
-
-    def parts(self, count: int) -> list[PairCrops]:
-        size = -(-len(self.target) // count)
-        return [self._part(at, size) for at in range(0, len(self.target), size)]
-
-    def _part(self, at: int, size: int) -> PairCrops:
-        return self._each(lambda t, axis: t.narrow(axis, at, min(size, t.shape[axis] - at)))
-
-    def _each(self, change: Callable[[Tensor, int], Tensor]) -> PairCrops:
-        """`change` of each tensor and the axis of its samples."""
-        tensors = {name: change(getattr(self, name), axis) for name, axis in _TENSORS.items()}
-        return PairCrops(**tensors, kind=self.kind)
-
-    def prepare(self) -> Batch:
-        if self.kind == PICTURE:
-            inputs = self.signal * self.factor
-        else:
-            named = dict(zip(NOISE_PARAMETERS, self.noise, strict=True))
-            inputs = condition(self.signal, self.kind.cfa, NoiseModel(**named), self.factor)
-        return Batch(inputs, self.target, self.srgb, self.saturation, self.kind)
-
-
-_TENSORS = {"signal": 0, "factor": 0, "noise": 1, "target": 0, "srgb": 0, "saturation": 0}
-"""The tensors of `PairCrops`, each with the axis of its samples."""
-
-
-def join_pair_crops(parts: Sequence[PairCrops]) -> PairCrops:
-    """Many samples as one."""
-    tensors = {n: torch.cat([getattr(p, n) for p in parts], axis) for n, axis in _TENSORS.items()}
-    return PairCrops(**tensors, kind=parts[0].kind)
+FULL_SPAN = (0.0, 1.0)
 
 
 class PairSamples(Samples):
     """Crops of pairs at random places, flipped and turned."""
 
     def __init__(
-        self, rows: Sequence[Row], frames: PairFrames, crop: int, seed: int, span: Span = WHOLE
+        self, rows: Sequence[Row], frames: PairFrames, crop: int, seed: int, span: Span = FULL_SPAN
     ) -> None:
         """`crop` is in packed pixels, `span` the part of each frame to learn from."""
         self._rows, self.frames = list(rows), frames
@@ -283,10 +80,6 @@ class PairSamples(Samples):
             if self.frames.usable(row):  # it failed in another process: find out why
                 try_crop(self.frames, row, self._crop, self._span, np.random.default_rng(0))
         return dict(self.frames.skipped)
-
-
-def none_readable(skipped: dict[Path, str]) -> str:
-    return f"none of the pairs can be used; the first: {next(iter(skipped.values()))}"
 
 
 def try_crop(
@@ -440,7 +233,7 @@ def open_pair(frames: PairFrames, row: Row) -> OpenPair:
     dark, noise = frames.dark(row.dark)
     kind = InputKind(dark.cfa.kind)
     if frames.kind and kind != frames.kind:
-        raise UnsupportedError(_another_kind(row.dark, kind, frames.kind))
+        raise UnsupportedError(another_kind(row.dark, kind, frames.kind))
     target = frames.bright(row.bright, dark.white_balance)
     _check_pair(row, dark.shape, target.levels.shape[:2])
     is_srgb = frames.aim.task == SRGB_TASK
