@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from undark.sensor.blind import estimate_noise
-from undark.sensor.cfa import RGGB
+from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS
 from undark.sensor.conditioning import condition, scale
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel, NumPySampler, tukey_lambda, tukey_std
@@ -138,6 +138,77 @@ def test_noise_is_estimated_from_the_photo(gain, read):
     found = estimate_noise(_flat_with_texture(NoiseModel(gain, read)))
     assert found.gain == pytest.approx(gain, rel=0.15)
     assert found.read == pytest.approx(read, rel=0.25)
+
+
+def _seen(clean, noise, cfa=RGGB, seed=0):
+    """A frame of a clean mosaic (H, W), DN above a black level of 512."""
+    noisy = noise.add(clean, NumPySampler(seed), cfa.period)
+    black = np.full(cfa.pattern.shape, 512, np.float32)
+    plane = np.clip(noisy + 512, 0, 16383).astype(np.uint16)
+    return Mosaic(plane, cfa, black, 16383, np.ones(3, np.float32))
+
+
+@pytest.mark.parametrize("cfa", [*BAYER_ORDERS, X_TRANS, X_TRANS.crop(1, 2)], ids=lambda c: c.name)
+@pytest.mark.parametrize("row", [0.0, 4.0])
+def test_row_noise_is_part_of_the_estimate(cfa, row):
+    clean = np.tile(np.linspace(0, 400, 900, dtype=np.float32), (720, 1))
+    truth = NoiseModel(0.5, 3.0, row=row)
+    found = estimate_noise(_seen(clean, truth, cfa))
+    for level in (0.0, 100.0, 400.0):
+        assert found.sigma(np.float32(level)) == pytest.approx(
+            truth.sigma(np.float32(level)), rel=0.06
+        )
+    assert found.read == pytest.approx(3.0, rel=0.1)
+
+
+def test_edges_of_the_scene_are_not_row_noise():
+    """Horizontal and vertical edges, and fine texture in part of the width."""
+    clean = np.full((720, 900), 50, np.float32)
+    clean[200:] = 150
+    clean[500:, 300:] = 20
+    clean[::6, 600:] *= 1.3
+    found = estimate_noise(_seen(clean, NoiseModel(0.5, 3.0)))
+    assert found.row < 0.5
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda c: c.name)
+def test_the_black_levels_error_is_part_of_the_estimate(cfa):
+    """One frame has few positions, so the variance is right on average over frames."""
+    clean = np.tile(np.linspace(0, 400, 300, dtype=np.float32), (240, 1))
+    noise = NoiseModel(0.5, 1.0, bias=3.0)
+    frames = 60 if cfa == RGGB else 12
+    found = [estimate_noise(_seen(clean, noise, cfa, seed)).bias ** 2 for seed in range(frames)]
+    assert np.mean(found) == pytest.approx(9.0, rel=0.4)
+    without = [
+        estimate_noise(_seen(clean, NoiseModel(0.5, 1.0, row=2.0), cfa, seed)).bias
+        for seed in range(8)
+    ]
+    assert max(without) < 0.5
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda c: c.name)
+@pytest.mark.parametrize("shape", [(1, 1), (12, 12), (64, 96), (480, 640), (600, 900)])
+@pytest.mark.parametrize("level", [0, 300, 16383])
+def test_a_frame_of_one_level_has_an_estimate(cfa, shape, level):
+    """All at black, all clipped: `SVD did not converge` once."""
+    photo = _seen(np.full(shape, level, np.float32), NoiseModel(1e-9, step=1.0), cfa)
+    photo = photo.replace(plane=np.full(shape, min(512 + level, 16383), np.uint16))
+    found = estimate_noise(photo)
+    assert 0 < float(found.sigma(np.float32(0))) < 1.5
+    assert found.gain > 0
+
+
+@pytest.mark.parametrize(("shape", "within"), [((380, 400), 0.1), ((120, 160), 0.2), ((24, 36), 1)])
+def test_small_frames_are_estimated_too(shape, within):
+    """Below 153,600 pixels, sigma was always 1 DN."""
+    clean = np.tile(np.linspace(0, 200, shape[1], dtype=np.float32), (shape[0], 1))
+    truth = NoiseModel(4.0, 20.0)
+    found = estimate_noise(_seen(clean, truth))
+    for level in (0.0, 100.0):
+        assert found.sigma(np.float32(level)) == pytest.approx(
+            truth.sigma(np.float32(level)), rel=within
+        )
+    assert found.sigma(np.float32(0)) > 10
 
 
 def test_where_noise_is_known_from():
