@@ -223,6 +223,24 @@ def test_where_noise_is_known_from():
     assert noise.read == pytest.approx(2e-4 * photo.span)
 
 
+@pytest.mark.parametrize(
+    "pair", [(1e300, 1e300), (1e308, 0.0), (20.0, 0.0), (1e-4, 5.0), (0.0, 0.0), (np.nan, 0.0)]
+)
+def test_an_implausible_profile_is_ignored_and_that_is_said(pair):
+    """One channel is enough to make it so."""
+    photo = _flat_with_texture(NoiseModel(1.0, 3.0))
+    profiled = photo.replace(noise_profile=((1e-4, 4e-8), (1e-4, 4e-8), pair))
+    noise, source = noise_of(profiled)
+    assert source == "the photo itself; the DNG's NoiseProfile is implausible and ignored"
+    assert noise == noise_of(photo)[0]
+
+
+@pytest.mark.parametrize("pair", [(1e-6, 0.0), (0.3, 0.01)])
+def test_a_profile_at_the_ends_of_what_sensors_have_is_used(pair):
+    photo = _flat_with_texture(NoiseModel(1.0, 3.0)).replace(noise_profile=(pair,))
+    assert noise_of(photo)[1] == "DNG NoiseProfile"
+
+
 def test_conditioning_amplifies_balances_and_keeps_negatives():
     signal = np.array([[10, -4], [6, 8]], np.float32)
     balance = np.array([2.0, 1.0, 1.5], np.float32)

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from rawpy import DemosaicAlgorithm
 
+import undark
 from conftest import A7S2_FROM_XYZ
 from undark.errors import ReadError, UnsupportedError
 from undark.files.dng import write_mosaic
@@ -17,6 +18,7 @@ from undark.files.picture import write_picture
 from undark.files.raw import RAW_SUFFIXES, find_raws, pool, read_mosaic, render_with_libraw
 from undark.files.raw.black import Frame, masked_black
 from undark.files.raw.white_balance import choose_white_balance
+from undark.restoring.describe import describe
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS
 from undark.sensor.mosaic import Shot
 
@@ -159,6 +161,16 @@ def test_libraws_words_do_not_swallow_others(tmp_path, capfd):
         read_mosaic(write_dng(tmp_path / "x.dng").with_suffix(".not"))
     print("still here", flush=True)
     assert capfd.readouterr().out == "still here\n"
+
+
+def test_an_implausible_noise_profile_is_said(tmp_path, make_mosaic):
+    """Tracebacks and a nonsense picture once; the camera's measurements are used in its place."""
+    write_mosaic(tmp_path / "x.dng", make_mosaic(noise_profile=((1e300, 1e300),)))
+    assert "NoiseProfile is implausible" in describe(tmp_path / "x.dng")["noise"]
+    mosaic = read_mosaic(tmp_path / "x.dng")
+    restored = undark.restore(mosaic, exposure=10)
+    expected = undark.restore(mosaic.replace(noise_profile=None), exposure=10)
+    assert np.array_equal(restored.linear, expected.linear)
 
 
 def test_fractional_black_by_position(tmp_path):
