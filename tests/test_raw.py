@@ -483,12 +483,18 @@ def test_a_rendering_lies_as_the_mosaic_does(tmp_path, make_mosaic, cfa):
     assert render_with_libraw(tmp_path / "x.dng", **options).shape == (72, 48, 3)  # upright
 
 
-def test_a_rendering_that_libraw_cannot_do(tmp_path, make_mosaic):
-    write_mosaic(tmp_path / "x.dng", make_mosaic(cfa=X_TRANS))
-    with pytest.raises(
-        UnsupportedError, match=r"x\.dng: LibRaw cannot render it .* use the mosaic"
-    ):
+@pytest.mark.parametrize("shape", [(64, 96), (600, 508), (508, 600)])
+def test_x_trans_frames_below_libraws_tile(tmp_path, make_mosaic, shape):
+    """The message named an option that no command has."""
+    write_mosaic(tmp_path / "x.dng", make_mosaic(cfa=X_TRANS, shape=shape))
+    size = f"{shape[1]} x {shape[0]}"
+    with pytest.raises(UnsupportedError, match=rf"x\.dng: {size} pixels: .* at least 512 x 512;"):
         render_with_libraw(tmp_path / "x.dng")
+
+
+def test_x_trans_frames_of_libraws_tile(tmp_path, make_mosaic):
+    write_mosaic(tmp_path / "x.dng", make_mosaic(cfa=X_TRANS, shape=(516, 516)))
+    assert render_with_libraw(tmp_path / "x.dng").shape == (516, 516, 3)
 
 
 def test_rendering_a_sensor_that_is_no_mosaic(tmp_path):
@@ -512,6 +518,8 @@ def test_misspelt_options_of_the_rendering(tmp_path):
         render_with_libraw(tmp_path / "x.dng", user_wb=[2, 1])
     with pytest.raises(ValueError, match="gamma=3"):
         render_with_libraw(tmp_path / "x.dng", gamma=3)
+    with pytest.raises(ValueError, match="requires GPL2"):
+        render_with_libraw(tmp_path / "x.dng", demosaic_algorithm=DemosaicAlgorithm.AFD)
 
 
 def test_find_raws(tmp_path):
