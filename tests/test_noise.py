@@ -9,7 +9,7 @@ from undark.sensor.conditioning import condition, scale
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel, NumPySampler, tukey_lambda, tukey_std
 from undark.sensor.profiles.cameras import cameras, find_camera
-from undark.sensor.profiles.lookup import noise_of
+from undark.sensor.profiles.lookup import NOISE_VERSION, noise_of
 
 FRAMES = 4000
 
@@ -239,6 +239,22 @@ def test_an_implausible_profile_is_ignored_and_that_is_said(pair):
 def test_a_profile_at_the_ends_of_what_sensors_have_is_used(pair):
     photo = _flat_with_texture(NoiseModel(1.0, 3.0)).replace(noise_profile=(pair,))
     assert noise_of(photo)[1] == "DNG NoiseProfile"
+
+
+def test_the_noise_version_counts_up_when_the_noise_changes():
+    """Caches keep noise: a change of these numbers needs a new `NOISE_VERSION` (and row here)."""
+    photo = _flat_with_texture(NoiseModel(1.5, 6.3, row=2.0, bias=1.0))
+    sony = photo.replace(shot=Shot(model="ILCE-7SM2", iso=1600))
+    profiled = photo.replace(noise_profile=((1e-4, 4e-8),))
+    found = [noise_of(p)[0] for p in (photo, sony, profiled)]
+    values = np.array([(n.gain, n.read, n.row, n.bias) for n in found])
+    expected = [
+        (1.4871, 5.8902, 2.4253, 1.6582),
+        (1.5301, 6.2992, 0.98879, 0.038777),
+        (1.5871, 3.1742, 0, 0),
+    ]
+    assert NOISE_VERSION == 2
+    assert values == pytest.approx(np.array(expected), rel=1e-3)
 
 
 def test_conditioning_amplifies_balances_and_keeps_negatives():

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
-ESTIMATOR = 2
-"""Version of the estimate: raise it when the same pixels give another one."""
 LEAST_GAIN = 3e-6
 """DN per electron as a share of the span: a full well of 330,000 electrons, more than any has."""
 _BINS = 96
