@@ -51,6 +51,15 @@ def test_another_file_or_another_purpose_is_another_frame(tmp_path, photos):
     assert decode.calls == 4
 
 
+def test_another_version_of_the_noise_estimate_is_another_frame(tmp_path, photos, monkeypatch):
+    """The estimate of older code was read from the cache for ever."""
+    decode, cache = Decoder(), FrameCache(tmp_path / "cache")
+    cache.get(photos[0], "mosaic", decode)
+    monkeypatch.setattr("undark.files.cache.NOISE_VERSION", -1)
+    cache.get(photos[0], "mosaic", decode)
+    assert decode.calls == 2
+
+
 @pytest.mark.parametrize("text", ["[]", "null", "{}"])
 def test_a_record_of_something_else_is_made_again(tmp_path, photos, text):
     decode = Decoder()

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from undark.errors import OutputError
 from undark.files.output import whole, write_whole
+from undark.sensor.profiles.lookup import NOISE_VERSION
 
 Decoded = tuple[NDArray[Any], dict[str, Any]]
 """A frame and its facts, which JSON can hold."""
@@ -124,9 +125,9 @@ class FrameCache:
 
 
 def _name(source: Path, what: str) -> str:
-    """Another one as soon as the file changes."""
+    """Changes with the file, and with the noise estimate that is kept among a frame's facts."""
     state = source.stat()
-    parts = [_FORMAT, str(source.resolve()), state.st_size, state.st_mtime_ns, what]
+    parts = [_FORMAT, NOISE_VERSION, str(source.resolve()), state.st_size, state.st_mtime_ns, what]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 

@@ -65,8 +65,8 @@ class NoiseModel:
     def variance(self, signal: Array) -> Array:
         """Variance of a pixel, over frames, where the mean signal is `signal` (DN above black)."""
         xp = array_namespace(signal)
-        still = self.read**2 + self.row**2 + self.bias**2 + self.step**2 / 12
-        return self.gain * xp.clip(signal, 0, None) + still
+        at_black = self.read**2 + self.row**2 + self.bias**2 + self.step**2 / 12
+        return self.gain * xp.clip(signal, 0, None) + at_black
 
     def sigma(self, signal: Array) -> Array:
         """Standard deviation of a pixel in DN; see `variance`."""
