@@ -33,6 +33,7 @@ from undark.files.exif_write import (
 )
 from undark.files.icc import srgb_profile
 from undark.files.output import writing
+from undark.files.provenance import JPEG_XMP, PNG_XMP, xmp_entries, xmp_packet
 from undark.files.tiff_ifd import SHORT, numbers, write_tiff
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
@@ -127,12 +128,17 @@ def _three_channels(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def write_picture(
-    path: Path, rgb: NDArray[np.uint8] | NDArray[np.uint16], shot: Shot, quality: int = 95
+    path: Path,
+    rgb: NDArray[np.uint8] | NDArray[np.uint16],
+    shot: Shot,
+    quality: int = 95,
+    source: str | None = None,
 ) -> None:
     """Write an upright sRGB picture (H, W, 3) as JPEG, PNG or TIFF, by the suffix.
 
-    JPEG takes uint8 only, at full colour resolution and `quality` of 100. Raises `OutputError`,
-    also for another suffix or 16 bits in a JPEG.
+    JPEG takes uint8 only, without chroma subsampling, at `quality` of 100. `source` is the digest
+    of the file that the picture was made of (`provenance.digest_of`). Raises `OutputError`, also
+    for another suffix or 16 bits in a JPEG.
     """
     kind = PICTURE_SUFFIXES.get(path.suffix.lower())
     if kind is None:
@@ -142,11 +148,11 @@ def write_picture(
     pixels: NDArray[Any] = np.ascontiguousarray(rgb)
     with writing(path):
         if kind == "tiff":
-            _write_tiff(path, pixels, shot)
+            _write_tiff(path, pixels, shot, source)
         elif kind == "jpeg":
-            path.write_bytes(_jpeg(pixels, shot, quality))
+            path.write_bytes(_jpeg(pixels, shot, quality, source))
         else:
-            path.write_bytes(_png(pixels, shot))
+            path.write_bytes(_png(pixels, shot, source))
 
 
 def plain_jpeg(pixels: NDArray[np.uint8], quality: int, subsampling: str = "420") -> bytes:
@@ -158,13 +164,14 @@ def plain_jpeg(pixels: NDArray[np.uint8], quality: int, subsampling: str = "420"
     )
 
 
-def _jpeg(pixels: NDArray[np.uint8], shot: Shot, quality: int) -> bytes:
-    """A JPEG file: pixels without chroma subsampling, with segments for EXIF and profile."""
+def _jpeg(pixels: NDArray[np.uint8], shot: Shot, quality: int, source: str | None) -> bytes:
+    """A JPEG file: pixels without chroma subsampling, segments for EXIF, XMP and profile."""
     plain = plain_jpeg(pixels, quality, "444")
     behind_jfif = 4 + int.from_bytes(plain[4:6], "big")  # the JFIF segment must be the first
     exif = b"\xff\xe1" + _sized(b"Exif\0\0" + exif_block(pixels.shape[0], pixels.shape[1], shot))
     profile = b"\xff\xe2" + _sized(b"ICC_PROFILE\0\1\1" + srgb_profile())
-    return b"".join((plain[:behind_jfif], exif, profile, memoryview(plain)[behind_jfif:]))
+    xmp = b"\xff\xe1" + _sized(JPEG_XMP + xmp_packet(source)) if source else b""
+    return b"".join((plain[:behind_jfif], exif, xmp, profile, memoryview(plain)[behind_jfif:]))
 
 
 def _sized(body: bytes) -> bytes:
@@ -172,14 +179,15 @@ def _sized(body: bytes) -> bytes:
     return (len(body) + 2).to_bytes(2, "big") + body
 
 
-def _png(pixels: NDArray[Any], shot: Shot) -> bytes:
-    """A PNG file with chunks for EXIF and profile behind its header chunk."""
+def _png(pixels: NDArray[Any], shot: Shot, source: str | None) -> bytes:
+    """A PNG file with chunks for profile, EXIF and XMP behind its header chunk."""
     # a third of the time of zlib's usual level, for 2 % more bytes
     plain = bytes(imagecodecs.png_encode(pixels, level=3, filter=imagecodecs.PNG.FILTER.SUB))
     behind_header = 33
     profile = _chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))
     exif = _chunk(b"eXIf", exif_block(pixels.shape[0], pixels.shape[1], shot))
-    return b"".join((plain[:behind_header], profile, exif, memoryview(plain)[behind_header:]))
+    xmp = _chunk(b"iTXt", PNG_XMP + xmp_packet(source)) if source else b""
+    return b"".join((plain[:behind_header], profile, exif, xmp, memoryview(plain)[behind_header:]))
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
@@ -188,14 +196,15 @@ def _chunk(name: bytes, body: bytes) -> bytes:
     return len(body).to_bytes(4, "big") + name + body + crc
 
 
-def _write_tiff(path: Path, rgb: NDArray[Any], shot: Shot) -> None:
+def _write_tiff(path: Path, rgb: NDArray[Any], shot: Shot, source: str | None) -> None:
     children = {EXIF_POINTER: [*exif_entries(shot), COLOUR_IS_SRGB]}
     if shot.gps:
         children[GPS_POINTER] = gps_entries(shot.gps)
     write_tiff(
         path,
         rgb,
-        [*camera_entries(shot), numbers(274, SHORT, 1)],  # Orientation: turned already
+        # Orientation 1: the pixels are upright
+        [*camera_entries(shot), numbers(274, SHORT, 1), *xmp_entries(source)],
         children,
         photometric="rgb",
         compression="adobe_deflate",
