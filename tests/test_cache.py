@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from undark.errors import OutputError
-from undark.files.cache import FrameCache
+from undark.files.cache import FrameCache, default_folder
 
 MEGABYTE = 1 << 20
 
@@ -111,3 +111,8 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="--cache"):
         FrameCache(tmp_path / "file" / "cache")
+
+
+def test_the_default_folder_is_the_systems_place_for_caches(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "undark" / "frames"

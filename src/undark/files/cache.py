@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 from undark.errors import OutputError
 from undark.files.output import whole, write_whole
@@ -35,9 +36,8 @@ _SHARE = 0.5
 
 
 def default_folder() -> Path:
-    """Where the system wants caches."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
-    return Path(home).expanduser() / "undark" / "frames"
+    """The system's place for caches: ~/.cache/undark/frames on Linux."""
+    return user_cache_path("undark", appauthor=False) / "frames"
 
 
 class FrameCache:

@@ -1,8 +1,7 @@
 """RGB pictures on disk: JPEG, PNG and TIFF, 8 and 16 bit, with EXIF, GPS and an sRGB profile.
 
-OpenImageIO reads them. imagecodecs and tifffile write them, with undark's own EXIF: OpenImageIO 3.2
-ends the whole process when the disk is full at the end of a JPEG, puts the lens into the wrong EXIF
-directory, and leaves ISO and the altitude's sign out of TIFF.
+`decode` reads them, `icc_read` converts them to sRGB. imagecodecs and tifffile write them, with
+EXIF made by `exif_write`: the same entries go into TIFF and DNG, which Pillow cannot write here.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from undark.develop.colour import light_of
 from undark.errors import OutputError, ReadError
+from undark.files.decode import decode
 from undark.files.exif_read import orientation_of, read_tags, shot_from_tags
 from undark.files.exif_write import (
     COLOUR_IS_SRGB,
@@ -32,6 +32,7 @@ from undark.files.exif_write import (
     software,
 )
 from undark.files.icc import srgb_profile
+from undark.files.icc_read import to_srgb
 from undark.files.output import writing
 from undark.files.provenance import JPEG_XMP, PNG_XMP, xmp_entries, xmp_packet
 from undark.files.tiff_ifd import SHORT, numbers, write_tiff
@@ -48,14 +49,14 @@ class Picture:
     """A finished sRGB picture."""
 
     levels: NDArray[np.uint8] | NDArray[np.uint16]
-    """(H, W, 3), as they lie in the file."""
+    """(H, W, 3) in the file's pixel order: `orientation` is not applied."""
     orientation: int = 1
     """The EXIF orientation, 1 to 8."""
     shot: Shot = field(default_factory=Shot)
 
     @cached_property
     def mosaic(self) -> Mosaic:
-        """Its linear light as an RGGB sensor would have counted it, for what looks at mosaics."""
+        """Its linear light as an RGGB sensor would record it, for code that takes mosaics."""
         white = np.iinfo(np.uint16).max
         levels = np.arange(np.iinfo(self.levels.dtype).max + 1, dtype=self.levels.dtype)
         counts = np.rint(light_of(levels) * white).astype(np.uint16)
@@ -77,8 +78,8 @@ def is_picture(path: Path) -> bool:
 def open_picture(path: str | Path) -> Picture:
     """Read a JPEG, PNG or TIFF with its EXIF, in 16 bits where it has more than 8.
 
-    Raises `ReadError`, also where the suffix is another: a RAW file is no finished picture, though
-    OpenImageIO may find one in it.
+    Colours are converted to sRGB by the file's profile. Raises `ReadError`, also for another
+    suffix: a RAW file is no finished picture, though many are TIFF files with a preview in them.
     """
     path = Path(path)
     if not is_picture(path):
@@ -92,39 +93,19 @@ def open_picture(path: str | Path) -> Picture:
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Read an sRGB picture as (H, W, 3) uint8; grey is spread to three channels, alpha dropped.
+    """Read a picture as (H, W, 3) uint8 sRGB; grey is repeated in three channels, alpha dropped.
 
-    Pixels come as they lie: an Orientation tag is not followed. Raises `ReadError`.
+    The Orientation tag is not followed. Raises `ReadError`.
     """
     return _read(path, deep=False)
 
 
 def _read(path: Path, deep: bool) -> NDArray[Any]:
-    """(H, W, 3) uint8, or uint16 where the file has more and it is asked for."""
-    import OpenImageIO as oiio  # restoring RAW photos need not wait for it
-
-    wishes = oiio.ImageSpec()
-    wishes.attribute("oiio:UnassociatedAlpha", 1)  # or colours come multiplied with alpha
-    image = oiio.ImageInput.open(str(path), wishes)
-    if image is None:
-        oiio.geterror()  # take the message off OpenImageIO's list: it may tell little
-        why = "not a picture that can be read" if path.exists() else "there is no such file"
-        raise ReadError(f"{path}: {why}; give a JPEG, PNG or TIFF")
-    kind = np.uint16 if deep and image.spec().format != oiio.UINT8 else np.uint8
-    try:
-        pixels = image.read_image(oiio.UINT16 if kind is np.uint16 else oiio.UINT8)
-    finally:
-        image.close()
-    if pixels is None or image.has_error:
-        raise ReadError(f"{path}: the picture is damaged or cut short; replace it")
-    return _three_channels(np.asarray(pixels, kind))
-
-
-def _three_channels(pixels: NDArray[Any]) -> NDArray[Any]:
-    """(H, W) or (H, W, 1 to 4 channels) → (H, W, 3)."""
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    colour = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., [0, 0, 0]]
-    return np.ascontiguousarray(colour)
+    """(H, W, 3) sRGB, uint8, or uint16 where the file has more bits and `deep` asks for them."""
+    levels = to_srgb(decode(path))
+    if levels.dtype == np.uint8 or deep:
+        return levels
+    return ((levels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 def write_picture(
@@ -217,7 +198,7 @@ def _write_tiff(path: Path, rgb: NDArray[Any], shot: Shot, source: str | None) -
 
 
 def read_light(path: Path) -> NDArray[np.float32]:
-    """Read a scene in linear light: (H, W, 3) float32, linear sRGB, white 1, lamps above.
+    """Read a scene in linear light: (H, W, 3) float32, linear sRGB, white 1, light sources above.
 
     The file is a 16-bit JPEG XL whose codes are 65535 · (light / 16)^(1/3). Raises `ReadError`.
     """
