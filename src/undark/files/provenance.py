@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from undark.errors import ReadError
+from undark.files.exif_read import read_tags
 from undark.files.exif_write import EXIF_POINTER, GPS_POINTER
 from undark.files.tiff_ifd import BYTE, Entry
 
@@ -38,6 +39,8 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <?xpacket end="r"?>"""
 _DIGEST = re.compile(rb'<xmpMM:DerivedFrom stRef:documentID="undark:sha256:([0-9a-f]{64})"/>')
 _MOST_XMP = 1 << 16
+_HEAD = 1 << 17
+"""Bytes at the start of a file that hold its Software tag, where undark has written it."""
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _PIXEL_PLACES = {273: 279, 324: 325}
 """Tags of offsets of strips and tiles, and of their sizes in bytes."""
@@ -72,6 +75,21 @@ def source_of(path: Path) -> str | None:
     except (OSError, ValueError, struct.error, _DamagedError):
         return None
     return found[1].decode("ascii") if found else None
+
+
+def is_made_by_undark(path: Path) -> bool:
+    """Whether a JPEG, PNG or TIFF was written by undark, of any version, by its Software tag.
+
+    False where the file cannot be read. Never raises.
+    """
+    try:
+        with path.open("rb") as file:
+            if b"undark" not in file.read(_HEAD):  # much faster than to parse every photo
+                return False
+            file.seek(0)
+            return str(read_tags(file).get("Image Software", "")).startswith("undark")
+    except (OSError, ValueError):
+        return False
 
 
 def xmp_packet(digest: str) -> bytes:
