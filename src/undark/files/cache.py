@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from undark.errors import OutputError, UndarkError
-from undark.files.output import whole, write_whole
+from undark.files.output import atomic_output, write_atomically
 
 Decoded = tuple[NDArray[Any], dict[str, Any]]
 """A frame and its facts, which JSON can hold."""
@@ -59,7 +59,7 @@ class FrameCache:
         Raises `OutputError` where the folder cannot be made.
         """
         try:
-            write_whole(folder / "README", _README)
+            write_atomically(folder / "README", _README)
         except OutputError as error:
             raise OutputError(
                 f"{folder}: decoded photos cannot be kept here; choose another folder with --cache"
@@ -118,9 +118,9 @@ class FrameCache:
         content = json.dumps(known)
         try:
             self._make_room(array.nbytes)
-            with whole(pixels, overwrite=True) as temporary, temporary.open("wb") as file:
+            with atomic_output(pixels, overwrite=True) as temporary, temporary.open("wb") as file:
                 np.save(file, array)
-            with whole(record, overwrite=True) as temporary:
+            with atomic_output(record, overwrite=True) as temporary:
                 temporary.write_text(content)
         except (OSError, UndarkError) as error:
             self._warn(str(error))
