@@ -32,7 +32,7 @@ from undark.develop.colour import camera_from_srgb, encode_srgb
 from undark.develop.drawing import titled
 from undark.develop.metrics import psnr, ssim
 from undark.files.cache import FrameCache
-from undark.files.output import write_whole
+from undark.files.output import write_atomically
 from undark.files.picture import read_picture, write_picture
 from undark.files.raw import read_mosaic, render_with_libraw
 from undark.learn.aims import AIMS
@@ -196,7 +196,7 @@ class Watch(pl.Callback):
             star = seen(pl_module.network(self._judge.filmed.inputs))
         self._curve[str(epoch)] = [float(np.mean(self._losses)), *scores]
         self._losses = []
-        write_whole(self._file, json.dumps(self._curve, indent=0).encode())
+        write_atomically(self._file, json.dumps(self._curve, indent=0).encode())
         write_picture(self._home / f"{epoch:03d}.png", _bytes(star), Shot())
 
 

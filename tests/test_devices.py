@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
@@ -12,7 +13,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 
-from undark.files.picture import write_picture  # noqa: E402
 from undark.learn import from_photos, train  # noqa: E402
 from undark.learn.aims import psnr  # noqa: E402
 from undark.learn.data.batches import Batch  # noqa: E402
@@ -22,7 +22,6 @@ from undark.learn.network import UNet, UNetConfig  # noqa: E402
 from undark.learn.options import Training  # noqa: E402
 from undark.learn.task import TrainingPlan, judge  # noqa: E402
 from undark.sensor import noise  # noqa: E402
-from undark.sensor.mosaic import Shot  # noqa: E402
 
 SMALL = UNetConfig(widths=(8, 12), encoder=(0, 1), decoder=(1,))
 MOVES = {"aten::_to_copy", "aten::copy_"}
@@ -110,7 +109,7 @@ def test_crops_become_batches_where_they_are(tmp_path, monkeypatch):
     from undark.learn.data.photos import PhotoFiles, PhotoSamples
 
     path = tmp_path / "a.png"
-    write_picture(path, np.full((80, 80, 3), 90, np.uint8), Shot())
+    Image.fromarray(np.full((80, 80, 3), 90, np.uint8)).save(path)
     samples = PhotoSamples(PhotoFiles([path]), crop=16)
     monkeypatch.setattr(exposing, "TorchSampler", FakeSampler)
     monkeypatch.setattr(noise, "_tukey_deviation", deviation)
@@ -160,7 +159,7 @@ def test_network_and_batches_agree_after_training(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "judge", spy)
     photos = tmp_path / "photos"
     photos.mkdir()
-    write_picture(photos / "a.png", np.full((80, 80, 3), 90, np.uint8), Shot())
+    Image.fromarray(np.full((80, 80, 3), 90, np.uint8)).save(photos / "a.png")
     fit = partial(Training, photos, steps=1, crop=16, batch=2, network=SMALL)
     first = from_photos.train_photos(fit(out=tmp_path / "a"))
     from_photos.train_photos(fit(out=tmp_path / "b", start=first.model))

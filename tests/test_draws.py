@@ -5,11 +5,11 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
 from undark.errors import TrainingError  # noqa: E402
-from undark.files.picture import write_picture  # noqa: E402
 from undark.learn.data import photos, radiance  # noqa: E402
 from undark.learn.data.batches import Batch, make_batch  # noqa: E402
 from undark.learn.data.defects import Defects  # noqa: E402
@@ -20,7 +20,6 @@ from undark.learn.data.sampler import TorchSampler  # noqa: E402
 from undark.learn.data.scenes import draw_scene, saturate  # noqa: E402
 from undark.learn.kind import BAYER  # noqa: E402
 from undark.learn.loss import log_loss, photo_loss  # noqa: E402
-from undark.sensor.mosaic import Shot  # noqa: E402
 
 SIGMA = np.array([0.2, 0.1, 0.15], np.float32)
 DARK = torch.zeros(1, 3, 200, 200)
@@ -145,7 +144,7 @@ def test_samples_are_finite_and_the_same_again(monkeypatch, tmp_path):
     monkeypatch.setattr(photos, "SCENES", 0.5)
     random = np.random.default_rng(0)
     path = tmp_path / "a.png"
-    write_picture(path, random.integers(0, 256, (80, 80, 3), np.uint8), Shot())
+    Image.fromarray(random.integers(0, 256, (80, 80, 3), np.uint8)).save(path)
     source = PhotoSamples(PhotoFiles([path]), crop=32)
     first, again = (make_batch(source, 3, range(40)) for _ in range(2))
     assert torch.equal(first.inputs, again.inputs)

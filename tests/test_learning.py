@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
@@ -15,7 +16,6 @@ from undark.engine.model import read_card  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
 from undark.files.cache import FrameCache  # noqa: E402
 from undark.files.dng import write_mosaic  # noqa: E402
-from undark.files.picture import write_picture  # noqa: E402
 from undark.learn import checkpoints  # noqa: E402
 from undark.learn.aims import AIMS  # noqa: E402
 from undark.learn.data.batches import Batch, StepSampler, make_batch  # noqa: E402
@@ -40,7 +40,6 @@ from undark.learn.task import Gain, gain_of  # noqa: E402
 from undark.pairs.table import Row  # noqa: E402
 from undark.sensor.cfa import RGGB, X_TRANS  # noqa: E402
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale  # noqa: E402
-from undark.sensor.mosaic import Shot  # noqa: E402
 
 SMALL = UNetConfig(widths=(8, 12), encoder=(0, 1), decoder=(1,))
 
@@ -50,7 +49,7 @@ def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     for seed in range(3):
         coarse = np.random.default_rng(seed).integers(20, 235, (12, 16, 3), np.uint8)
-        write_picture(folder / f"{seed}.png", coarse.repeat(16, 0).repeat(16, 1), Shot())
+        Image.fromarray(coarse.repeat(16, 0).repeat(16, 1)).save(folder / f"{seed}.png")
     return folder
 
 

@@ -17,7 +17,7 @@ from undark.errors import PairError, PhotoError, naming
 from undark.evaluation.data import Data
 from undark.evaluation.methods import AMPLIFIED, renditions
 from undark.evaluation.protocols import part, picture, scores, truth_of
-from undark.files.output import write_whole
+from undark.files.output import write_atomically
 from undark.files.raw import read_mosaic
 from undark.pairs.choose import exposure_unknown
 from undark.pairs.table import Row, csv_line
@@ -104,9 +104,9 @@ def write_scores(folder: Path, rows: Sequence[Score]) -> None:
     names = [f.name for f in fields(Score)]
     lines = [names, *([_text(value) for value in asdict(row).values()] for row in rows)]
     text = "".join(map(csv_line, lines))
-    write_whole(folder / CSV, text.encode("utf-8", "surrogateescape"))
+    write_atomically(folder / CSV, text.encode("utf-8", "surrogateescape"))
     content = [{name: _finite(v) for name, v in asdict(row).items()} for row in rows]
-    write_whole(folder / JSON, (json.dumps(content, indent=1) + "\n").encode())
+    write_atomically(folder / JSON, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _text(value: float | str) -> str:

@@ -21,7 +21,7 @@ from undark.evaluation.protocols import PROTOCOLS, TITLES
 from undark.evaluation.published import Figure, published
 from undark.evaluation.summary import ALL, Means, means
 from undark.evaluation.tables import photo_table, score_table
-from undark.files.output import write_whole
+from undark.files.output import write_atomically
 
 HTML = "report.html"
 
@@ -68,7 +68,7 @@ def write_report(folder: Path, found: Evaluation) -> None:
         ),
         "every": photo_table(found.scores, found.network),
     }
-    write_whole(folder / HTML, template.substitute(parts).encode("utf-8", "replace"))
+    write_atomically(folder / HTML, template.substitute(parts).encode("utf-8", "replace"))
 
 
 def _of(figures: list[Figure], protocol: str) -> list[Figure]:

@@ -17,7 +17,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from tensorboard.summary.writer import event_file_writer  # type: ignore[import-untyped]
 
 from undark.errors import TrainingError
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.learn.network import UNetConfig
 
 LAST = "last.ckpt"
@@ -82,7 +82,7 @@ class AtomicStates(TorchCheckpointIO):
             torn.unlink(missing_ok=True)
         content = io.BytesIO()  # torch's own errors do not say that a disk is full
         torch.save(plain(checkpoint), content)
-        with whole(Path(path), overwrite=True) as temporary:
+        with atomic_output(Path(path), overwrite=True) as temporary:
             temporary.write_bytes(content.getbuffer())
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> State:

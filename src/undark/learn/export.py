@@ -22,7 +22,7 @@ from torch import nn
 from undark.engine.card import CARD_KEY, Card
 from undark.engine.model import read_card
 from undark.errors import TrainingError
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.learn.network import Conv, UNet, UNetConfig
 
 OPSET = 18
@@ -120,7 +120,7 @@ def export(network: UNet, out: Path, record: dict[str, Any]) -> Path:
         "model.onnx": to_onnx(network, card),
     }
     for name, content in contents.items():
-        with whole(out / name, overwrite=True) as temporary:
+        with atomic_output(out / name, overwrite=True) as temporary:
             temporary.write_bytes(content)
     return out / "model.onnx"
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from undark.develop.colour import encode_srgb
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.files.picture import read_picture, write_picture
 from undark.learn.data.batches import Batch
 from undark.learn.task import TrainingPlan
@@ -44,14 +44,14 @@ class Film(pl.Callback):
         epoch, rest = divmod(trainer.global_step, self._steps)
         if not rest and trainer.is_global_zero:
             frame = draw(self._photo, shown_by(pl_module.network, self._photo))
-            with whole(self._folder / f"{epoch:04d}.png", overwrite=True) as temporary:
+            with atomic_output(self._folder / f"{epoch:04d}.png", overwrite=True) as temporary:
                 write_picture(temporary, frame, Shot())
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         frames = sorted(self._folder.glob("*.png"))
         if frames and trainer.is_global_zero:
             chosen = np.linspace(0, len(frames) - 1, min(len(frames), LONGEST)).astype(int)
-            with whole(self._film, overwrite=True) as temporary:
+            with atomic_output(self._film, overwrite=True) as temporary:
                 write_gif(temporary, [read_picture(frames[i]) for i in chosen])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from undark.errors import TrainingError
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.learn.network import UNetConfig
 
 _KINDS: dict[str, Any] = {"batch": int, "crop": int, "rate": float}
@@ -44,5 +44,5 @@ def write_settings(path: Path, fields: dict[str, Any], comment: str) -> None:
     numbers = [f"{name} = {value!r}" for name, value in named.items() if name in _KINDS]
     network = [f"{name} = {value}" for name, value in fields["network"].as_dict().items()]
     lines = [f"# {comment}", *numbers, "", "[network]", *network]
-    with whole(path, overwrite=True) as temporary:
+    with atomic_output(path, overwrite=True) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from undark.errors import TrainingError
-from undark.files.output import whole, writing
+from undark.files.output import atomic_output, writing
 from undark.learn.settings import write_settings
 from undark.learn.trial import (
     FailedTrialError,
@@ -231,7 +231,10 @@ def _draw(study: optuna.Study, out: Path) -> None:
             plots.plot_param_importances, study, evaluator=PedAnovaImportanceEvaluator()
         )
     for name, draw in drawings.items():
-        with whole(out / f"{name}.png", overwrite=True) as temporary, warnings.catch_warnings():
+        with (
+            atomic_output(out / f"{name}.png", overwrite=True) as temporary,
+            warnings.catch_warnings(),
+        ):
             # optuna's: that drawing is experimental, that equal scores show no importance
             warnings.simplefilter("ignore")
             axes = draw()

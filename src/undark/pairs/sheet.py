@@ -13,7 +13,7 @@ from undark.align.resample import Place, Shift, moved, overlap
 from undark.develop.drawing import WHITE, fitted, title_bar
 from undark.develop.render import render
 from undark.files.folder import MARK
-from undark.files.output import whole, writing
+from undark.files.output import atomic_output, writing
 from undark.files.picture import write_picture
 from undark.pairs.examine import CHANGE_CELL, Finding
 from undark.pairs.table import GOOD, Row
@@ -58,7 +58,7 @@ class Sheet:
 
     def _write(self) -> None:
         path = self._path(len(self.pages) + 1)
-        with whole(path, overwrite=True) as temporary:
+        with atomic_output(path, overwrite=True) as temporary:
             write_picture(temporary, _page(self._strips), Shot(), quality=90)
         self._strips.clear()
         self.pages.append(path)

@@ -22,7 +22,7 @@ from undark.engine.card import PICTURE_TASK
 from undark.engine.model import Model
 from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.files.picture import Picture, write_picture
 from undark.sensor.exposure import Exposure, as_exposure
 
@@ -46,14 +46,21 @@ class RestoredPicture:
             row[:] = quantise(light.copy(), bits)
         return out
 
-    def save(self, path: str | Path, bits: int = 8, overwrite: bool = False) -> Path:
-        """Write JPEG, PNG or TIFF, by the suffix; whole or not at all.
+    def save(
+        self,
+        path: str | Path,
+        bits: int = 8,
+        overwrite: bool = False,
+        source: str | None = None,
+    ) -> Path:
+        """Write JPEG, PNG or TIFF, by the suffix, atomically.
 
-        Raises `ExistsError`, `OutputError`.
+        `source` is the digest of the picture's file (`files.provenance.digest_of`), kept in the
+        result's metadata. Raises `ExistsError`, `OutputError`.
         """
         path = Path(path)
-        with whole(path, overwrite) as temporary:
-            write_picture(temporary, self.picture(bits), self.source.shot)
+        with atomic_output(path, overwrite) as temporary:
+            write_picture(temporary, self.picture(bits), self.source.shot, source=source)
         return path
 
 

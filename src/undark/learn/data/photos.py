@@ -23,6 +23,7 @@ from torch import Tensor
 
 from undark.develop.colour import decode_srgb
 from undark.errors import ReadError, TrainingError
+from undark.files.folder import find_pictures as pictures_below
 from undark.files.picture import PICTURE_SUFFIXES, read_picture
 from undark.learn.data import radiance
 from undark.learn.data.batches import Samples
@@ -127,12 +128,14 @@ def is_radiance(path: Path) -> bool:
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """All pictures below a folder, sorted. Raises `TrainingError` where there are none."""
+    """All photographs below a folder, sorted, without files that undark has made.
+
+    Raises `TrainingError` where there are none.
+    """
     if not folder.is_dir():
         what = "a file, not a folder" if folder.exists() else "there is no such folder"
         raise TrainingError(f"{folder}: {what}; check the name")
-    known = {*PICTURE_SUFFIXES, radiance.SUFFIX}
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in known)
+    found = pictures_below(folder, {*PICTURE_SUFFIXES, radiance.SUFFIX})
     if not found:
         raise TrainingError(f"{folder}: no photographs here; give a folder of JPEG, PNG or TIFF")
     return found

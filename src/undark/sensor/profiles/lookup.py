@@ -9,8 +9,6 @@ from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 from undark.sensor.profiles.cameras import find_camera
 
-NOISE_VERSION = 2
-"""Raise it when `noise_of` gives another noise for the same photo: caches keep its results."""
 _STEEPEST = 1.0
 """NoiseProfile's slope where one electron fills the range from black to white."""
 _DEEPEST = 0.1
