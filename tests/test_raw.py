@@ -1,4 +1,4 @@
-"""RAW files: what is read from real cameras' and made-up ones, and how bad ones are told."""
+"""RAW files of real cameras and synthetic ones: what is read, and the errors of damaged ones."""
 
 import shutil
 import struct
@@ -125,7 +125,7 @@ def test_a_damaged_file_is_told(shared, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-# ---- made-up cameras
+# ---- synthetic files
 
 
 @pytest.mark.parametrize("part", [0.001, 0.3, 0.6, 0.95, 0.99])
@@ -156,7 +156,7 @@ def test_pixels_stay_when_the_next_file_is_read(tmp_path, make_mosaic):
     assert np.array_equal(first.plane, make_mosaic().plane)
 
 
-def test_libraws_words_do_not_swallow_others(tmp_path, capfd):
+def test_stdout_works_after_an_error(tmp_path, capfd):
     with pytest.raises(ReadError):
         read_mosaic(write_dng(tmp_path / "x.dng").with_suffix(".not"))
     print("still here", flush=True)

@@ -1,4 +1,4 @@
-"""What a RAW photo is and what undark would do with it: the text of `undark info`."""
+"""Properties of a RAW photo and the restoration proposed for it: the text of `undark info`."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 from threading import BoundedSemaphore, Lock, Timer
+from time import monotonic
 from typing import IO, Any
 
 from undark.errors import ReadError, SetupError
@@ -62,6 +63,7 @@ class _Worker:
         self._await_ready()
 
     def _await_ready(self) -> None:
+        """Raises `SetupError` with the last line of the child's stderr where it ends at once."""
         try:
             receive(self._answers.fileno())
         except EOFError as error:
@@ -74,6 +76,7 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
+        """Whether the process still runs."""
         return self._process.poll() is None
 
     def ask(self, task: str, path: Path, options: dict[str, Any]) -> Any:
@@ -81,22 +84,25 @@ class _Worker:
         timer = Timer(SECONDS, self._process.kill)
         timer.daemon = True
         timer.start()
+        began = monotonic()
         try:
             send(self._requests.fileno(), (task, path.absolute(), options))
             return receive(self._answers.fileno())
         except (EOFError, BrokenPipeError) as error:
-            raise ReadError(f"{path}: {self._why(timer)}") from error
+            raise ReadError(f"{path}: {self._why(monotonic() - began)}") from error
         finally:
             timer.cancel()
 
-    def _why(self, timer: Timer) -> str:
-        if timer.finished.is_set():
+    def _why(self, seconds: float) -> str:
+        """Why the child has ended, `seconds` after a request."""
+        if seconds >= SECONDS:
             return f"not decoded within {SECONDS:g} s: the file is damaged; {_AGAIN}"
         status = self._process.wait()
         how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         return f"LibRaw crashed ({how}): the file is damaged, or memory ran out; {_AGAIN}"
 
     def stop(self) -> None:
+        """End the child, whatever it does."""
         self._process.kill()
         self._process.wait()
         self.close()

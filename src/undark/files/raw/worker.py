@@ -55,11 +55,15 @@ def _answer(task: str, path: Path, options: dict[str, Any]) -> Any:
 
 
 def _limit_memory(memory: int) -> None:
-    """Bound the address space where the system can (not on Windows; macOS ignores it)."""
+    """Limit the address space where the system can (not on Windows; macOS ignores it).
+
+    No core dumps: a crash here is expected.
+    """
     if sys.platform == "win32":
         return
     import resource
 
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
     with suppress(ValueError, OSError):
