@@ -1,0 +1,105 @@
+"""The command that examines pairs: `undark pairs`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from undark.cli.terminal import interruptible, path, printable, progress_bars, tell
+from undark.pairs.find import Pair, find_pairs
+from undark.pairs.table import COLUMNS, GOOD, Row
+
+if TYPE_CHECKING:
+    from undark.pairs.check import Checked
+
+
+def pairs(
+    folder: Annotated[
+        Path, typer.Argument(parser=path, metavar="DIR", help="Dark and bright photos.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            parser=path,
+            metavar="DIR",
+            help="Where the table and the sheet go. Default: beside the photos.",
+        ),
+    ] = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="Write the shifts into the table, for training to undo.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """Find dark/bright pairs of RAW files or JPEGs, and say which are good.
+
+    By names as in SID, by sub-folders (dark/ and bright/, short/ and long/, ...) or by EXIF.
+    Writes pairs.csv and a contact sheet, pairs-undark.jpg. docs/pairs.md says what is measured.
+    """
+    found = find_pairs(folder)
+    with interruptible("the table is as it was before"):
+        checked = list(_check_all(found.pairs, out or folder, align))
+    for photo in found.alone:
+        tell(f"{photo}: no partner found; see docs/pairs.md for how pairs are named")
+    if as_json:
+        print(json.dumps([_row_json(c.row) for c in checked], indent=1))
+    elif checked:
+        _print_table([c.row for c in checked], folder)
+    bad = sum(c.problem is not None for c in checked)
+    good = sum(c.row.verdict == GOOD for c in checked)
+    tell(f"{good} of {len(checked)} pairs are good" + _except_for(bad, len(found.alone)))
+    if bad or found.alone:
+        raise typer.Exit(1)
+
+
+def _except_for(bad: int, alone: int) -> str:
+    parts = [f"{bad} could not be compared"] * bool(bad)
+    parts += [f"{alone} photo{'s have' if alone > 1 else ' has'} no partner"] * bool(alone)
+    return "".join(f"; {part}" for part in parts)
+
+
+def _check_all(found: list[Pair], out: Path, align: bool) -> Iterator[Checked]:
+    """Each pair as it is done, with a bar; problems are told at once."""
+    from undark.pairs.check import check_pairs  # draws: restoring need not wait for OpenImageIO
+
+    with progress_bars() as bars:
+        task = bars.add_task("pairs", total=len(found))
+        for checked in check_pairs(found, out, align) if found else ():
+            if checked.problem:
+                tell(checked.problem)
+            bars.advance(task)
+            yield checked
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    """A row for JSON, which has no NaN."""
+    values = {name: getattr(row, name) for name in COLUMNS}
+    return {
+        name: str(v) if isinstance(v, Path) else None if v != v else v for name, v in values.items()
+    }
+
+
+def _print_table(rows: list[Row], folder: Path) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("dark", "bright"):
+        table.add_column(name, overflow="fold")
+    for name in ("×", "dx", "dy", "±"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for row in rows:
+        names = [printable(os.path.relpath(path, folder)) for path in (row.dark, row.bright)]
+        numbers = (f"{row.amplification:.4g}", f"{row.dx:+.2f}", f"{row.dy:+.2f}")
+        cells = [*names, *numbers, f"{row.shift_error:.2f}", row.verdict]
+        table.add_row(*(Text("–" if cell in ("nan", "+nan") else cell) for cell in cells))
+    console = Console(highlight=False)
+    console.width = console.width if console.is_terminal else 160
+    console.print(table)
