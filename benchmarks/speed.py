@@ -30,16 +30,11 @@ HEIGHT, WIDTH = 4000, 6000
 ISO, AMPLIFICATION = 1600, 200
 
 LIBRAW = """
-import sys, rawpy, numpy as np, OpenImageIO as oiio
+import sys, rawpy
+from PIL import Image
 with rawpy.imread(sys.argv[1]) as raw:
     picture = raw.postprocess()
-height, width = picture.shape[:2]
-out = oiio.ImageOutput.create(sys.argv[2])
-spec = oiio.ImageSpec(width, height, 3, oiio.UINT8)
-spec.attribute("compression", "jpeg:95")
-out.open(sys.argv[2], spec)
-out.write_image(np.ascontiguousarray(picture))
-out.close()
+Image.fromarray(picture).save(sys.argv[2], quality=95)
 """
 
 

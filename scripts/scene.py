@@ -1305,11 +1305,11 @@ def render(arguments: Sequence[str]) -> None:
 
 def read_passes(path: Path) -> tuple[Any, Any, Any]:
     """The picture, the surface colours and the surface normals of a render, each (H, W, 3)."""
-    import OpenImageIO as oiio
+    import OpenImageIO
 
-    buffer = oiio.ImageBuf(str(path))
+    buffer = OpenImageIO.ImageBuf(str(path))
     names = buffer.spec().channelnames
-    pixels = buffer.get_pixels(oiio.FLOAT)
+    pixels = buffer.get_pixels(OpenImageIO.FLOAT)
     if pixels is None:
         raise SystemExit(f"{path}: {buffer.geterror()}")
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from undark.errors import OutputError
-from undark.files.cache import FrameCache
+from undark.files import cache as cache_module
+from undark.files.cache import CacheWarning, FrameCache, default_folder
 
 MEGABYTE = 1 << 20
 
@@ -101,13 +102,73 @@ def test_without_room_a_frame_is_made_each_time(tmp_path, photos, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", full)
-    for _ in range(2):
-        array, _ = cache.get(photos[0], "plane", decode)
-    assert (array == 2).all()
+    with pytest.warns(CacheWarning, match=r"cache: decoded photos .* disk is full"):
+        cache.get(photos[0], "plane", decode)
+    for photo in (photos[0], photos[1]):  # said once: another warning would be an error here
+        array, _ = cache.get(photo, "plane", decode)
+    assert (array == 3).all()
     assert [p.name for p in (tmp_path / "cache").iterdir()] == ["README"]
+
+
+def test_frames_that_are_not_there_again_are_warned_of_once(tmp_path, photos):
+    """Room for two of three: least recently used means that none is ever found."""
+    decode, cache = Decoder(), FrameCache(tmp_path / "cache", limit=int(2.1 * MEGABYTE))
+
+    def epoch():
+        for photo in photos[:3]:
+            cache.get(photo, "plane", decode)
+            for record in (tmp_path / "cache").glob("*.json"):
+                os.utime(record, ns=(record.stat().st_mtime_ns - 10**9,) * 2)
+
+    epoch()  # not yet known to be useless
+    with pytest.warns(CacheWarning, match=r"too little room \(2 MiB\)"):
+        epoch()
+    epoch()  # said once: another warning would be an error here
+    assert decode.calls == 9
+
+
+def test_a_frame_larger_than_the_limit_evicts_no_other(tmp_path, photos):
+    decode = Decoder()
+    FrameCache(tmp_path / "cache").get(photos[0], "plane", decode)
+    small = FrameCache(tmp_path / "cache", limit=MEGABYTE // 2)
+    with pytest.warns(CacheWarning, match="more than the limit"):
+        small.get(photos[1], "plane", decode)
+    FrameCache(tmp_path / "cache").get(photos[0], "plane", decode)
+    assert decode.calls == 2
+
+
+def test_frames_of_other_code_are_decoded_again(tmp_path, photos, monkeypatch):
+    decode = Decoder()
+    FrameCache(tmp_path / "cache").get(photos[0], "plane", decode)
+    with monkeypatch.context() as newer:
+        newer.setattr(cache_module, "code_version", lambda: "newer")
+        array, _ = FrameCache(tmp_path / "cache").get(photos[0], "plane", decode)
+    assert (array == 2).all()
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1  # in place of the older one
+
+
+def test_the_version_changes_with_code_and_tables(tmp_path, monkeypatch):
+    package = tmp_path / "undark"
+    for name in ("sensor/blind.py", "sensor/profiles/table.json", "files/cache.py"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("old")
+    monkeypatch.setattr(cache_module, "__file__", str(package / "files/cache.py"))
+    versions = [cache_module.code_version.__wrapped__()]
+    for name in ("sensor/blind.py", "sensor/profiles/table.json"):
+        (package / name).write_text("new")
+        versions.append(cache_module.code_version.__wrapped__())
+    assert len(set(versions)) == 3
+    (package / "sensor/__pycache__").mkdir()
+    (package / "sensor/__pycache__/blind.pyc").write_text("compiled")
+    assert cache_module.code_version.__wrapped__() == versions[-1]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="--cache"):
         FrameCache(tmp_path / "file" / "cache")
+
+
+def test_the_default_folder_is_the_systems_place_for_caches(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "undark" / "frames"

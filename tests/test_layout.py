@@ -63,6 +63,7 @@ def test_packages_import_only_from_above(room, path):
         ("fastai", {"fastai"}),
         ("rawpy", {"files"}),
         ("skimage", {"develop"}),
+        ("OpenImageIO", set()),
     ],
 )
 def test_packages_that_few_others_import(package, rooms):

@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all."""
+"""Outputs are atomic."""
 
 import errno
 import os
@@ -11,12 +11,12 @@ import pytest
 from conftest import SHOT
 from undark.errors import ExistsError, OutputError, ReadError
 from undark.files.dng import write_linear, write_mosaic
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.files.picture import write_picture
 
 
 def write(path, text="new", overwrite=False, error=None):
-    with whole(path, overwrite) as temporary:
+    with atomic_output(path, overwrite) as temporary:
         temporary.write_text(text)
         if error:
             raise error
@@ -33,7 +33,7 @@ def test_a_file_appears_with_its_name_and_nothing_else(tmp_path):
 
 
 def test_the_temporary_file_lies_hidden_beside_the_target(tmp_path):
-    with whole(tmp_path / "x.jpg", overwrite=False) as temporary:
+    with atomic_output(tmp_path / "x.jpg", overwrite=False) as temporary:
         temporary.touch()
         assert temporary.parent == tmp_path
         assert temporary.name.startswith(".")
@@ -54,7 +54,7 @@ def test_a_file_that_came_meanwhile_is_kept(tmp_path):
     path = tmp_path / "x.jpg"
 
     def two_at_a_time():
-        with whole(path, overwrite=False) as temporary:
+        with atomic_output(path, overwrite=False) as temporary:
             temporary.write_text("new")
             path.write_text("came meanwhile")
 
@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_nothing(small_disk, make_mosaic, name):
 
 
 def write_any(path, rgb, mosaic):
-    with whole(path, overwrite=False) as temporary:
+    with atomic_output(path, overwrite=False) as temporary:
         if path.name == "mosaic.dng":
             write_mosaic(temporary, mosaic)
         elif path.name == "linear.dng":

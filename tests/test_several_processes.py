@@ -6,12 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
-from undark.files.picture import write_picture  # noqa: E402
 from undark.learn.export import load_weights  # noqa: E402
-from undark.sensor.mosaic import Shot  # noqa: E402
 
 # every process keeps the weights that it judges at the end
 RUN = """
@@ -40,7 +39,7 @@ train_photos(train.Training(
 def test_two_processes_are_as_one(tmp_path):
     photo = np.random.default_rng(0).integers(20, 235, (12, 16, 3), np.uint8)
     (tmp_path / "photos").mkdir()
-    write_picture(tmp_path / "photos" / "a.png", photo.repeat(16, 0).repeat(16, 1), Shot())
+    Image.fromarray(photo.repeat(16, 0).repeat(16, 1)).save(tmp_path / "photos" / "a.png")
     (tmp_path / "run.py").write_text(RUN)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for out, launcher in (("one", []), ("two-", torchrun)):

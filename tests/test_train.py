@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 from undark import cli_train  # noqa: E402
 from undark.engine.model import Model, read_card  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
-from undark.files.picture import read_picture, write_picture  # noqa: E402
+from undark.files.picture import read_picture  # noqa: E402
 from undark.learn.export import config_of, load_weights, start_from  # noqa: E402
 from undark.learn.from_photos import split, train_photos, val_batch  # noqa: E402
 from undark.learn.muon import Muon  # noqa: E402
@@ -26,7 +26,6 @@ from undark.learn.photos import (  # noqa: E402
 from undark.learn.sampler import TorchSampler  # noqa: E402
 from undark.learn.task import learning_rate, make_batch, photo_loss, psnr  # noqa: E402
 from undark.learn.train import Training  # noqa: E402
-from undark.sensor.mosaic import Shot  # noqa: E402
 
 TWO = range(2)
 SMALL = UNetConfig(widths=(8, 12, 16), encoder=(0, 1, 1), decoder=(1, 1))
@@ -40,7 +39,7 @@ def folder(tmp_path_factory):
         random = np.random.default_rng(seed)
         coarse = random.uniform(20, 235, (12, 16, 3))
         photo = np.repeat(np.repeat(coarse, 16, 0), 16, 1).astype(np.uint8)
-        write_picture(folder / f"{seed}.png", photo, Shot())
+        Image.fromarray(photo).save(folder / f"{seed}.png")
     return folder
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import unicodedata
 
 import numpy as np
-import OpenImageIO as oiio
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[float, float, float]
 WHITE: Colour = (1.0, 1.0, 1.0)
@@ -27,21 +27,30 @@ def titled(
 
 def title_bar(text: str, width: int, height: int = 40, colour: Colour = WHITE) -> NDArray[np.uint8]:
     """(height, width, 3): text on a nearly black bar."""
-    buffer = oiio.ImageBuf(oiio.ImageSpec(width, height, 3, oiio.UINT8))
-    oiio.ImageBufAlgo.fill(buffer, (0.07, 0.07, 0.07))
-    size, left, below = round(0.55 * height), round(0.3 * height), round(0.675 * height)
-    oiio.ImageBufAlgo.render_text(buffer, left, below, text, size, "DroidSans", colour)
-    return _pixels(buffer)
+    bar = Image.new("RGB", (width, height), (18, 18, 18))
+    font = ImageFont.load_default(round(0.5 * height))
+    fill = tuple(round(255 * c) for c in colour)
+    place = (round(0.3 * height), round(0.675 * height))
+    ImageDraw.Draw(bar).text(place, _ascii(text), fill, font, anchor="ls")
+    return np.array(bar)
+
+
+def _ascii(text: str) -> str:
+    """The nearest ASCII, which is all that Pillow's own font has; "?" for other characters."""
+    plain = text.replace("×", "x").replace("–", "-").replace("·", "-")
+    folded = unicodedata.normalize("NFKD", plain)
+    kept = "".join(c for c in folded if not unicodedata.combining(c))
+    return kept.encode("ascii", "replace").decode("ascii")
 
 
 def resized(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """(H, W, 3) → (height, width, 3)."""
-    buffer = oiio.ImageBuf(np.ascontiguousarray(picture))
-    return _pixels(oiio.ImageBufAlgo.resize(buffer, roi=oiio.ROI(0, width, 0, height)))
+    """(H, W, 3) → (height, width, 3), antialiased (Lanczos)."""
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    return np.array(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def fitted(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """(H, W, 3) → (height, width, 3): as large as fits, in the middle of black."""
+    """(H, W, 3) → (height, width, 3): scaled to fit, centred on black."""
     scale = min(height / picture.shape[0], width / picture.shape[1])
     size = [max(1, round(n * scale)) for n in picture.shape[:2]]
     out = np.zeros((height, width, 3), np.uint8)
@@ -51,12 +60,14 @@ def fitted(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
 
 
 def most_detail(picture: NDArray[np.uint8], size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of the piece with the steepest tones, on a grid of half pieces.
+    """Rows and columns of the crop with the steepest gradients, on a grid of half crops.
 
     Of `size`, or less where the picture is smaller.
     """
     tones = picture.mean(axis=-1, dtype=np.float32)
-    steps = np.minimum(np.abs(np.diff(tones, axis=1, append=0)), 32)  # a lamp's rim is one edge
+    steps = np.minimum(
+        np.abs(np.diff(tones, axis=1, append=0)), 32
+    )  # the rim of a light source counts as one edge
     tops, lefts = (
         range(0, max(length - side, 0) + 1, max(side // 2, 1))
         for length, side in zip(tones.shape, size, strict=True)
@@ -65,7 +76,3 @@ def most_detail(picture: NDArray[np.uint8], size: tuple[int, int]) -> tuple[slic
         (slice(top, top + size[0]), slice(left, left + size[1])) for top in tops for left in lefts
     ]
     return max(places, key=lambda place: float(steps[place].sum()))
-
-
-def _pixels(buffer: Any) -> NDArray[np.uint8]:
-    return np.asarray(buffer.get_pixels(oiio.UINT8), np.uint8)

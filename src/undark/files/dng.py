@@ -25,6 +25,7 @@ from undark.files.exif_write import (
     software,
 )
 from undark.files.output import writing
+from undark.files.provenance import xmp_entries
 from undark.files.tiff_ifd import (
     BYTE,
     LONG,
@@ -65,14 +66,19 @@ def write_mosaic(path: Path, mosaic: Mosaic) -> None:
 
 
 def write_linear(
-    path: Path, linear: NDArray[np.float32], mosaic: Mosaic, amplification: float
+    path: Path,
+    linear: NDArray[np.float32],
+    mosaic: Mosaic,
+    amplification: float,
+    source: str | None = None,
 ) -> None:
     """Write restored light as a linear DNG: 16-bit camera RGB, black 0, proportional to the scene.
 
     `linear` is (H, W, 3), white-balanced, amplified, with 1 for the white of the picture; below 0
     is cut, above `HEADROOM` too. The brightest value becomes 65535 and BaselineExposure says how
     to come back, so that 1 renders white. Where the colour matrix is unknown, that of sRGB is
-    written, since the format demands one. Raises `OutputError`.
+    written, since the format demands one. `source` is the digest of the file that the light was
+    restored from (`provenance.digest_of`). Raises `OutputError`.
     """
     gains = mosaic.white_balance.astype(np.float32)
     brightest = _brightest(linear, gains)
@@ -87,6 +93,7 @@ def write_linear(
         numbers(50717, LONG, 65535, 65535, 65535),  # WhiteLevel
         signed_rational(50730, round(baseline, 6)),  # BaselineExposure
         text(37395, f"{software()}: amplified {amplification:g} times"),  # ImageHistory
+        *xmp_entries(source),
     ]
     tiles = _linear_tiles(linear, factor)
     _write(path, tiles, linear.shape, _LINEAR_RAW, entries, mosaic.shot)

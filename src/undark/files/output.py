@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all."""
+"""Atomic outputs: a file appears under its name when it is complete, or not at all."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, er
 
 
 @contextmanager
-def whole(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what the block writes there becomes `path` at its end.
+def atomic_output(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; the file that the block writes there becomes `path`.
 
-    Missing folders are made. If the block raises anything, Ctrl-C included, nothing is left and
-    an older file at `path` is as it was. Raises `ExistsError` where there is a file and
-    `overwrite` is false, `OutputError` where the disk does not take the file.
+    Missing folders are made. If the block raises anything, Ctrl-C included, the temporary file is
+    removed and an older file at `path` is unchanged. Raises `ExistsError` where there is a file and
+    `overwrite` is false, `OutputError` where the file cannot be written.
     """
     with writing(path):
         _check_target(path, overwrite)
@@ -48,9 +48,9 @@ def whole(path: Path, overwrite: bool) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a small file, whole or not at all, in place of an older one. Raises `OutputError`."""
-    with whole(path, overwrite=True) as temporary, writing(temporary):
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a small file atomically, in place of an older one. Raises `OutputError`."""
+    with atomic_output(path, overwrite=True) as temporary, writing(temporary):
         temporary.write_bytes(content)
 
 
@@ -60,7 +60,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # a name may be too long for one photo alone; what else is wrong is so for all
+        # a name is too long for one photo; any other fault stops the run
         kind = NameTooLongError if error.errno == errno.ENAMETOOLONG else OutputError
         raise kind(f"{path}: {_reason(error)}") from error
 
@@ -72,7 +72,7 @@ def _reason(error: OSError) -> str:
 
 @contextmanager
 def _renamed(temporary: Path, path: Path) -> Iterator[None]:
-    """Name the output in messages of writers, which only know the temporary file."""
+    """Replace the temporary path by the output's in messages of writers."""
     try:
         yield
     except OutputError as error:
@@ -91,7 +91,7 @@ def _exists(path: Path) -> ExistsError:
 
 
 def _flush(path: Path) -> None:
-    """Bring a file's bytes to the disk, so that a full disk shows before the file is named."""
+    """Write a file's buffers to the disk, so that a full disk is noticed before it is renamed."""
     handle = os.open(path, os.O_RDWR)
     try:
         os.fsync(handle)
@@ -104,7 +104,7 @@ def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
         os.replace(temporary, path)
         return
     try:
-        os.link(temporary, path)  # unlike a rename, never replaces a file that came meanwhile
+        os.link(temporary, path)  # unlike a rename, never replaces a file created meanwhile
     except FileExistsError as error:
         raise _exists(path) from error
     except OSError as error:
@@ -112,3 +112,7 @@ def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
             raise
         _check_target(path, overwrite)
         os.replace(temporary, path)
+
+
+# old names, until every caller is renamed
+whole, write_whole = atomic_output, write_atomically

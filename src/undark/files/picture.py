@@ -1,8 +1,7 @@
 """RGB pictures on disk: JPEG, PNG and TIFF, 8 and 16 bit, with EXIF, GPS and an sRGB profile.
 
-OpenImageIO reads them. imagecodecs and tifffile write them, with undark's own EXIF: OpenImageIO 3.2
-ends the whole process when the disk is full at the end of a JPEG, puts the lens into the wrong EXIF
-directory, and leaves ISO and the altitude's sign out of TIFF.
+`decode` reads them, `icc_read` converts them to sRGB. imagecodecs and tifffile write them, with
+EXIF made by `exif_write`: the same entries go into TIFF and DNG, which Pillow cannot write here.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from undark.develop.colour import light_of
 from undark.errors import OutputError, ReadError
+from undark.files.decode import decode
 from undark.files.exif_read import orientation_of, read_tags, shot_from_tags
 from undark.files.exif_write import (
     COLOUR_IS_SRGB,
@@ -32,7 +32,9 @@ from undark.files.exif_write import (
     software,
 )
 from undark.files.icc import srgb_profile
+from undark.files.icc_read import to_srgb
 from undark.files.output import writing
+from undark.files.provenance import JPEG_XMP, PNG_XMP, xmp_entries, xmp_packet
 from undark.files.tiff_ifd import SHORT, numbers, write_tiff
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
@@ -47,14 +49,14 @@ class Picture:
     """A finished sRGB picture."""
 
     levels: NDArray[np.uint8] | NDArray[np.uint16]
-    """(H, W, 3), as they lie in the file."""
+    """(H, W, 3) in the file's pixel order: `orientation` is not applied."""
     orientation: int = 1
     """The EXIF orientation, 1 to 8."""
     shot: Shot = field(default_factory=Shot)
 
     @cached_property
     def mosaic(self) -> Mosaic:
-        """Its linear light as an RGGB sensor would have counted it, for what looks at mosaics."""
+        """Its linear light as an RGGB sensor would record it, for code that takes mosaics."""
         white = np.iinfo(np.uint16).max
         levels = np.arange(np.iinfo(self.levels.dtype).max + 1, dtype=self.levels.dtype)
         counts = np.rint(light_of(levels) * white).astype(np.uint16)
@@ -76,8 +78,8 @@ def is_picture(path: Path) -> bool:
 def open_picture(path: str | Path) -> Picture:
     """Read a JPEG, PNG or TIFF with its EXIF, in 16 bits where it has more than 8.
 
-    Raises `ReadError`, also where the suffix is another: a RAW file is no finished picture, though
-    OpenImageIO may find one in it.
+    Colours are converted to sRGB by the file's profile. Raises `ReadError`, also for another
+    suffix: a RAW file is no finished picture, though many are TIFF files with a preview in them.
     """
     path = Path(path)
     if not is_picture(path):
@@ -91,48 +93,33 @@ def open_picture(path: str | Path) -> Picture:
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Read an sRGB picture as (H, W, 3) uint8; grey is spread to three channels, alpha dropped.
+    """Read a picture as (H, W, 3) uint8 sRGB; grey is repeated in three channels, alpha dropped.
 
-    Pixels come as they lie: an Orientation tag is not followed. Raises `ReadError`.
+    The Orientation tag is not followed. Raises `ReadError`.
     """
     return _read(path, deep=False)
 
 
 def _read(path: Path, deep: bool) -> NDArray[Any]:
-    """(H, W, 3) uint8, or uint16 where the file has more and it is asked for."""
-    import OpenImageIO as oiio  # restoring RAW photos need not wait for it
-
-    wishes = oiio.ImageSpec()
-    wishes.attribute("oiio:UnassociatedAlpha", 1)  # or colours come multiplied with alpha
-    image = oiio.ImageInput.open(str(path), wishes)
-    if image is None:
-        oiio.geterror()  # take the message off OpenImageIO's list: it may tell little
-        why = "not a picture that can be read" if path.exists() else "there is no such file"
-        raise ReadError(f"{path}: {why}; give a JPEG, PNG or TIFF")
-    kind = np.uint16 if deep and image.spec().format != oiio.UINT8 else np.uint8
-    try:
-        pixels = image.read_image(oiio.UINT16 if kind is np.uint16 else oiio.UINT8)
-    finally:
-        image.close()
-    if pixels is None or image.has_error:
-        raise ReadError(f"{path}: the picture is damaged or cut short; replace it")
-    return _three_channels(np.asarray(pixels, kind))
-
-
-def _three_channels(pixels: NDArray[Any]) -> NDArray[Any]:
-    """(H, W) or (H, W, 1 to 4 channels) → (H, W, 3)."""
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    colour = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., [0, 0, 0]]
-    return np.ascontiguousarray(colour)
+    """(H, W, 3) sRGB, uint8, or uint16 where the file has more bits and `deep` asks for them."""
+    levels = to_srgb(decode(path))
+    if levels.dtype == np.uint8 or deep:
+        return levels
+    return ((levels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 def write_picture(
-    path: Path, rgb: NDArray[np.uint8] | NDArray[np.uint16], shot: Shot, quality: int = 95
+    path: Path,
+    rgb: NDArray[np.uint8] | NDArray[np.uint16],
+    shot: Shot,
+    quality: int = 95,
+    source: str | None = None,
 ) -> None:
     """Write an upright sRGB picture (H, W, 3) as JPEG, PNG or TIFF, by the suffix.
 
-    JPEG takes uint8 only, at full colour resolution and `quality` of 100. Raises `OutputError`,
-    also for another suffix or 16 bits in a JPEG.
+    JPEG takes uint8 only, without chroma subsampling, at `quality` of 100. `source` is the digest
+    of the file that the picture was made of (`provenance.digest_of`). Raises `OutputError`, also
+    for another suffix or 16 bits in a JPEG.
     """
     kind = PICTURE_SUFFIXES.get(path.suffix.lower())
     if kind is None:
@@ -142,11 +129,11 @@ def write_picture(
     pixels: NDArray[Any] = np.ascontiguousarray(rgb)
     with writing(path):
         if kind == "tiff":
-            _write_tiff(path, pixels, shot)
+            _write_tiff(path, pixels, shot, source)
         elif kind == "jpeg":
-            path.write_bytes(_jpeg(pixels, shot, quality))
+            path.write_bytes(_jpeg(pixels, shot, quality, source))
         else:
-            path.write_bytes(_png(pixels, shot))
+            path.write_bytes(_png(pixels, shot, source))
 
 
 def plain_jpeg(pixels: NDArray[np.uint8], quality: int, subsampling: str = "420") -> bytes:
@@ -158,13 +145,14 @@ def plain_jpeg(pixels: NDArray[np.uint8], quality: int, subsampling: str = "420"
     )
 
 
-def _jpeg(pixels: NDArray[np.uint8], shot: Shot, quality: int) -> bytes:
-    """A JPEG file: pixels without chroma subsampling, with segments for EXIF and profile."""
+def _jpeg(pixels: NDArray[np.uint8], shot: Shot, quality: int, source: str | None) -> bytes:
+    """A JPEG file: pixels without chroma subsampling, segments for EXIF, XMP and profile."""
     plain = plain_jpeg(pixels, quality, "444")
     behind_jfif = 4 + int.from_bytes(plain[4:6], "big")  # the JFIF segment must be the first
     exif = b"\xff\xe1" + _sized(b"Exif\0\0" + exif_block(pixels.shape[0], pixels.shape[1], shot))
     profile = b"\xff\xe2" + _sized(b"ICC_PROFILE\0\1\1" + srgb_profile())
-    return b"".join((plain[:behind_jfif], exif, profile, memoryview(plain)[behind_jfif:]))
+    xmp = b"\xff\xe1" + _sized(JPEG_XMP + xmp_packet(source)) if source else b""
+    return b"".join((plain[:behind_jfif], exif, xmp, profile, memoryview(plain)[behind_jfif:]))
 
 
 def _sized(body: bytes) -> bytes:
@@ -172,14 +160,15 @@ def _sized(body: bytes) -> bytes:
     return (len(body) + 2).to_bytes(2, "big") + body
 
 
-def _png(pixels: NDArray[Any], shot: Shot) -> bytes:
-    """A PNG file with chunks for EXIF and profile behind its header chunk."""
+def _png(pixels: NDArray[Any], shot: Shot, source: str | None) -> bytes:
+    """A PNG file with chunks for profile, EXIF and XMP behind its header chunk."""
     # a third of the time of zlib's usual level, for 2 % more bytes
     plain = bytes(imagecodecs.png_encode(pixels, level=3, filter=imagecodecs.PNG.FILTER.SUB))
     behind_header = 33
     profile = _chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))
     exif = _chunk(b"eXIf", exif_block(pixels.shape[0], pixels.shape[1], shot))
-    return b"".join((plain[:behind_header], profile, exif, memoryview(plain)[behind_header:]))
+    xmp = _chunk(b"iTXt", PNG_XMP + xmp_packet(source)) if source else b""
+    return b"".join((plain[:behind_header], profile, exif, xmp, memoryview(plain)[behind_header:]))
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
@@ -188,14 +177,15 @@ def _chunk(name: bytes, body: bytes) -> bytes:
     return len(body).to_bytes(4, "big") + name + body + crc
 
 
-def _write_tiff(path: Path, rgb: NDArray[Any], shot: Shot) -> None:
+def _write_tiff(path: Path, rgb: NDArray[Any], shot: Shot, source: str | None) -> None:
     children = {EXIF_POINTER: [*exif_entries(shot), COLOUR_IS_SRGB]}
     if shot.gps:
         children[GPS_POINTER] = gps_entries(shot.gps)
     write_tiff(
         path,
         rgb,
-        [*camera_entries(shot), numbers(274, SHORT, 1)],  # Orientation: turned already
+        # Orientation 1: the pixels are upright
+        [*camera_entries(shot), numbers(274, SHORT, 1), *xmp_entries(source)],
         children,
         photometric="rgb",
         compression="adobe_deflate",
@@ -208,7 +198,7 @@ def _write_tiff(path: Path, rgb: NDArray[Any], shot: Shot) -> None:
 
 
 def read_light(path: Path) -> NDArray[np.float32]:
-    """Read a scene in linear light: (H, W, 3) float32, linear sRGB, white 1, lamps above.
+    """Read a scene in linear light: (H, W, 3) float32, linear sRGB, white 1, light sources above.
 
     The file is a 16-bit JPEG XL whose codes are 65535 · (light / 16)^(1/3). Raises `ReadError`.
     """

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
 from undark.errors import ReadError, TrainingError
-from undark.files.picture import PICTURE_SUFFIXES, read_picture
+from undark.files.folder import find_pictures as pictures_below
+from undark.files.picture import read_picture
 from undark.learn.sampler import TorchSampler
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
@@ -95,11 +96,14 @@ def load_photos(
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """All pictures below a folder, sorted. Raises `TrainingError` where there are none."""
+    """All photographs below a folder, sorted, without files that undark has made.
+
+    Raises `TrainingError` where there are none.
+    """
     if not folder.is_dir():
         what = "a file, not a folder" if folder.exists() else "there is no such folder"
         raise TrainingError(f"{folder}: {what}; check the name")
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+    found = pictures_below(folder)
     if not found:
         raise TrainingError(f"{folder}: no photographs here; give a folder of JPEG, PNG or TIFF")
     return found

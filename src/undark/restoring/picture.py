@@ -46,14 +46,21 @@ class RestoredPicture:
             row[:] = quantise(light.copy(), bits)
         return out
 
-    def save(self, path: str | Path, bits: int = 8, overwrite: bool = False) -> Path:
-        """Write JPEG, PNG or TIFF, by the suffix; whole or not at all.
+    def save(
+        self,
+        path: str | Path,
+        bits: int = 8,
+        overwrite: bool = False,
+        source: str | None = None,
+    ) -> Path:
+        """Write JPEG, PNG or TIFF, by the suffix, atomically.
 
-        Raises `ExistsError`, `OutputError`.
+        `source` is the digest of the picture's file (`files.provenance.digest_of`), kept in the
+        result's metadata. Raises `ExistsError`, `OutputError`.
         """
         path = Path(path)
         with whole(path, overwrite) as temporary:
-            write_picture(temporary, self.picture(bits), self.source.shot)
+            write_picture(temporary, self.picture(bits), self.source.shot, source=source)
         return path
 
 

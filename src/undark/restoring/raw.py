@@ -53,17 +53,25 @@ class Restored:
             return self
         return replace(self, linear=_blend(self, strength))
 
-    def save(self, path: str | Path, bits: int = 8, overwrite: bool = False) -> Path:
-        """Write JPEG, PNG, TIFF or linear DNG, by the suffix; whole or not at all.
+    def save(
+        self,
+        path: str | Path,
+        bits: int = 8,
+        overwrite: bool = False,
+        source: str | None = None,
+    ) -> Path:
+        """Write JPEG, PNG, TIFF or linear DNG, by the suffix, atomically.
 
-        Raises `ExistsError`, `OutputError`.
+        `source` is the digest of the photo's file (`files.provenance.digest_of`), kept in the
+        result's metadata. Raises `ExistsError`, `OutputError`.
         """
         path = Path(path)
         with whole(path, overwrite) as temporary:
             if path.suffix.lower() == ".dng":
-                write_linear(temporary, self.linear, self.mosaic, self.exposure.amplification)
+                amplification = self.exposure.amplification
+                write_linear(temporary, self.linear, self.mosaic, amplification, source)
             else:
-                write_picture(temporary, self.picture(bits), self.mosaic.shot)
+                write_picture(temporary, self.picture(bits), self.mosaic.shot, source=source)
         return path
 
 
