@@ -8,7 +8,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
-from undark import cli_train  # noqa: E402
+from undark.cli import train as cli_train  # noqa: E402
 from undark.engine.model import Model, read_card  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
 from undark.files.picture import read_picture  # noqa: E402
