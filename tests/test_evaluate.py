@@ -279,7 +279,7 @@ def test_the_command_writes_its_tables(run, sid, tmp_path):
 
 
 def test_without_its_extra_it_says_what_to_install(run, sid, tmp_path, monkeypatch):
-    monkeypatch.setattr("undark.cli.evaluate.find_spec", lambda package: None)
+    monkeypatch.setattr("undark.cli.extras.find_spec", lambda package: None)
     for asked in (("evaluate", "bayer", sid, "--out", tmp_path / "r"), ("compare", "x.dng")):
         status, _, err = run(*asked)
         assert (status, err.count("\n")) == (2, 1)

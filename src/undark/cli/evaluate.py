@@ -1,30 +1,23 @@
-"""The commands that judge: `undark evaluate` and `undark compare`."""
+"""The command that judges a model: `undark evaluate`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from undark.cli.terminal import interruptible, lacking, path, progress_bars, tell
-from undark.engine.catalogue import DEFAULT_MODEL
+from undark.cli.extras import check_installed
+from undark.cli.terminal import interruptible, path, progress_bars, tell
 from undark.engine.model import Model, load_model
-from undark.errors import DataError, ExistsError, UnsupportedError, naming
-from undark.files.folder import MARK
-from undark.files.output import atomic_output, writing
-from undark.files.picture import write_picture
-from undark.files.raw import read_mosaic
-from undark.sensor.mosaic import Shot
+from undark.errors import DataError, ExistsError
+from undark.files.output import writing
 
 if TYPE_CHECKING:
     from undark.evaluation.data import Data
@@ -49,57 +42,13 @@ def evaluate(
     PSNR and SSIM per photo and amplification, RAW and sRGB, with and without brightness
     correction: scores.csv, scores.json and report.html. docs/evaluate.md says how.
     """
-    _check_installed()
+    check_installed()
     network = load_model(model)
     from undark.evaluation.data import choose_data
 
     chosen = choose_data(data, network.card)
     with _report_folder(out, overwrite):
         _evaluate(chosen, network, out, quick)
-
-
-def compare(
-    photo: Annotated[Path, typer.Argument(parser=path, metavar="PHOTO", help="A RAW file.")],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            parser=path,
-            metavar="FILE",
-            help="JPEG, PNG or TIFF. Default: PHOTO-compare-undark.jpg beside the photo.",
-        ),
-    ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="See `undark models`.")
-    ] = DEFAULT_MODEL,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet.")] = False,
-) -> None:
-    """Draw one photo by the model and by every classical method, side by side."""
-    _check_installed()
-    network = load_model(model)
-    target = output or photo.with_name(f"{photo.stem}-compare{MARK}.jpg")
-    from undark.evaluation.compare import STEPS
-
-    with atomic_output(target, overwrite) as temporary, progress_bars() as bars:
-        task = bars.add_task("methods", total=STEPS)
-
-        def show(share: float) -> None:
-            bars.update(task, completed=round(STEPS * share))
-
-        with interruptible("nothing was written"):
-            drawn = _drawn(photo, network, show)
-        write_picture(temporary, drawn, Shot(), quality=92)
-    print(target)
-
-
-def _drawn(photo: Path, network: Model, progress: Callable[[float], None]) -> NDArray[np.uint8]:
-    from undark.evaluation.compare import sheet
-
-    try:
-        return sheet(read_mosaic(photo), network, progress)
-    except UnsupportedError as error:
-        raise UnsupportedError(naming(error, photo)) from error
 
 
 def _evaluate(data: Data, network: Model, out: Path, quick: bool) -> None:
@@ -159,13 +108,6 @@ def _print_means(scores: list[Score]) -> None:
         cells = [f"{mean.psnr:.2f} / {mean.ssim:.3f}" if mean else "–" for mean in found]
         table.add_row(Text(method), *cells)
     Console(highlight=False, width=120).print(table)
-
-
-def _check_installed() -> None:
-    """Raises `SetupError` where scikit-image and what it needs are missing."""
-    for package in ("skimage", "pywt"):
-        if not find_spec(package):
-            raise lacking("this", package, "evaluate")
 
 
 @contextmanager

@@ -10,8 +10,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from undark.errors import SetupError
-
 INTERRUPTED = 130
 """The exit status after Ctrl-C."""
 
@@ -41,11 +39,6 @@ def progress_bars() -> Progress:
     return Progress(
         *columns, TimeRemainingColumn(), console=say, transient=True, disable=not say.is_terminal
     )
-
-
-def lacking(what: str, package: str, extra: str) -> SetupError:
-    """Says which extra of undark brings a package that is not there."""
-    return SetupError(f"{what} needs {package}; install it with: pip install 'undark[{extra}]'")
 
 
 @contextmanager

@@ -1,0 +1,40 @@
+"""The command that describes a photo: `undark info`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from undark.cli.terminal import tell
+from undark.errors import PhotoError
+from undark.restoring.describe import describe
+
+
+def info(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="RAW files.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Say what a RAW photo is: camera, exposure, black, noise, proposed amplification and why."""
+    reports = [_report(path) for path in photos]
+    for report in reports:
+        if "error" in report:
+            tell(report["error"])
+        elif not as_json:
+            print(
+                "\n".join(f"{'' if k == 'file' else f'  {k:<16} '}{v}" for k, v in report.items())
+            )
+    if as_json:
+        print(json.dumps(reports, indent=1))
+    if any("error" in report for report in reports):
+        raise typer.Exit(1)
+
+
+def _report(path: Path) -> dict[str, str]:
+    """What `undark.restoring.describe.describe` says of a photo, or the error."""
+    try:
+        return {"file": str(path)} | describe(path)
+    except PhotoError as error:
+        return {"file": str(path), "error": str(error)}
