@@ -8,9 +8,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from conftest import SHOT
 from undark.errors import ReadError
 from undark.files.icc import srgb_profile
-from undark.files.picture import open_picture, read_picture
+from undark.files.picture import open_picture, read_picture, write_picture
 
 RAMP = np.mgrid[0:48, 0:64].sum(0)[..., None] * [1, 1.4, 0.6]
 RGB8 = RAMP.clip(0, 255).astype(np.uint8)
@@ -85,6 +86,29 @@ def test_large_photos_are_no_attack(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", RGB8.shape[0] * RGB8.shape[1] // 3)
     Image.fromarray(RGB8).save(tmp_path / "x.jpg")
     assert read_picture(tmp_path / "x.jpg").shape == RGB8.shape
+
+
+def test_damaged_exif_costs_no_picture(tmp_path):
+    """Nor a warning, which pytest makes an error: Pillow has some, and refuses some pictures."""
+    path, random = tmp_path / "x.jpg", np.random.default_rng(0)
+    write_picture(path, RGB8, SHOT)
+    content, expected = path.read_bytes(), read_picture(path)
+    start = content.index(b"Exif\0\0")
+    for _ in range(200):
+        damaged = bytearray(content)
+        for place in random.integers(start, start + 300, 6):
+            damaged[place] = random.choice([0, 255, 1, 128])
+        path.write_bytes(damaged)
+        assert np.array_equal(read_picture(path), expected)
+
+
+def test_a_damaged_profile_costs_no_png(tmp_path):
+    write_picture(tmp_path / "x.png", RGB8, SHOT)
+    content = bytearray((tmp_path / "x.png").read_bytes())
+    start = content.index(b"iCCP")
+    content[start + 11 : start + 40] = bytes(29)
+    (tmp_path / "x.png").write_bytes(content)
+    assert np.array_equal(read_picture(tmp_path / "x.png"), RGB8)
 
 
 # --- colour profiles ---------------------------------------------------------------------------

@@ -6,6 +6,7 @@ uint8 or uint16. Alpha is dropped without compositing.
 
 from __future__ import annotations
 
+import io
 import logging
 import zlib
 from collections.abc import Callable
@@ -19,12 +20,18 @@ import tifffile
 from numpy.typing import NDArray
 
 from undark.errors import ReadError
+from undark.files.exif_read import read_tags
 
 # tifffile logs what it ignores, and logging prints that where no handler is set up
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _MOST_PROFILE = 1 << 24
 """Bytes of the largest colour profile that is read."""
+
+
+_NO_SEGMENT = (b"\xda", b"\xff", b"")
+"""After 0xFF: start of scan, a fill byte, or the end of the file."""
+_INTEROPERABILITY = "Interoperability InteroperabilityIndex"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +78,31 @@ def _decoder(head: bytes) -> Callable[[Path], Decoded] | None:
 
 
 def _jpeg(path: Path) -> Decoded:
-    from PIL.ExifTags import IFD
     from PIL.JpegImagePlugin import JpegImageFile  # restoring RAW photos need not wait for it
 
+    content = path.read_bytes()
     # not Image.open, which takes photos of more than 89 megapixels for an attack
-    with JpegImageFile(path) as image:
+    with JpegImageFile(io.BytesIO(_without_exif(content))) as image:
         profile = image.info.get("icc_profile")
-        adobe_rgb = image.getexif().get_ifd(IFD.Interop).get(1) == "R03"
         if image.mode not in ("L", "RGB"):  # CMYK and YCCK: their profiles are for printers
             return Decoded(np.asarray(image.convert("RGB")))
-        pixels = np.asarray(image)
-    return Decoded(_channels(pixels), profile, adobe_rgb)
+        pixels = _channels(np.asarray(image))
+    return Decoded(pixels, profile, profile is None and _says_adobe_rgb(content))
+
+
+def _without_exif(content: bytes) -> bytes:
+    """A JPEG without EXIF: Pillow prints warnings of damaged tags and refuses some pictures."""
+    kept, at = [content[:2]], 2
+    while content[at : at + 1] == b"\xff" and content[at + 1 : at + 2] not in _NO_SEGMENT:
+        end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        if content[at + 1] != 0xE1:  # APP1: EXIF and XMP
+            kept.append(content[at:end])
+        at = end
+    return b"".join((*kept, content[at:]))
+
+
+def _says_adobe_rgb(content: bytes) -> bool:
+    return str(read_tags(io.BytesIO(content)).get(_INTEROPERABILITY, "")) == "R03"
 
 
 def _png(path: Path) -> Decoded:
@@ -95,9 +116,11 @@ def _png_profile(content: bytes) -> bytes | None:
     while at + 8 <= len(content):
         length, name = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
         if name == b"iCCP":
-            body = content[at + 8 : at + 8 + length]
-            packed = body[body.index(b"\0") + 2 :]  # name, zero, compression method
-            return zlib.decompressobj().decompress(packed, _MOST_PROFILE)
+            _, _, packed = content[at + 8 : at + 8 + length].partition(b"\0")
+            try:  # after the compression method
+                return zlib.decompressobj().decompress(packed[1:], _MOST_PROFILE)
+            except zlib.error:  # the pixels may be intact
+                return None
         if name == b"IDAT":
             return None
         at += 12 + length
