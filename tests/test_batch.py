@@ -3,7 +3,12 @@ from pathlib import Path
 import pytest
 
 from undark.errors import OutputError
-from undark.restoring.jobs import DONE, Job, plan, standing
+from undark.restoring.jobs import Job
+from undark.restoring.jobs import plan as plan_batch
+
+
+def plan(*args) -> list[Job]:
+    return list(plan_batch(*args).jobs)
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def test_beside_the_source(tree):
 
 def test_a_file_is_named(tree):
     photo, result = tree / "a/1.ARW", tree / "x.png"
-    assert plan([photo], result, "png") == [Job(photo, result, named=True)]
+    assert plan([photo], result, "png") == [Job(photo, result)]
 
 
 def test_a_folder_keeps_its_structure(tree):
@@ -99,16 +104,5 @@ def test_results_are_no_photos(tree):
 @pytest.mark.parametrize(("count", "name"), [(1, "x.webp"), (2, "x.jpg")])
 def test_names_that_cannot_be_meant(tree, count, name):
     photos = [tree / "a/1.ARW", tree / "b/1.ARW"][:count]
-    with pytest.raises(OutputError, match="for a folder of that name, make it first"):
+    with pytest.raises(OutputError, match="for a folder of that name, add a slash"):
         plan(photos, tree / name, "jpeg")
-
-
-def test_what_stands_there(tree):
-    photo, other = tree / "a/1.ARW", tree / "a/1-undark.jpg"
-    assert standing(Job(photo, other)) is None
-    other.write_bytes(b"a result, its date not known")
-    assert standing(Job(photo, other)) == DONE
-    assert "exists already" in standing(Job(photo, other, named=True))
-    assert "something else" in standing(Job(photo, tree / "b"))
-    (tree / "nowhere.jpg").symlink_to(tree / "nothing")
-    assert "something else" in standing(Job(photo, tree / "nowhere.jpg"))

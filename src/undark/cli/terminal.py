@@ -26,11 +26,16 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def path(text: str) -> Path:
-    """Parse a path; an empty one is refused."""
+def not_empty(text: str) -> str:
+    """Parse a name; an empty one is refused."""
     if not text:
         raise typer.BadParameter("an empty name; perhaps a variable of the shell is not set")
-    return Path(text)
+    return text
+
+
+def path(text: str) -> Path:
+    """Parse a path; an empty one is refused."""
+    return Path(not_empty(text))
 
 
 def progress_bars() -> Progress:

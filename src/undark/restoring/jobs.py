@@ -1,152 +1,275 @@
-"""Many photos at a time: which files, where each result goes, and what is there already."""
+"""A batch of photos: skip what is done, restore, save; typed events out. Nothing is printed.
+
+options = Options(exposure=parse_exposure("auto"))
+for event in run(plan([Path("card")], "out/"), options): ...
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import defaultdict
-from collections.abc import Collection
+import queue
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from undark.errors import OutputError
-from undark.files.exif_read import date_taken
-from undark.files.folder import MARK, find_files, is_result
-from undark.files.picture import PICTURE_SUFFIXES
-from undark.files.raw import RAW_SUFFIXES
+from undark.engine.card import PICTURE_TASK
+from undark.engine.catalogue import DEFAULT_MODEL, find_model, shipped_models
+from undark.engine.model import Model, load_model, read_card
+from undark.errors import PhotoError, naming
+from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_picture
+from undark.files.provenance import digest_of, source_of
+from undark.files.raw import RAW_SUFFIXES, read_mosaic
+from undark.restoring.claims import claimed
+from undark.restoring.picture import WHITE, RestoredPicture, restore_picture
+from undark.restoring.plan import Job, Plan, kind_of, plan
+from undark.restoring.raw import Restored as RestoredPhoto
+from undark.restoring.raw import restore
+from undark.sensor.exposure import ExposureWish, parse_exposure
+from undark.sensor.mosaic import Mosaic
 
-SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "dng": ".dng"}
-KINDS = PICTURE_SUFFIXES | {".dng": "dng"}
-"""Suffix of a result → its kind."""
+__all__ = [
+    "Event",
+    "Failed",
+    "Job",
+    "Options",
+    "Outcome",
+    "Plan",
+    "Progress",
+    "Restored",
+    "Skipped",
+    "Started",
+    "existing_result",
+    "kind_of",
+    "plan",
+    "run",
+    "suffixes_for",
+]
+
+_T = TypeVar("_T")
+
 DONE = "restored already; --overwrite to redo"
+ELSEWHERE = "being restored by another run"
 
 
 @dataclass(frozen=True)
-class Job:
-    """One photo to restore and where to."""
+class Options:
+    """How photos are restored: one declaration for the command line and Python."""
+
+    exposure: ExposureWish = parse_exposure("auto")  # noqa: RUF009  # frozen
+    strength: float = 1.0
+    """Share of the noise to remove, 0 to 1."""
+    model: str | None = None
+    """A shipped model's name or a file; None: the shipped model of each photo's sensor."""
+    device: str = "auto"
+    bits: int = 8
+    """Bits a channel, 8 or 16, of PNG and TIFF."""
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength is 0 to 1, not {self.strength}")
+        if self.bits not in (8, 16):
+            raise ValueError(f"bits are 8 or 16, not {self.bits}")
+
+
+@dataclass(frozen=True)
+class Started:
+    """Work on a photo begins."""
+
+    source: Path
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A share, 0 to 1, of a photo is done."""
+
+    source: Path
+    share: float
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A photo was restored and its result written."""
 
     source: Path
     target: Path
-    named: bool = False
-    """Whether the user named the result, rather than undark."""
+    seconds: float
+    amplification: float
+    exposure: str
+    """Why this amplification."""
+    noise: str | None
+    """Where the noise model comes from; None for pictures."""
 
 
-def plan(
-    inputs: list[Path],
-    output: Path | None,
-    kind: str,
-    suffixes: Collection[str] = RAW_SUFFIXES,
-) -> list[Job]:
-    """What to restore and where to, for files and folders (recursively, by `suffixes`).
+@dataclass(frozen=True)
+class Skipped:
+    """Nothing to do: the result is there, or another run is making it."""
 
-    Results go beside the source, or into the folder `output`, where folders keep their
-    structure; a single photo may be given a file as `output`. Two sources that would write one
-    file are told apart by name. A folder without photos stays in the list, to be reported.
-    Raises `OutputError` where a result would take a photo's place, or `output` is no name for one.
+    source: Path
+    target: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A photo could not be restored, or a folder not be read; an existing file is unchanged."""
+
+    source: Path
+    target: Path | None
+    reason: str
+    """One line that names the file."""
+
+
+Outcome = Restored | Skipped | Failed
+Event = Started | Progress | Outcome
+
+
+def suffixes_for(model: str | None) -> frozenset[str]:
+    """Suffixes of the files that a model restores: RAW, or pictures. Raises `ModelError`."""
+    of_pictures = model is not None and read_card(find_model(model)).task == PICTURE_TASK
+    return frozenset(PICTURE_SUFFIXES if of_pictures else RAW_SUFFIXES)
+
+
+def run(batch: Plan, options: Options) -> Generator[Event, None, None]:
+    """Restore photos one after another; the first event of a photo is `Started`.
+
+    One photo that fails does not stop the others. Raises `SetupError` where no photo can be done:
+    an unknown model or device, a full disk. Closing the iterator stops after the current tile.
     """
-    photos = _find(inputs, suffixes)
-    if output is not None and _names_a_file(output, inputs):
-        jobs = [Job(photos[0][0], output, named=True)]
-    else:
-        homes = [p.parent if output is None else output / below for p, below in photos]
-        jobs = _tell_apart([p for p, _ in photos], homes, SUFFIXES[kind])
-    _check_photos_are_safe(jobs)
-    return jobs
+    models = _Models(options.model, options.device)
+    for folder, error in batch.unreadable:
+        yield Failed(folder, None, str(error))
+    for job in batch.jobs:
+        yield Started(job.source)
+        try:
+            yield (yield from _restore(job, models, options))
+        except PhotoError as error:
+            yield Failed(job.source, job.target, naming(error, job.source, job.target))
 
 
-def standing(job: Job) -> str | None:
-    """What stands where a result would go: None, `DONE`, or why it cannot be written, in a line.
+def existing_result(target: Path, digest: str) -> str | None:
+    """What is at a result's path: None, `DONE`, or in one line why nothing is written there.
 
-    What has the name that undark gives counts as this photo's result unless its EXIF date is
-    another's; under a name that the user chose it has to have the photo's date.
+    `DONE` only for a complete result that records `digest`, its source's.
     """
-    if not os.path.lexists(job.target):
+    if not os.path.lexists(target):
         return None
-    if not os.path.isfile(job.target):
-        return f"{job.target}: something else has this name; move it, or choose another with -o"
-    ours, theirs = date_taken(job.source), date_taken(job.target)
-    known = ours is not None and theirs is not None
-    if (ours == theirs) if known else not job.named:
+    if not os.path.isfile(target):
+        return f"{target}: something else has this name; move it, or choose another with -o"
+    recorded = source_of(target)
+    if recorded == digest:
         return DONE
-    what = "the result of another photo" if known else "exists already"
-    return f"{job.target}: {what}; choose another name with -o, or add --overwrite"
+    what = "the result of another photo" if recorded else "exists already, not a complete result"
+    return f"{target}: {what}; choose another name with -o, or add --overwrite"
 
 
-def _find(inputs: list[Path], suffixes: Collection[str]) -> list[tuple[Path, Path]]:
-    """(photo, its folder below the one that was asked for), each photo once.
+class _Models:
+    """The model of each sensor kind, loaded when first needed."""
 
-    Results of undark's own are left out where many files are given, as by *.dng.
+    def __init__(self, name: str | None, device: str) -> None:
+        self._name, self._device = name, device
+        self._loaded: dict[str, Model] = {}
+        if name is not None:  # an unknown name stops the run before any work
+            self.of(name)
+
+    def of(self, name: str) -> Model:
+        if name not in self._loaded:
+            self._loaded[name] = load_model(name, self._device)
+        return self._loaded[name]
+
+    def for_photo(self, photo: Mosaic | Picture) -> Model:
+        """The named model, or the shipped one of the photo's sensor; `restore` checks that it fits.
+
+        Raises `ModelError`, `DeviceError`.
+        """
+        if self._name is not None:
+            return self.of(self._name)
+        kind = photo.cfa.kind.name.lower() if isinstance(photo, Mosaic) else DEFAULT_MODEL
+        return self.of(kind if kind in shipped_models() else DEFAULT_MODEL)
+
+    @property
+    def of_pictures(self) -> bool:
+        return self._name is not None and self.of(self._name).card.task == PICTURE_TASK
+
+
+def _restore(job: Job, models: _Models, options: Options) -> Generator[Progress, None, Outcome]:
+    """One photo: its outcome. Raises `PhotoError`, `SetupError`."""
+    began = time.perf_counter()
+    # before the photo is read: if it is replaced meanwhile, the result does not count as done
+    digest = digest_of(job.source) if os.path.isfile(job.source) else ""
+    if outcome := _existing(job, digest, options):
+        return outcome
+    photo = _read(job.source, models.of_pictures)
+    with claimed(job.target) as ours:
+        if not ours:
+            return Skipped(job.source, job.target, ELSEWHERE)
+        if outcome := _existing(job, digest, options):  # another run has just finished it
+            return outcome
+        done = yield from _with_progress(
+            job.source, lambda show: _restored(photo, models, options, show)
+        )
+        done.save(job.target, options.bits, options.overwrite, source=digest)
+    return _outcome(job, done, time.perf_counter() - began)
+
+
+def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
+    found = None if options.overwrite else existing_result(job.target, digest)
+    if found is None:
+        return None
+    return (Skipped if found == DONE else Failed)(job.source, job.target, found)
+
+
+def _read(source: Path, of_pictures: bool) -> Mosaic | Picture:
+    return open_picture(source) if of_pictures or is_picture(source) else read_mosaic(source)
+
+
+def _restored(
+    photo: Mosaic | Picture, models: _Models, options: Options, progress: Callable[[float], None]
+) -> RestoredPhoto | RestoredPicture:
+    model, strength = models.for_photo(photo), options.strength
+    if isinstance(photo, Mosaic):
+        exposure = options.exposure.of(photo)
+        return restore(photo, exposure=exposure, strength=strength, model=model, progress=progress)
+    exposure = options.exposure.of(photo.mosaic, WHITE)
+    return restore_picture(
+        photo, exposure=exposure, strength=strength, model=model, progress=progress
+    )
+
+
+def _outcome(job: Job, done: RestoredPhoto | RestoredPicture, seconds: float) -> Restored:
+    noise = done.noise_source if isinstance(done, RestoredPhoto) else None
+    exposure = done.exposure
+    return Restored(job.source, job.target, seconds, exposure.amplification, exposure.reason, noise)
+
+
+class _StoppedError(Exception):
+    """Raised in the thread that restores, to end it."""
+
+
+def _with_progress(
+    source: Path, work: Callable[[Callable[[float], None]], _T]
+) -> Generator[Progress, None, _T]:
+    """Do `work` in a thread and yield the shares that it reports; its result, or its error.
+
+    If the caller stops (Ctrl-C, a closed iterator), the thread ends at its next report.
     """
-    found: dict[Path, tuple[Path, Path]] = {}
-    for path in inputs:
-        for photo, below in _photos(path, suffixes):
-            if len(inputs) == 1 or not is_result(photo):
-                found.setdefault(_real(photo), (photo, below))
-    return list(found.values())
+    shares = queue.SimpleQueue[float | None]()
+    stopped = False
 
+    def report(share: float) -> None:
+        if stopped:
+            raise _StoppedError
+        shares.put(share)
 
-def _photos(path: Path, suffixes: Collection[str]) -> list[tuple[Path, Path]]:
-    if not os.path.isdir(path):
-        return [(path, Path())]
-    found = [p for p in find_files(path, suffixes) if not is_result(p)]
-    return [(p, p.parent.relative_to(path)) for p in found] or [(path, Path())]
-
-
-def _real(path: Path) -> Path:
-    """The path with links followed, to know a photo again; as it is where that fails."""
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError):  # RuntimeError: links in a circle
-        return path
-
-
-def _names_a_file(output: Path, inputs: list[Path]) -> bool:
-    """Whether `-o` names one picture rather than a folder. Raises `OutputError`."""
-    if os.path.isdir(output) or not output.suffix:
-        return False
-    if len(inputs) > 1 or os.path.isdir(inputs[0]):
-        why = "many photos do not go into one file"
-    elif output.suffix.lower() not in KINDS:
-        why = f"a picture's name ends in {', '.join(KINDS)}"
-    else:
-        return True
-    raise OutputError(f"{output}: {why}; for a folder of that name, make it first")
-
-
-def _check_photos_are_safe(jobs: list[Job]) -> None:
-    photos = {_real(job.source) for job in jobs}
-    for job in jobs:
-        if _real(job.target) in photos:
-            raise OutputError(
-                f"{job.target}: is a photo to be restored; choose another name with -o"
-            )
-
-
-def _tell_apart(sources: list[Path], homes: list[Path], suffix: str) -> list[Job]:
-    """Name each result after its photo, adding its type, then its folder, where that clashes."""
-    targets = [_name(home, source, 0, suffix) for source, home in zip(sources, homes, strict=True)]
-    for detail in (1, 2, 3):
-        for clash in _clashes(targets):
-            for i in clash:
-                targets[i] = _name(homes[i], sources[i], detail, suffix)
-    return [Job(s, t) for s, t in zip(sources, targets, strict=True)]
-
-
-def _name(home: Path, source: Path, detail: int, suffix: str) -> Path:
-    """A result's name: stem, stem and type, with the folder's name, with the folder's digest."""
-    parts = [source.stem]
-    if detail > 0:
-        parts.append(source.suffix[1:].lower())
-    if detail > 1:
-        parts.insert(0, source.absolute().parent.name)
-    if detail > 2:  # the same in whatever order and company the photos are given
-        parts.insert(0, hashlib.sha256(os.fsencode(_real(source).parent)).hexdigest()[:6])
-    return home / ("-".join(p for p in parts if p) + MARK + suffix)
-
-
-def _clashes(targets: list[Path]) -> list[list[int]]:
-    """Groups of results that would be one file, also where upper and lower case are the same."""
-    same: dict[str, list[int]] = defaultdict(list)
-    for i, target in enumerate(targets):
-        same[os.path.abspath(target).lower()].append(i)
-    return [group for group in same.values() if len(group) > 1]
+    with ThreadPoolExecutor(1) as thread:
+        future = thread.submit(work, report)
+        future.add_done_callback(lambda _: shares.put(None))
+        try:
+            while (share := shares.get()) is not None:
+                yield Progress(source, share)
+        finally:
+            stopped = True
+    return future.result()

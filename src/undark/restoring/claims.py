@@ -1,0 +1,89 @@
+"""Claims on results: of several runs on one folder, one alone restores each photo.
+
+A claim is an operating system lock on a hidden file beside the result. The system releases the
+lock when its process ends in any way, so a claim that a killed run left is taken over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from undark.files.output import writing
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: int) -> None:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_HELD = (BlockingIOError, PermissionError)
+"""Raised where another process holds the lock: POSIX, Windows."""
+
+
+@contextmanager
+def claimed(target: Path) -> Iterator[bool]:
+    """Claim a result for the block: False where another run or thread has claimed it.
+
+    Makes missing folders. A disk without locks grants every claim; there the atomic output still
+    keeps results from being replaced. Raises `OutputError` where the folder cannot be written.
+    """
+    path = claim_path(target)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle = _claim(path)
+    try:
+        yield handle is not None
+    finally:
+        if handle is not None:
+            _release(handle, path)
+
+
+def claim_path(target: Path) -> Path:
+    """The hidden file that is locked; its name is short however long the result's is."""
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+    return target.with_name(f".undark-{digest}.lock")
+
+
+def _claim(path: Path) -> int | None:
+    """The open file that holds the lock; None where another has it. Raises `OSError`."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(handle)
+        except _HELD:
+            os.close(handle)
+            return None
+        except OSError:  # a network disk without locks
+            return handle
+        if _is_at(handle, path):
+            return handle
+        os.close(handle)  # its holder has removed it since it was opened: lock the new file
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _release(handle: int, path: Path) -> None:
+    if sys.platform == "win32":  # which does not remove open files
+        os.close(handle)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        return
+    with suppress(OSError):
+        path.unlink(missing_ok=True)  # before the lock is released: no other run removes ours
+    os.close(handle)

@@ -1,0 +1,159 @@
+"""The plan of a batch: which photos to restore, and where each result goes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from undark.errors import OutputError, ReadError
+from undark.files.folder import MARK, Scan, is_result, scan_folder
+from undark.files.picture import PICTURE_SUFFIXES
+from undark.files.raw import RAW_SUFFIXES
+
+SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "dng": ".dng"}
+"""Kind of a result → its suffix."""
+KINDS = PICTURE_SUFFIXES | {".dng": "dng"}
+"""Suffix of a result → its kind."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo to restore, and the path of its result."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The photos of a batch."""
+
+    jobs: tuple[Job, ...]
+    unreadable: tuple[tuple[Path, ReadError], ...] = ()
+    """(input, error that names the folder) of folders that cannot be read."""
+
+
+def plan(
+    inputs: Sequence[Path],
+    output: str | Path | None = None,
+    kind: str = "jpeg",
+    suffixes: Collection[str] = RAW_SUFFIXES,
+) -> Plan:
+    """Plan the restoring of files and folders (searched recursively for `suffixes`).
+
+    Results go beside the source, or into the folder `output`, where folders keep their structure;
+    a single photo may have a file as `output`. A string that ends in a slash names a folder. Two
+    sources that would write one file get different names. A folder without photos stays in the
+    plan, so that it is reported. Raises `OutputError` where a result would replace a photo, or
+    `output` cannot be the name of one.
+    """
+    photos, unreadable = _find(inputs, suffixes)
+    if output is not None and _names_a_file(output, inputs):
+        jobs = [Job(photos[0][0], Path(output))]
+    else:
+        folders = [p.parent if output is None else Path(output) / below for p, below in photos]
+        jobs = _make_distinct([p for p, _ in photos], folders, SUFFIXES[kind])
+    _check_photos_are_safe(jobs)
+    return Plan(tuple(jobs), tuple(unreadable))
+
+
+def kind_of(output: str | Path | None) -> str | None:
+    """The kind that the suffix of a file `output` says; None for a folder or no output."""
+    if output is None or _is_folder(output):
+        return None
+    return KINDS.get(Path(output).suffix.lower())
+
+
+def _is_folder(output: str | Path) -> bool:
+    text = os.fspath(output)
+    return text.endswith(("/", os.sep)) or os.path.isdir(text)
+
+
+def _find(
+    inputs: Sequence[Path], suffixes: Collection[str]
+) -> tuple[list[tuple[Path, Path]], list[tuple[Path, ReadError]]]:
+    """((photo, its folder below the input) for each photo once, `Plan.unreadable`).
+
+    Undark's own results are left out where many files are given, as by *.dng.
+    """
+    found: dict[Path, tuple[Path, Path]] = {}
+    unreadable: dict[str, tuple[Path, ReadError]] = {}
+    for path in inputs:
+        scan = scan_folder(path, suffixes) if os.path.isdir(path) else Scan([path], [])
+        unreadable |= {str(error): (path, error) for error in scan.unreadable}
+        for photo, below in _photos(path, scan):
+            if len(inputs) == 1 or not is_result(photo):
+                found.setdefault(_resolved(photo), (photo, below))
+    return list(found.values()), list(unreadable.values())
+
+
+def _photos(path: Path, scan: Scan) -> list[tuple[Path, Path]]:
+    if scan.files == [path]:
+        return [(path, Path())]
+    found = [(p, p.parent.relative_to(path)) for p in scan.files if not is_result(p)]
+    return found or ([] if scan.unreadable else [(path, Path())])
+
+
+def _resolved(path: Path) -> Path:
+    """The path with links followed, to recognise a photo; unchanged where that fails."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle
+        return path
+
+
+def _names_a_file(output: str | Path, inputs: Sequence[Path]) -> bool:
+    """Whether `output` names one picture rather than a folder. Raises `OutputError`."""
+    suffix = Path(output).suffix
+    if _is_folder(output) or not suffix:
+        return False
+    if len(inputs) > 1 or os.path.isdir(inputs[0]):
+        why = "many photos do not go into one file"
+    elif suffix.lower() not in KINDS:
+        why = f"a picture's name ends in {', '.join(KINDS)}"
+    else:
+        return True
+    raise OutputError(f"{output}: {why}; for a folder of that name, add a slash to its end")
+
+
+def _check_photos_are_safe(jobs: list[Job]) -> None:
+    photos = {_resolved(job.source) for job in jobs}
+    for job in jobs:
+        if _resolved(job.target) in photos:
+            raise OutputError(
+                f"{job.target}: is a photo to be restored; choose another name with -o"
+            )
+
+
+def _make_distinct(sources: list[Path], folders: list[Path], suffix: str) -> list[Job]:
+    """Name each result after its photo; where that clashes, add its type, then its folder."""
+    targets = [_name(f, source, 0, suffix) for source, f in zip(sources, folders, strict=True)]
+    for detail in (1, 2, 3):
+        for clash in _clashes(targets):
+            for i in clash:
+                targets[i] = _name(folders[i], sources[i], detail, suffix)
+    return [Job(s, t) for s, t in zip(sources, targets, strict=True)]
+
+
+def _name(folder: Path, source: Path, detail: int, suffix: str) -> Path:
+    """A result's name: stem, stem and type, with the folder's name, with the folder's digest."""
+    parts = [source.stem]
+    if detail > 0:
+        parts.append(source.suffix[1:].lower())
+    if detail > 1:
+        parts.insert(0, source.absolute().parent.name)
+    if detail > 2:  # independent of the order of the photos and of the other photos
+        parts.insert(0, hashlib.sha256(os.fsencode(_resolved(source).parent)).hexdigest()[:6])
+    return folder / ("-".join(p for p in parts if p) + MARK + suffix)
+
+
+def _clashes(targets: list[Path]) -> list[list[int]]:
+    """Groups of results that would be one file, also where upper and lower case are the same."""
+    same: dict[str, list[int]] = defaultdict(list)
+    for i, target in enumerate(targets):
+        same[os.path.abspath(target).lower()].append(i)
+    return [group for group in same.values() if len(group) > 1]

@@ -1,0 +1,246 @@
+"""A batch of photos: its events, what counts as done, and several runs at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from undark.demo import photograph
+from undark.engine.catalogue import DEFAULT_MODEL
+from undark.errors import ModelError
+from undark.files.dng import write_mosaic
+from undark.files.picture import write_picture
+from undark.files.provenance import digest_of, source_of
+from undark.restoring import jobs
+from undark.restoring.claims import claim_path, claimed
+from undark.restoring.jobs import (
+    DONE,
+    ELSEWHERE,
+    Failed,
+    Options,
+    Progress,
+    Restored,
+    Skipped,
+    Started,
+    existing_result,
+    plan,
+    run,
+)
+from undark.sensor.cfa import RGGB, X_TRANS
+from undark.sensor.exposure import parse_exposure
+from undark.sensor.mosaic import Shot
+
+
+def dark_photo(path: Path, seed: int = 1, level: float = 0.2) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    light = np.full((64, 96, 3), level, np.float32)
+    write_mosaic(path, photograph(light, 1600, 100, seed).replace(shot=Shot(iso=1600.0)))
+    return path
+
+
+def outcomes(photos, output=None, **options):
+    kept = (Restored, Skipped, Failed)
+    return [e for e in run(plan(photos, output), Options(**options)) if isinstance(e, kept)]
+
+
+def test_events_of_a_batch(tmp_path, capfd):
+    good, bad = dark_photo(tmp_path / "a.dng"), tmp_path / "b.dng"
+    bad.write_bytes(b"II*\0 no photo")
+    events = list(run(plan([good, bad]), Options(exposure=parse_exposure("5"), strength=0.5)))
+    assert [type(e) for e in events if not isinstance(e, Progress)] == [
+        Started,
+        Restored,
+        Started,
+        Failed,
+    ]
+    shares = [e.share for e in events if isinstance(e, Progress)]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    done, failed = events[-3], events[-1]
+    assert (done.source, done.target) == (good, tmp_path / "a-undark.jpg")
+    assert done.amplification == 32
+    assert str(bad) in failed.reason
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("wrong", [{"strength": 2}, {"strength": float("nan")}, {"bits": 12}])
+def test_options_are_checked(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Options(**wrong)
+
+
+def test_an_unknown_model_stops_before_any_photo(tmp_path):
+    photo = dark_photo(tmp_path / "a.dng")
+    with pytest.raises(ModelError):
+        next(run(plan([photo]), Options(model="nonesuch")))
+
+
+def test_the_model_is_chosen_by_the_sensor(make_mosaic, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name))
+    monkeypatch.setattr(jobs, "shipped_models", lambda: {"bayer": 1, "x-trans": 1})
+    models = jobs._Models(None, "auto")
+    for cfa in (RGGB, X_TRANS, RGGB):
+        models.for_photo(make_mosaic(cfa))
+    assert loaded == ["bayer", "x-trans"]
+    monkeypatch.setattr(jobs, "shipped_models", lambda: {"bayer": 1})
+    jobs._Models(None, "auto").for_photo(make_mosaic(X_TRANS))
+    assert loaded[-1] == DEFAULT_MODEL
+
+
+def test_closing_the_iterator_ends_the_thread_and_leaves_nothing(tmp_path):
+    photo = dark_photo(tmp_path / "a.dng")
+    before = threading.active_count()
+    events = run(plan([photo]), Options())
+    while not isinstance(next(events), Progress):
+        pass
+    events.close()
+    assert threading.active_count() == before
+    assert list(tmp_path.iterdir()) == [photo]
+
+
+def test_two_cards_of_one_name_without_dates(tmp_path):
+    """The second card's photo is not lost in silence."""
+    first, second = (dark_photo(tmp_path / c / "IMG_1.dng", i) for i, c in enumerate("xy"))
+    out = tmp_path / "out"
+    assert isinstance(outcomes([first], out)[0], Restored)
+    assert outcomes([first], out) == [Skipped(first, out / "IMG_1-undark.jpg", DONE)]
+    content = (out / "IMG_1-undark.jpg").read_bytes()
+    (failed,) = outcomes([second], out)
+    assert isinstance(failed, Failed)
+    assert "the result of another photo" in failed.reason
+    assert (out / "IMG_1-undark.jpg").read_bytes() == content
+    assert isinstance(outcomes([second], out, overwrite=True)[0], Restored)
+    assert source_of(out / "IMG_1-undark.jpg") == digest_of(second)
+
+
+@pytest.mark.parametrize("state", ["empty", "cut", "foreign", "older", "edited"])
+def test_what_is_not_the_complete_result_is_named_and_kept(tmp_path, state):
+    photo = dark_photo(tmp_path / "a.dng")
+    target = tmp_path / "a-undark.jpg"
+    outcomes([photo])
+    made = target.read_bytes()
+    if state in ("empty", "cut"):
+        target.write_bytes(made[: len(made) // 2] if state == "cut" else b"")
+    else:  # pictures without a digest: of another program, an older undark, or saved anew
+        shot = Shot(taken=datetime(2024, 1, 1)) if state == "edited" else Shot()
+        target.unlink()
+        write_picture(target, np.zeros((8, 8, 3), np.uint8), shot)
+    before = target.read_bytes()
+    (failed,) = outcomes([photo])
+    assert isinstance(failed, Failed)
+    assert failed.reason.startswith(f"{target}: exists already")
+    assert target.read_bytes() == before
+
+
+def test_what_is_at_a_results_path(tmp_path):
+    assert existing_result(tmp_path / "none.jpg", "0" * 64) is None
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "nothing")
+    for other in (tmp_path, tmp_path / "link.jpg"):
+        assert "something else" in existing_result(other, "0" * 64)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root reads every folder")
+def test_an_unreadable_folder_is_named(tmp_path):
+    dark_photo(tmp_path / "a.dng")
+    locked = dark_photo(tmp_path / "locked" / "b.dng").parent
+    locked.chmod(0)
+    try:
+        failed, done = outcomes([tmp_path])
+    finally:
+        locked.chmod(0o755)
+    assert isinstance(done, Restored)
+    assert isinstance(failed, Failed)
+    assert str(locked) in failed.reason
+
+
+def test_an_unreadable_folder_fails_the_run(tmp_path, monkeypatch):
+    """As above, whoever runs the tests."""
+    dark_photo(tmp_path / "a.dng")
+    (tmp_path / "locked").mkdir()
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    failed, done = outcomes([tmp_path])
+    assert isinstance(done, Restored)
+    assert isinstance(failed, Failed)
+    assert str(tmp_path / "locked") in failed.reason
+
+
+def test_a_photo_that_another_run_restores_is_skipped(tmp_path):
+    photo = dark_photo(tmp_path / "a.dng")
+    target = tmp_path / "a-undark.jpg"
+    with claimed(target) as ours:
+        assert ours
+        assert outcomes([photo]) == [Skipped(photo, target, ELSEWHERE)]
+    assert isinstance(outcomes([photo])[0], Restored)
+    assert sorted(tmp_path.iterdir()) == [target, photo]
+
+
+CLAIM = """
+import sys, time
+from pathlib import Path
+from undark.restoring.claims import claimed
+with claimed(Path(sys.argv[1])) as ours:
+    print(ours, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
+def test_the_claim_of_a_killed_run_is_taken_over(tmp_path):
+    target = tmp_path / "a-undark.jpg"
+    command = [sys.executable, "-c", CLAIM, str(target)]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "True\n"
+    with claimed(target) as ours:
+        assert not ours
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    assert claim_path(target).exists()
+    with claimed(target) as ours:
+        assert ours
+    assert not claim_path(target).exists()
+
+
+def test_many_threads_claim_one_at_a_time(tmp_path):
+    target, inside, most = tmp_path / "x.jpg", [], []
+
+    def work():
+        for _ in range(200):
+            with claimed(target) as ours:
+                if ours:
+                    inside.append(1)
+                    most.append(len(inside))
+                    time.sleep(0)
+                    inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1
+    assert not claim_path(target).exists()
+
+
+def test_two_runs_share_a_folder(tmp_path):
+    photos = [dark_photo(tmp_path / f"{i}.dng", i) for i in range(6)]
+    command = [sys.executable, "-m", "undark", "restore", str(tmp_path)]
+    runs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [run.communicate(timeout=120)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    done = [line.split(" -> ")[0] for text in said for line in text.splitlines() if "->" in line]
+    assert sorted(done) == [str(p) for p in photos]
