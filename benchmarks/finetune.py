@@ -33,7 +33,7 @@ from undark.learn.options import Training
 from undark.pairs.check import check_pairs
 from undark.pairs.find import find_pairs
 from undark.pairs.table import NAME, write_rows
-from undark.restoring.raw import plain, restore
+from undark.restoring.raw import amplify_and_demosaic, restore
 from undark.sensor.mosaic import Mosaic, Shot
 
 SIZE = (768, 1024)
@@ -124,7 +124,7 @@ def draw(camera: Camera, models: dict[str, Model], path: Path) -> None:
     truth = middle(sorted((SHARED / "photos" / "val").glob("*.jpg"))[4])
     photo = camera.shoot(truth, ISO, RATIOS[0], seed=104)
     restored = [restore(photo, exposure=RATIOS[0], model=m).linear for m in models.values()]
-    lights = [plain(photo, RATIOS[0]), *restored, truth]
+    lights = [amplify_and_demosaic(photo, RATIOS[0]), *restored, truth]
     pictures = [_picture(np.asarray(light, np.float64)) for light in lights]
     write_picture(path, np.concatenate([p[200:712, 300:812] for p in pictures], axis=1), Shot())
 

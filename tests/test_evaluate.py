@@ -29,7 +29,7 @@ from undark.evaluation.summary import ALL, means
 from undark.files.dng import write_mosaic
 from undark.files.picture import write_picture
 from undark.pairs.table import Row, write_rows
-from undark.restoring.raw import plain as amplify_and_demosaic
+from undark.restoring.raw import amplify_and_demosaic
 from undark.sensor.cfa import BAYER_ORDERS, X_TRANS
 from undark.sensor.mosaic import Shot
 

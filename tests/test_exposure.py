@@ -60,7 +60,7 @@ def test_bright_parts_larger_than_lamps_hold_it_back():
     plane[:, :128] = 512 + round(0.05 * SPAN)  # a quarter of the frame at 0.05
     exposure = propose_exposure(dark.replace(plane=plane))
     assert exposure.amplification == pytest.approx(60, rel=0.05)
-    assert "all but lamps" in exposure.reason
+    assert "all but light sources" in exposure.reason
 
 
 def test_it_stays_between_1_and_300():

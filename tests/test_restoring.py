@@ -9,7 +9,7 @@ from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
 from undark.develop.metrics import psnr
 from undark.develop.render import render
 from undark.errors import UnsupportedError
-from undark.restoring.raw import plain, restore
+from undark.restoring.raw import amplify_and_demosaic, restore
 from undark.sensor.cfa import BAYER_ORDERS, X_TRANS
 from undark.sensor.exposure import propose_exposure
 from undark.sensor.mosaic import Mosaic, Shot
@@ -159,7 +159,7 @@ def test_apart_from_lamps_hardly_a_pixel_is_white(lamps):
     light[: count * 8, : light.shape[1] // 8] = 1000.0
     dark = photograph(light, 400, 100)
     amplification = propose_exposure(dark).amplification
-    picture = render(plain(dark, amplification), dark, amplification)
+    picture = render(amplify_and_demosaic(dark, amplification), dark, amplification)
     scene = picture[count * 8 + 8 :]
     assert (scene.min(axis=-1) == 255).mean() < 0.005
     assert 40 < np.median(scene) < 180

@@ -19,7 +19,7 @@ from undark.files.dng import write_mosaic
 from undark.files.output import atomic_output
 from undark.files.picture import read_light, write_picture
 from undark.files.raw import read_mosaic
-from undark.restoring.raw import plain, restore
+from undark.restoring.raw import amplify_and_demosaic, restore
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NumPySampler
@@ -51,8 +51,10 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
     restored = restore(dark, exposure=amplification)
     restored.save(picture, overwrite=overwrite)
     pictures = {
-        "as shot": render(plain(dark, 1), dark, 1),
-        f"amplified x{amplification:g}": render(plain(dark, amplification), dark, amplification),
+        "as shot": render(amplify_and_demosaic(dark, 1), dark, 1),
+        f"amplified x{amplification:g}": render(
+            amplify_and_demosaic(dark, amplification), dark, amplification
+        ),
         "undark": restored.picture(),
         "the truth": render(_camera_light(light), dark, amplification),
     }

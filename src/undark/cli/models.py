@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from undark.cli.terminal import printable
 from undark.engine.catalogue import find_model, shipped_models
 from undark.engine.model import read_card
 
@@ -25,8 +26,8 @@ def models(
         print(json.dumps({n: json.loads(c.to_json()) for n, c in cards.items()}, indent=1))
         return
     for name, card in cards.items():
-        print(f"{name}: {card.task}, {card.cfa}, {card.licence}")
-        print(f"  conditioning     {card.conditioning}")
+        print(printable(f"{name}: {card.task}, {card.cfa}, {card.licence}"))
+        print(printable(f"  conditioning     {card.conditioning}"))
         for key, value in {**card.training, **card.scores}.items():
             shown = f"{len(value)}" if isinstance(value, list) else value
-            print(f"  {key:<16} {shown}")
+            print(printable(f"  {key:<16} {shown}"))

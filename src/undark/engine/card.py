@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
+
+from undark.engine.metadata import read_metadata
+from undark.errors import ModelError
+from undark.sensor.kind import SENSOR_KINDS
 
 CARD_KEY = "undark"
 """Where in an ONNX file's metadata the card is, as JSON."""
@@ -17,6 +22,20 @@ SRGB_TASK = "mosaic to linear sRGB"
 PICTURE_TASK = "picture to picture"
 """Linear sRGB of a finished picture, dark and bright."""
 TASKS = (TASK, SRGB_TASK, PICTURE_TASK)
+MOST_MULTIPLE, MOST_HALO = 256, 2048
+"""Packed pixels. A photo is padded to the multiple, a tile by the halo: memory limits both."""
+_TYPES = {
+    "name": str,
+    "task": str,
+    "cfa": str,
+    "channels": int,
+    "multiple": int,
+    "halo": int,
+    "conditioning": str,
+    "licence": str,
+    "training": dict,
+    "scores": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,11 @@ class Card:
     scores: dict[str, float]
     """PSNR in dB on the slice that training was watched by."""
 
+    @property
+    def cell(self) -> int:
+        """Output pixels of an input pixel along a side."""
+        return next((kind.cell for kind in SENSOR_KINDS if kind.name == self.cfa), 1)
+
     def to_json(self) -> str:
         return json.dumps({f.name: getattr(self, f.name) for f in fields(self)})
 
@@ -49,10 +73,34 @@ class Card:
         """Raises `ValueError`, `KeyError` or `TypeError` if it is not a card."""
         content = json.loads(text)
         card = cls(**{f.name: content[f.name] for f in fields(cls)})
-        if card.task not in TASKS or card.channels not in (3, 8, 18):
-            raise ValueError("of an unknown task")
-        if not (isinstance(card.multiple, int) and isinstance(card.halo, int)):
-            raise TypeError("multiple and halo are whole numbers")
-        if card.multiple < 1 or card.halo < 0 or card.halo % card.multiple:
-            raise ValueError("the halo is a multiple of the multiple")
+        for name, kind in _TYPES.items():
+            if type(getattr(card, name)) is not kind:
+                raise TypeError(f"{name} is of another type")
+        _check(card)
         return card
+
+
+def _check(card: Card) -> None:
+    """Raises `ValueError` where a card's values do not fit each other."""
+    planes = {kind.name: 2 * kind.cell**2 for kind in SENSOR_KINDS} | {"none": 3}
+    if card.task not in TASKS or planes.get(card.cfa) != card.channels:
+        raise ValueError("of an unknown task")
+    if not 1 <= card.multiple <= MOST_MULTIPLE or not 0 <= card.halo <= MOST_HALO:
+        raise ValueError("multiple or halo out of range")
+    if card.halo % card.multiple:
+        raise ValueError("the halo is a multiple of the multiple")
+
+
+def read_card(path: Path) -> Card:
+    """The card of an undark model, without loading its weights. Raises `ModelError`."""
+    try:
+        metadata = read_metadata(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a model that can be run; train or choose another") from error
+    try:
+        return Card.from_json(metadata[CARD_KEY])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{path}: not an undark model (it has no card that can be used); "
+            "use one that undark trained"
+        ) from error

@@ -37,10 +37,12 @@ class Tile(NamedTuple):
 
 
 def tiles(height: int, width: int, multiple: int, halo: int, side: int = TILE) -> list[Tile]:
-    """Tiles that cover (height, width), both multiples of `multiple`, as `halo` and `side` are.
+    """Tiles that cover (height, width), multiples of `multiple`; each begins at a multiple.
 
-    All of about one size, so that the last is no sliver.
+    All of about one size, so that the last is not much smaller. `halo` and `side` are rounded up to
+    multiples.
     """
+    halo, side = (-(-n // multiple) * multiple for n in (halo, side))
     rows, columns = (_spans(n, multiple, side) for n in (height, width))
     return [
         Tile(

@@ -12,7 +12,7 @@ from undark.develop.drawing import fitted, most_detail, title_bar
 from undark.develop.render import render
 from undark.engine.model import Model
 from undark.evaluation.methods import AMPLIFIED, DENOISED, NAMES, renditions
-from undark.restoring.raw import plain
+from undark.restoring.raw import amplify_and_demosaic
 from undark.sensor.exposure import propose_exposure
 from undark.sensor.mosaic import Mosaic
 
@@ -43,7 +43,7 @@ def sheet(
     restored = _rendered(light, dark, amplification)
     detail = most_detail(restored, (HEIGHT, WIDTH))
     cells = {name: _cell(name, restored, detail)}
-    cells[AS_SHOT] = _cell(AS_SHOT, _rendered(plain(dark, 1), dark, 1), detail)
+    cells[AS_SHOT] = _cell(AS_SHOT, _rendered(amplify_and_demosaic(dark, 1), dark, 1), detail)
     for name, light in first:
         progress(len(cells) / STEPS)
         title = f"{name} ×{amplification:.3g}" if name == AMPLIFIED else name

@@ -11,7 +11,7 @@ from undark.develop.classical import TONES, non_local_means
 from undark.develop.colour import decode_rec709, encode_rec709
 from undark.engine.model import Model
 from undark.evaluation.protocols import rendering
-from undark.restoring.raw import plain, restore
+from undark.restoring.raw import amplify_and_demosaic, restore
 from undark.sensor.mosaic import Mosaic
 
 Floats = NDArray[np.float32]
@@ -33,7 +33,7 @@ def renditions(
     """
     yield network.card.name, restore(dark, exposure=amplification, model=network).linear
     matrix = rendering(dark)
-    shown = _times(plain(dark, amplification), matrix)
+    shown = _times(amplify_and_demosaic(dark, amplification), matrix)
     picture: Floats = encode_rec709(shown)
     to_camera = np.linalg.inv(matrix)
     for name, tone in TONES.items():

@@ -18,7 +18,7 @@ from undark.fastai.image import RAWImage, TensorLinearImage
 from undark.files.output import writing
 from undark.learn.export import commit, export
 from undark.learn.network import UNet
-from undark.restoring.raw import plain
+from undark.restoring.raw import amplify_and_demosaic
 from undark.sensor.conditioning import condition, scale
 from undark.sensor.exposure import exposure_ratio, propose_exposure
 from undark.sensor.mosaic import Mosaic
@@ -49,7 +49,9 @@ class ConditionPair(ItemTransform):
         amplification = self.amplification or _amplification(*pair)
         dark, *bright = images
         inputs = _inputs(dark, self._noise(pair[0]), amplification)
-        targets = [plain(b.replace(white_balance=dark.white_balance), 1.0) for b in bright]
+        targets = [
+            amplify_and_demosaic(b.replace(white_balance=dark.white_balance), 1.0) for b in bright
+        ]
         return (_tensor(inputs), *(_tensor(np.moveaxis(t, -1, 0)) for t in targets))
 
     def _noise(self, image: RAWImage) -> NoiseModel:

@@ -1,5 +1,5 @@
 """The restore way: one RAW photo (`raw`), one finished picture (`picture`), many (`jobs`)."""
 
-from undark.restoring.raw import Restored, plain, restore
+from undark.restoring.raw import Restored, amplify_and_demosaic, restore
 
-__all__ = ["Restored", "plain", "restore"]
+__all__ = ["Restored", "amplify_and_demosaic", "restore"]

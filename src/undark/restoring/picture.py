@@ -24,10 +24,11 @@ from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
 from undark.files.output import atomic_output
 from undark.files.picture import Picture, write_picture
+from undark.restoring.raw import check_arguments
 from undark.sensor.exposure import Exposure, as_exposure
 
 WHITE = 1.0
-"""Linear level that all but lamps are to stay below: no shoulder shows what is above."""
+"""Linear level that all but light sources stay below: no shoulder shows what is above."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +77,15 @@ def restore_picture(
     """Restore a dark picture with a model that learnt from pictures.
 
     `exposure` is an amplification ratio or an `Exposure`, by default chosen from the picture;
-    `strength` 0 only amplifies; `progress` is called with the share done. Raises
-    `UnsupportedError` where the model is for RAW photos, and `ModelError`.
+    `strength` 0 only amplifies; `progress` is called with the share done. Raises `ValueError` for
+    arguments out of range, `UnsupportedError` where the model is for RAW photos, and `ModelError`.
     """
     if model.card.task != PICTURE_TASK:
         raise UnsupportedError(
             f"a finished picture, but the model {model.card.name} restores RAW photos; give the "
             "RAW file, or a model of `undark train pairs --aim rgb` with --model"
         )
+    check_arguments(picture.levels.shape, strength, tile)
     chosen = as_exposure(exposure, picture.mosaic, WHITE)
     linear = _run(model, picture.levels, chosen.amplification, tile, progress)
     if strength < 1:

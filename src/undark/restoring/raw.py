@@ -1,4 +1,4 @@
-"""The restore way, whole: a dark mosaic in, light out.
+"""Restoring one RAW photo: a dark mosaic in, linear camera RGB out.
 
 mosaic → noise, amplification → tiles of packed planes → model → linear camera RGB → picture
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from math import lcm
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,14 @@ from undark.develop.demosaic import demosaic
 from undark.develop.render import render, srgb_matrix
 from undark.engine.card import PICTURE_TASK, SRGB_TASK
 from undark.engine.catalogue import DEFAULT_MODEL
-from undark.engine.model import Model, load_model
+from undark.engine.model import Model, cached_model
 from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
 from undark.files.output import atomic_output
 from undark.files.picture import write_picture
-from undark.sensor.cfa import CFA, pack, unpack
-from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
+from undark.restoring.frame import Frame
+from undark.sensor.cfa import CFA
 from undark.sensor.exposure import Exposure, as_exposure
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
@@ -38,7 +38,7 @@ class Restored:
 
     mosaic: Mosaic
     linear: NDArray[np.float32]
-    """(H, W, 3) white-balanced camera RGB, as the sensor lies; 1 is white, lamps are above."""
+    """(H, W, 3) white-balanced camera RGB in the sensor's orientation; 1 is white."""
     exposure: Exposure
     noise: NoiseModel
     noise_source: str
@@ -48,7 +48,7 @@ class Restored:
         return render(self.linear, self.mosaic, self.exposure.amplification, bits)
 
     def blend(self, strength: float) -> Restored:
-        """Between the plainly demosaiced photo (0) and the restored one (1); no new run."""
+        """Between the demosaiced photo (0) and the restored one (1); no new run."""
         if strength == 1:
             return self
         return replace(self, linear=_blend(self, strength))
@@ -89,13 +89,15 @@ def restore(
 
     `exposure` is an amplification ratio or an `Exposure`, by default chosen from the photo;
     `noise` by default from its tags, its camera or itself; `progress` is called with the share
-    done. Raises `UnsupportedError` where the model is for another CFA, and `ModelError`.
+    done. Raises `ValueError` for arguments out of range, `UnsupportedError` where the model is for
+    another CFA, and `ModelError`.
     """
+    check_arguments(mosaic.shape, strength, tile)
     chosen = as_exposure(exposure, mosaic)
     source = "as given"
     if noise is None:
         noise, source = noise_of(mosaic)
-    network = _shipped(model) if isinstance(model, str) else model
+    network = cached_model(model) if isinstance(model, str) else model
     linear = _run(network, mosaic, noise, chosen.amplification, tile, progress)
     return Restored(mosaic, linear, chosen, noise, source).blend(strength)
 
@@ -111,51 +113,30 @@ def _run(
     """The network over the frame: (H, W, 3) linear camera RGB."""
     cfa = _check_cfa(model, mosaic)
     (height, width), (top, left) = mosaic.shape, cfa.shift
-    whole_cells = mosaic.canonical(model.card.multiple * cfa.cell)
-    frame = _Frame(whole_cells, noise, amplification)
-    down, across = (n // cfa.cell for n in whole_cells.shape)
-    plan = tiles(down, across, model.card.multiple, model.card.halo, tile)
+    multiple = lcm(model.card.multiple, cfa.kind.cells)  # tiles begin at the canonical phase
+    padded = mosaic.canonical(multiple * cfa.cell)
+    frame = Frame(padded, noise, amplification)
+    down, across = (n // cfa.cell for n in padded.shape)
+    plan = tiles(down, across, multiple, model.card.halo, tile)
     linear = np.empty((height, width, 3), np.float32)
     done = run_tiled(model, frame.inputs, plan, cfa.cell)
     to_camera = _to_camera(model, mosaic)
     for number, ((rows, columns), light) in enumerate(done, 1):
         light = np.tensordot(to_camera, light, 1) if to_camera is not None else light
-        light = light + frame.lamps(rows, columns)
+        light = light + frame.highlights(rows, columns)
         place(linear, light, rows.start - top, columns.start - left)
         progress(number / len(plan))
     return linear
 
 
-class _Frame:
-    """A mosaic at the canonical phase and the network's multiple, given out in parts."""
-
-    def __init__(self, mosaic: Mosaic, noise: NoiseModel, amplification: float) -> None:
-        self._mosaic, self._noise = mosaic, noise
-        like = np.empty(0, np.float32)
-        balance = mosaic.white_balance
-        self._factor = scale(mosaic.cfa, balance, mosaic.span, amplification, like)
-
-    def inputs(self, tile: tuple[slice, slice]) -> NDArray[np.float32]:
-        """(1, C, h, w) for rows and columns of packed pixels."""
-        cell = self._mosaic.cfa.cell
-        signal = self._mosaic.signal(*(slice(s.start * cell, s.stop * cell) for s in tile))
-        made = condition(signal, self._mosaic.cfa, self._noise, self._factor)
-        return np.asarray(made[None], np.float32)
-
-    def lamps(self, rows: slice, columns: slice) -> NDArray[np.float32] | float:
-        """(3, H, W): what was above the ceiling and not given to the network; 0 if nothing."""
-        cfa = self._mosaic.cfa
-        # a period more on each side, which demosaicing looks at
-        wide = [slice(max(s.start - cfa.period, 0), s.stop + cfa.period) for s in (rows, columns)]
-        brightest = self._mosaic.plane[*wide].max() - self._mosaic.black.min()
-        if brightest * self._factor.max() <= HIGHLIGHT_CEILING:
-            return 0.0
-        signal = self._mosaic.signal(*wide)
-        above = np.clip(pack(signal, cfa) * self._factor - HIGHLIGHT_CEILING, 0, None)
-        light = demosaic(unpack(above, cfa, signal.shape), cfa)
-        top, left = rows.start - wide[0].start, columns.start - wide[1].start
-        inside = light[top:, left:][: rows.stop - rows.start, : columns.stop - columns.start]
-        return np.moveaxis(inside, -1, 0)
+def check_arguments(shape: tuple[int, ...], strength: float, tile: int) -> None:
+    """Raises `ValueError` where nothing can be restored with these."""
+    if 0 in shape:
+        raise ValueError(f"an empty photo of {shape[0]} x {shape[1]} pixels")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is 0 to 1, not {strength}")
+    if tile < 1:
+        raise ValueError(f"tile is 1 packed pixel or more, not {tile}")
 
 
 def _to_camera(model: Model, mosaic: Mosaic) -> NDArray[np.float32] | None:
@@ -182,18 +163,13 @@ def _check_cfa(model: Model, mosaic: Mosaic) -> CFA:
 
 def _blend(restored: Restored, strength: float) -> NDArray[np.float32]:
     mosaic = restored.mosaic
-    blended = plain(mosaic, restored.exposure.amplification)
+    blended = amplify_and_demosaic(mosaic, restored.exposure.amplification)
     blended += np.float32(strength) * (restored.linear - blended)
     return blended
 
 
-def plain(mosaic: Mosaic, amplification: float) -> NDArray[np.float32]:
+def amplify_and_demosaic(mosaic: Mosaic, amplification: float) -> NDArray[np.float32]:
     """(H, W, 3) linear camera RGB: amplified and demosaiced, nothing else."""
     light = demosaic(mosaic.signal(), mosaic.cfa)
     light *= mosaic.white_balance * np.float32(amplification / mosaic.span)
     return light
-
-
-@cache
-def _shipped(name: str) -> Model:
-    return load_model(name)

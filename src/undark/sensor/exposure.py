@@ -19,11 +19,11 @@ from undark.sensor.mosaic import Mosaic, Shot
 MIDDLE_LEVEL = 0.14
 """Linear level, white = 1, that the middle tone of the scene is brought to."""
 WHITE_LEVEL = 3.0
-"""Linear level that all but the lamps stay below; the renderer's shoulder shows it below white."""
+"""Linear level that all but light sources stay below; the renderer shows it below white."""
 MAX_AMPLIFICATION = 300.0
 MAX_EV = 16
-LAMPS = 0.02
-"""The brightest share of the frame, taken to be lamps where it stands out: it may burn."""
+LIGHT_SOURCES = 0.02
+"""Fraction of the frame that may clip (light sources)."""
 _BLOCK = 8
 """Side in packed pixels of the blocks whose medians are looked at, so noise averages out."""
 _BAND = 24
@@ -47,12 +47,13 @@ class Exposure:
 def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposure:
     """The amplification, 1 to 300, that shows the scene well.
 
-    The median of the scene is brought to `MIDDLE_LEVEL`, unless more than lamps would then pass
-    `white_level`. Medians of means over blocks: noise, hot pixels and lamps do not move it.
+    The median of the scene is brought to `MIDDLE_LEVEL`, unless more than `LIGHT_SOURCES` of the
+    frame would then pass `white_level`. Medians of means over blocks: noise, hot pixels and light
+    sources do not move it.
     """
     levels = block_levels(mosaic)
     middle = float(np.median(levels))
-    bright = float(np.quantile(levels, 1 - LAMPS))
+    bright = float(np.quantile(levels, 1 - LIGHT_SOURCES))
     by_middle = MIDDLE_LEVEL / max(middle, 1e-9)
     by_bright = white_level / max(bright, 1e-9)
     wanted = min(by_middle, by_bright)
@@ -62,7 +63,7 @@ def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposu
     elif wanted < 1:
         reason = "bright enough as it is"
     elif by_bright < by_middle:
-        reason = f"holds all but lamps below {white_level:g}, where detail still shows"
+        reason = f"holds all but light sources below {white_level:g}, where detail still shows"
     else:
         reason = f"brings the middle tone of the scene to {MIDDLE_LEVEL}"
     return Exposure(amplification, reason)
@@ -71,10 +72,16 @@ def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposu
 def as_exposure(
     asked: Exposure | float | None, mosaic: Mosaic, white_level: float = WHITE_LEVEL
 ) -> Exposure:
-    """An exposure, or one of an amplification ratio; None: the one proposed."""
+    """An exposure, or one of an amplification ratio; None: the one proposed.
+
+    Raises `ValueError` for a ratio that is not above 0, infinite or no number.
+    """
     if asked is None:
         return propose_exposure(mosaic, white_level)
-    return asked if isinstance(asked, Exposure) else Exposure(float(asked), "as given")
+    chosen = asked if isinstance(asked, Exposure) else Exposure(float(asked), "as given")
+    if not 0 < chosen.amplification < math.inf:
+        raise ValueError(f"an amplification is above 0 and finite, not {chosen.amplification}")
+    return chosen
 
 
 @dataclass(frozen=True)
