@@ -29,7 +29,7 @@ from undark.files.dng import write_mosaic
 from undark.files.picture import write_picture
 from undark.files.raw import read_mosaic
 from undark.learn.from_pairs import train_pairs
-from undark.learn.train import Training
+from undark.learn.options import Training
 from undark.pairs.check import check_pairs
 from undark.pairs.find import find_pairs
 from undark.pairs.table import NAME, write_rows

@@ -32,15 +32,19 @@ from undark.develop.colour import camera_from_srgb, encode_srgb
 from undark.develop.drawing import titled
 from undark.develop.metrics import psnr, ssim
 from undark.files.cache import FrameCache
-from undark.files.output import write_whole
+from undark.files.output import write_atomically
 from undark.files.picture import read_picture, write_picture
 from undark.files.raw import read_mosaic, render_with_libraw
+from undark.learn.aims import AIMS
+from undark.learn.data.batches import Batch
+from undark.learn.data.pair_frames import PairFrames
+from undark.learn.data.pairs import FULL_SPAN, held_crops
 from undark.learn.film import shown, write_gif
-from undark.learn.from_pairs import fitted, pair_course
-from undark.learn.pairs import AIMS, WHOLE, PairFrames, sample
-from undark.learn.photos import Batch
+from undark.learn.from_pairs import PairLoss, PairSplit, fitted, pair_plan
+from undark.learn.machine import keep_memory
+from undark.learn.options import Training
 from undark.learn.task import RestoreTask
-from undark.learn.train import Training, fit, keep_memory
+from undark.learn.train import fit
 from undark.pairs.table import NAME, Row, read_rows, write_rows
 from undark.sensor.mosaic import Shot
 
@@ -152,11 +156,11 @@ class Judge:
 
     def _batch(self, raw: Row, jpeg: Row, side: int) -> Batch:
         """Either way the same pixels, with the RAW way's target as the truth."""
-        truth = sample(self._truths, raw, side // 2, WHOLE, None)
+        truth = held_crops(self._truths, raw, side // 2, FULL_SPAN)[0].prepare()
         if self._way is RAW:
             return truth
         # RAW crops are taken a CFA's period larger, and cut to its phase: here to its first pixel
-        given = sample(self._frames, jpeg, side + 2, WHOLE, None)
+        given = held_crops(self._frames, jpeg, side + 2, FULL_SPAN)[0].prepare()
         return replace(truth, inputs=given.inputs[..., :side, :side].contiguous())
 
     def scores(self, network: torch.nn.Module) -> tuple[float, float]:
@@ -192,7 +196,7 @@ class Watch(pl.Callback):
             star = seen(pl_module.network(self._judge.filmed.inputs))
         self._curve[str(epoch)] = [float(np.mean(self._losses)), *scores]
         self._losses = []
-        write_whole(self._file, json.dumps(self._curve, indent=0).encode())
+        write_atomically(self._file, json.dumps(self._curve, indent=0).encode())
         write_picture(self._home / f"{epoch:03d}.png", _bytes(star), Shot())
 
 
@@ -211,8 +215,8 @@ def learn(out: Path, way: Way) -> RestoreTask:
     training = Training(data, home, steps=EPOCHS * steps, batch=BATCH, crop=way.crop, resume=resume)
     frames = way.frames(out)
     training = fitted(training, frames, rows)
-    course = pair_course(training, frames, rows, held[:1])
-    return fit(training, course, [Watch(home, Judge(out, way), steps)])[0]
+    plan, _ = pair_plan(training, frames, PairSplit(rows, held[:1]), PairLoss())
+    return fit(training, plan, [Watch(home, Judge(out, way), steps)])[0]
 
 
 def curves(out: Path) -> dict[str, NDArray[np.float64]]:

@@ -10,9 +10,9 @@ import pytest
 
 from pair_photos import NOON, inner, moved, scene, shoot, write_pair
 from undark.files.dng import write_mosaic
-from undark.pairs.check import check_pairs
+from undark.pairs.check import Checked, check_pairs, kinds_of
 from undark.pairs.find import find_pairs
-from undark.pairs.table import read_rows
+from undark.pairs.table import Row, read_rows
 
 SHIFTS = {"a": (0.0, 0.0), "b": (2.4, -3.7), "c": (-5.5, 1.2), "d": (0.3, 4.9)}
 
@@ -49,7 +49,7 @@ def test_known_shifts_are_found(run, folder):
         assert (row.verdict == "good") == (row.dark.stem == "a")
         assert row.dark.exists()
     assert "shifted 4.4 px" in out
-    assert "1 of 4 pairs are good" in err
+    assert "1 of 4 pairs are good (--align makes it 4)" in err
 
 
 def test_align_out_and_json(run, folder, tmp_path):
@@ -84,7 +84,10 @@ def test_what_is_wrong_is_named_skipped_and_counted(run, folder, photos):
     for name, what in (("a.dng", "damaged"), ("c.dng", "swap"), ("e.dng", "pixels")):
         assert sum(name in line and what in line for line in lines) == 1
     assert any("dark/b.dng: no partner" in line for line in lines)
-    assert "0 of 4 pairs are good; 3 could not be compared; 1 photo has no partner" in lines[-1]
+    assert lines[-1] == (
+        "0 of 4 pairs are good (--align makes it 1); 3 could not be compared; "
+        "1 photo has no partner"
+    )
     assert len(read_rows(folder / "pairs.csv")) == 4
 
 
@@ -140,3 +143,25 @@ def test_an_interrupted_run_leaves_no_table(folder):
     with pytest.raises(KeyboardInterrupt):
         running.throw(KeyboardInterrupt)
     assert names(folder) == []
+
+
+def test_folders_of_ones_own_names(run, photos, tmp_path):
+    for name in "ab":
+        write_pair(tmp_path, *photos[name], f"night/{name}.dng", f"day/{name}.dng")
+    status, _, err = run("pairs", tmp_path, "--dark", "night", "--bright", "day", "--align")
+    assert status == 0
+    assert "2 of 2 pairs are good" in err
+    assert "makes it" not in err
+    rows = read_rows(tmp_path / "pairs.csv")
+    assert [(r.dark.parent.name, r.bright.parent.name) for r in rows] == [("night", "day")] * 2
+    status, _, err = run("pairs", tmp_path, "--dark", "night")
+    assert status == 2
+    assert "give both --dark and --bright" in err
+
+
+def test_a_mixed_folder_names_the_majority_and_the_others(tmp_path):
+    row = Row(tmp_path / "d", tmp_path / "b")
+    bayer, x_trans = (Checked(row, kind=kind) for kind in ("Bayer", "X-Trans"))
+    line = kinds_of([x_trans, bayer, bayer, bayer, Checked(row, "damaged")])
+    assert line == "mixed sensors: 3 Bayer, 1 X-Trans pairs; training takes Bayer, not 1 X-Trans"
+    assert kinds_of([bayer, bayer]) is None

@@ -8,32 +8,32 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
 from undark.errors import OutputError, TrainingError  # noqa: E402
-from undark.learn.checkpoints import LAST, WholeStates, read_state  # noqa: E402
+from undark.learn.checkpoints import FORMAT, LAST, AtomicStates, check_network, read_state  # noqa: E402
 from undark.learn.network import NETWORKS, UNetConfig  # noqa: E402
 
 CONFIG = UNetConfig()
 
 
 def state(step):
-    return {"network": CONFIG.as_dict(), "global_step": step}
+    return {"format": FORMAT, "network": CONFIG.as_dict(), "global_step": step}
 
 
 def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
     def full(handle):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    states = WholeStates(None)
+    states = AtomicStates(None)
     states.save_checkpoint(state(1), tmp_path / LAST)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match=f"{LAST}: the disk is full"):
         states.save_checkpoint(state(2), tmp_path / LAST)
-    assert read_state(tmp_path, True, CONFIG) == state(1)
+    assert read_state(tmp_path, True) == state(1)
     assert [p.name for p in tmp_path.iterdir()] == [LAST]
 
 
 def test_what_a_kill_left_half_written_goes(tmp_path):
     (tmp_path / ".undark-0123.ckpt").write_bytes(b"torn")
-    WholeStates(None).save_checkpoint(state(1), tmp_path / LAST)
+    AtomicStates(None).save_checkpoint(state(1), tmp_path / LAST)
     assert [p.name for p in tmp_path.iterdir()] == [LAST]
 
 
@@ -41,14 +41,14 @@ def test_what_a_kill_left_half_written_goes(tmp_path):
 def test_a_damaged_state_is_said(tmp_path, content):
     (tmp_path / LAST).write_bytes(content)
     with pytest.raises(TrainingError, match="damaged"):
-        read_state(tmp_path, True, CONFIG)
+        read_state(tmp_path, True)
     with pytest.raises(TrainingError, match="no run to resume"):
-        read_state(tmp_path / "none", True, CONFIG)
+        read_state(tmp_path / "none", True)
 
 
 def test_a_state_of_another_network_is_refused(tmp_path):
-    WholeStates(None).save_checkpoint(state(1), tmp_path / LAST)
+    AtomicStates(None).save_checkpoint(state(1), tmp_path / LAST)
     with pytest.raises(TrainingError, match="another network"):
-        read_state(tmp_path, True, NETWORKS["residual"])
+        check_network(tmp_path, read_state(tmp_path, True), NETWORKS["residual"])
     with pytest.raises(TrainingError, match="--resume"):
-        read_state(tmp_path, False, CONFIG)
+        read_state(tmp_path, False)

@@ -29,6 +29,7 @@ from undark.evaluation.summary import ALL, means
 from undark.files.dng import write_mosaic
 from undark.files.picture import write_picture
 from undark.pairs.table import Row, write_rows
+from undark.restoring.raw import plain as amplify_and_demosaic
 from undark.sensor.cfa import BAYER_ORDERS, X_TRANS
 from undark.sensor.mosaic import Shot
 
@@ -326,3 +327,17 @@ def test_the_command_goes_on_after_a_corrupt_photo(run, tmp_path):
     assert status == 2
     assert "none of its pairs could be judged" in err
     assert not (tmp_path / "none").exists()
+
+
+def test_scores_are_those_of_before(tmp_path):
+    """Recorded at commit 1090a17: a photo amplified 100 times and demosaiced, not denoised."""
+    light = scene(seed=4)
+    photos = shoot(inner(light), 100), shoot(inner(moved(light, 2, 0)))
+    dark, bright = write_pair(tmp_path, *photos)
+    row = Row(dark, bright, 100.0, align_dx=1.7, align_dy=0.3)
+    photo = undark.read(dark)
+    amplified = amplify_and_demosaic(photo, 100.0)
+    found = {n: both for n, *both in scores(amplified, photo, truth_of(row, photo))}
+    assert found["raw"] == pytest.approx((24.0131, 0.381483), abs=1e-4)
+    assert found["srgb"] == pytest.approx((16.66006, 0.140427), abs=1e-4)
+    assert found["srgb corrected"] == pytest.approx((16.75814, 0.145618), abs=1e-4)

@@ -4,7 +4,7 @@ import pickle
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,6 +48,8 @@ from fastai.vision.all import (
 )
 
 import undark
+from undark.develop.colour import decode_rec709
+from undark.develop.render import srgb_matrix
 from undark.errors import ExistsError, ReadError, TrainingError
 from undark.fastai import (
     ConditionPair,
@@ -58,8 +60,10 @@ from undark.fastai import (
     TensorRawImage,
     export_model,
     psnr,
+    restore_photo,
     ssim,
 )
+from undark.fastai.frames import CachedFrames
 from undark.files.dng import write_mosaic
 from undark.files.raw import find_raws, render_with_libraw
 from undark.learn.network import UNet, UNetConfig
@@ -526,6 +530,79 @@ def restores_alike(network, model, photo):
     with torch.no_grad():
         light = np.asarray(network.eval()(inputs[None])[0])
     assert np.moveaxis(result.linear, -1, 0) == pytest.approx(light, abs=2e-3)
+
+
+@pytest.mark.parametrize("target", [{"packed": True}, RENDERING], ids=["packed", "rendered"])
+def test_with_a_cache_a_second_epoch_decodes_nothing(folder, tmp_path, monkeypatch, target):
+    blocks = [
+        (RawImageBlock(packed=True, cache=c), RawImageBlock(cache=c, **target))
+        for c in (False, tmp_path / "cache")
+    ]
+    plain, cached = (loaders(folder, b, RawCrop(32)) for b in blocks)
+    for ours, expected in zip(cached.valid, plain.valid, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
+    list(cached.train)
+    for name in ("read_mosaic", "render_with_libraw"):
+        monkeypatch.setattr(f"undark.fastai.frames.{name}", None)
+        monkeypatch.setattr(f"undark.fastai.image.{name}", None)
+    assert len(list(cached.train)) == 1
+    pickle.loads(pickle.dumps(blocks[1][0].type_tfms))
+
+
+def test_a_cached_mosaic_is_the_one_of_the_file(tmp_path, make_mosaic):
+    path = tmp_path / "x.dng"
+    write_mosaic(path, make_mosaic(cfa=BAYER_ORDERS[2]).replace(orientation=6))
+    for _ in range(2):  # decoded, then from the disk
+        kept = CachedFrames(tmp_path / "cache").mosaic(path)
+        expected = undark.read(path)
+        for field in fields(Mosaic):
+            ours, theirs = getattr(kept, field.name), getattr(expected, field.name)
+            assert (
+                np.array_equal(ours, theirs) if isinstance(theirs, np.ndarray) else ours == theirs
+            )
+    with pytest.raises(ReadError, match="there is no such file"):
+        CachedFrames(tmp_path / "cache").mosaic(tmp_path / "none.dng")
+
+
+def test_a_learner_restores_a_whole_photo(folder):
+    """As its network does, run on the whole frame at once."""
+    learn = Learner(conditioned(folder), UNet(SMALL), loss_func=L1LossFlat())
+    photo = dark_photos(folder)[3]
+    result = restore_photo(learn, photo, exposure=50.0)
+    (inputs,) = ConditionPair(amplification=50.0)((RAWImage.create(photo, packed=True),))
+    with torch.no_grad():
+        light = np.asarray(learn.model.eval()(inputs[None])[0])
+    assert np.moveaxis(result.linear, -1, 0) == pytest.approx(light, abs=1e-5)
+    assert result.picture().shape == (64, 96, 3)
+
+
+def test_a_learner_on_packed_planes_restores_a_whole_photo(folder):
+    """A network that copies planes shows the picture of those, whatever Normalize did between."""
+    normalize = Normalize.from_stats([0.1] * 4, [0.05] * 4, cuda=False)
+    blocks = (RawImageBlock(packed=True), RawImageBlock(**RENDERING))
+    dls = loaders(folder, blocks, RawCrop(32), batch_tfms=[normalize])
+    convolution = nn.Conv2d(4, 12, 1)
+    with torch.no_grad():
+        convolution.weight.zero_()
+        convolution.bias.fill_(0.25)
+        convolution.weight[0, 0] = 1  # top left red: the normalised red plane
+    learn = Learner(dls, nn.Sequential(convolution, nn.PixelShuffle(2)), loss_func=L1LossFlat())
+    photo = undark.read(dark_photos(folder)[3])
+    result = restore_photo(learn, photo)
+    matrix = srgb_matrix(photo.camera_from_xyz)
+    red = pack(photo.signal(), photo.cfa)[0] / photo.span
+    shown = decode_rec709(((red - 0.1) / 0.05 + 0.25).clip(0, 1))
+    linear_srgb = result.linear @ matrix.T
+    assert linear_srgb[::2, ::2, 0] == pytest.approx(shown, abs=1e-4)
+    assert linear_srgb[1::2, ::2] == pytest.approx(float(decode_rec709(np.float32(0.25))), abs=1e-4)
+    with pytest.raises(TrainingError, match="leave out exposure"):
+        restore_photo(learn, photo, exposure=2.0)
+
+
+def test_a_learner_with_another_input_restores_no_photo(folder):
+    learn = Learner(conditioned(folder), nn.Conv2d(3, 3, 1), loss_func=L1LossFlat())
+    with pytest.raises(TrainingError, match="takes 3 channels, a Bayer photo has 4"):
+        restore_photo(learn, dark_photos(folder)[0])
 
 
 def test_predicting_a_dark_photo_alone(folder):

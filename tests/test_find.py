@@ -8,7 +8,7 @@ import pytest
 from pair_photos import NOON
 from undark.errors import ReadError
 from undark.files.exif_write import exif_block
-from undark.pairs.find import Pair, find_pairs
+from undark.pairs.find import Pair, find_named, find_pairs
 from undark.sensor.mosaic import Shot
 
 
@@ -147,3 +147,39 @@ def test_no_folder_and_no_photos(folder):
     put(folder, "file.ARW")
     with pytest.raises(ReadError, match="a file, not a folder"):
         find_pairs(Path(folder / "file.ARW"))
+
+
+@pytest.mark.parametrize(
+    ("names", "dark", "bright"),
+    [
+        (("night/a.ARW", "day/A.DNG"), "night", "day"),
+        (("x/night/1.ARW", "y/day/1.ARW"), "x/night/", "y/day"),
+        (("church_n.ARW", "church_d.ARW"), "*_n.*", "*_d.*"),
+        (("s1/n/a.ARW", "s1/d/a.ARW"), "*/n/*", "*/d/*"),
+    ],
+)
+def test_names_of_ones_own(folder, names, dark, bright):
+    put(folder, *names, "other/unused.ARW")
+    found = find_named(folder, dark, bright)
+    assert found.pairs == [Pair(*(folder / name for name in names))]
+    assert found.alone == []  # what neither option names is not asked for
+
+
+def test_own_folders_with_other_names_go_by_time(folder):
+    put(folder, "night/IMG_1.ARW", shot=shot(0.1, 0))
+    put(folder, "day/IMG_2.ARW", shot=shot(10, 5))
+    put(folder, "night/IMG_3.ARW", shot=shot(0.1, 3600))
+    put(folder, "day/IMG_4.ARW", shot=shot(10, 3610))
+    put(folder, "night/IMG_5.ARW", shot=shot(0.1, 9000))
+    found = find_named(folder, "night", "day")
+    pairs = [(p.dark.stem, p.bright.stem) for p in found.pairs]
+    assert pairs == [("IMG_1", "IMG_2"), ("IMG_3", "IMG_4")]
+    assert [p.stem for p in found.alone] == ["IMG_5"]
+
+
+def test_own_names_that_match_nothing_or_the_same(folder):
+    put(folder, "night/a.ARW", "day/a.ARW")
+    with pytest.raises(ReadError, match="no photos in nigth; check --dark and --bright"):
+        find_named(folder, "nigth", "day")
+    with pytest.raises(ReadError, match="is dark and bright"):
+        find_named(folder, "*", "day")

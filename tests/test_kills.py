@@ -13,7 +13,7 @@ from PIL import Image  # noqa: E402
 
 from undark.learn.export import load_weights  # noqa: E402
 
-KILLS, STEPS = 10, 100
+KILLS, STEPS = 10, 250
 
 # torch is imported once, and a child forked for each life of the training; the state is saved after
 # every step or so, that kills may hit the saving
@@ -25,7 +25,7 @@ import torch
 from undark.learn import checkpoints
 from undark.learn.from_photos import train_photos
 from undark.learn.network import UNetConfig
-from undark.learn.train import Training
+from undark.learn.options import Training
 
 torch.set_num_threads(1)
 checkpoints.EVERY = timedelta(seconds=0.01)
@@ -52,7 +52,7 @@ def saved():
     return last.stat().st_mtime if last.exists() else 0
 
 def state():
-    return torch.load(killed / checkpoints.LAST, weights_only=False)["global_step"]
+    return torch.load(killed / checkpoints.LAST, weights_only=True)["global_step"]
 
 reached = 0
 for _ in range({KILLS}):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from undark.sensor.blind import estimate_noise
-from undark.sensor.cfa import RGGB
+from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS
 from undark.sensor.conditioning import condition, scale
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel, NumPySampler, tukey_lambda, tukey_std
@@ -77,7 +77,7 @@ def test_tukey_lambda_scale(shape, expected):
 
 def test_torch_and_numpy_agree():
     torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
-    from undark.learn.sampler import TorchSampler
+    from undark.learn.data.sampler import TorchSampler
 
     batch = NoiseModel(
         *(torch.tensor(v).float()[:, None, None] for v in ([0.4, 6.0], [2.0, 7.0], [0.1, -0.07]))
@@ -93,7 +93,7 @@ def test_torch_and_numpy_agree():
 @pytest.mark.parametrize("rate", [0.0, 0.003, 0.3, 2.0, 9.7, 10.0, 14.0, 60.0, 4000.0])
 def test_torch_draws_photons_by_poissons_law(rate):
     torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
-    from undark.learn.sampler import TorchSampler
+    from undark.learn.data.sampler import TorchSampler
 
     count = 500_000
     drawn = TorchSampler(5, 6).poisson(torch.full((2, count // 2), rate)).flatten().long()
@@ -140,6 +140,77 @@ def test_noise_is_estimated_from_the_photo(gain, read):
     assert found.read == pytest.approx(read, rel=0.25)
 
 
+def _seen(clean, noise, cfa=RGGB, seed=0):
+    """A frame of a clean mosaic (H, W), DN above a black level of 512."""
+    noisy = noise.add(clean, NumPySampler(seed), cfa.period)
+    black = np.full(cfa.pattern.shape, 512, np.float32)
+    plane = np.clip(noisy + 512, 0, 16383).astype(np.uint16)
+    return Mosaic(plane, cfa, black, 16383, np.ones(3, np.float32))
+
+
+@pytest.mark.parametrize("cfa", [*BAYER_ORDERS, X_TRANS, X_TRANS.crop(1, 2)], ids=lambda c: c.name)
+@pytest.mark.parametrize("row", [0.0, 4.0])
+def test_row_noise_is_part_of_the_estimate(cfa, row):
+    clean = np.tile(np.linspace(0, 400, 900, dtype=np.float32), (720, 1))
+    truth = NoiseModel(0.5, 3.0, row=row)
+    found = estimate_noise(_seen(clean, truth, cfa))
+    for level in (0.0, 100.0, 400.0):
+        assert found.sigma(np.float32(level)) == pytest.approx(
+            truth.sigma(np.float32(level)), rel=0.06
+        )
+    assert found.read == pytest.approx(3.0, rel=0.1)
+
+
+def test_edges_of_the_scene_are_not_row_noise():
+    """Horizontal and vertical edges, and fine texture in part of the width."""
+    clean = np.full((720, 900), 50, np.float32)
+    clean[200:] = 150
+    clean[500:, 300:] = 20
+    clean[::6, 600:] *= 1.3
+    found = estimate_noise(_seen(clean, NoiseModel(0.5, 3.0)))
+    assert found.row < 0.5
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda c: c.name)
+def test_the_black_levels_error_is_part_of_the_estimate(cfa):
+    """One frame has few positions, so the variance is right on average over frames."""
+    clean = np.tile(np.linspace(0, 400, 300, dtype=np.float32), (240, 1))
+    noise = NoiseModel(0.5, 1.0, bias=3.0)
+    frames = 60 if cfa == RGGB else 12
+    found = [estimate_noise(_seen(clean, noise, cfa, seed)).bias ** 2 for seed in range(frames)]
+    assert np.mean(found) == pytest.approx(9.0, rel=0.4)
+    without = [
+        estimate_noise(_seen(clean, NoiseModel(0.5, 1.0, row=2.0), cfa, seed)).bias
+        for seed in range(8)
+    ]
+    assert max(without) < 0.5
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda c: c.name)
+@pytest.mark.parametrize("shape", [(1, 1), (12, 12), (64, 96), (480, 640), (600, 900)])
+@pytest.mark.parametrize("level", [0, 300, 16383])
+def test_a_frame_of_one_level_has_an_estimate(cfa, shape, level):
+    """All at black, all clipped: `SVD did not converge` once."""
+    photo = _seen(np.full(shape, level, np.float32), NoiseModel(1e-9, step=1.0), cfa)
+    photo = photo.replace(plane=np.full(shape, min(512 + level, 16383), np.uint16))
+    found = estimate_noise(photo)
+    assert 0 < float(found.sigma(np.float32(0))) < 1.5
+    assert found.gain > 0
+
+
+@pytest.mark.parametrize(("shape", "within"), [((380, 400), 0.1), ((120, 160), 0.2), ((24, 36), 1)])
+def test_small_frames_are_estimated_too(shape, within):
+    """Below 153,600 pixels, sigma was always 1 DN."""
+    clean = np.tile(np.linspace(0, 200, shape[1], dtype=np.float32), (shape[0], 1))
+    truth = NoiseModel(4.0, 20.0)
+    found = estimate_noise(_seen(clean, truth))
+    for level in (0.0, 100.0):
+        assert found.sigma(np.float32(level)) == pytest.approx(
+            truth.sigma(np.float32(level)), rel=within
+        )
+    assert found.sigma(np.float32(0)) > 10
+
+
 def test_where_noise_is_known_from():
     photo = _flat_with_texture(NoiseModel(1.0, 3.0))
     assert noise_of(photo)[1] == "the photo itself"
@@ -150,6 +221,39 @@ def test_where_noise_is_known_from():
     assert source == "DNG NoiseProfile"
     assert noise.gain == pytest.approx(1e-4 * photo.span)
     assert noise.read == pytest.approx(2e-4 * photo.span)
+
+
+@pytest.mark.parametrize(
+    "pair", [(1e300, 1e300), (1e308, 0.0), (20.0, 0.0), (1e-4, 5.0), (0.0, 0.0), (np.nan, 0.0)]
+)
+def test_an_implausible_profile_is_ignored_and_that_is_said(pair):
+    """One channel is enough to make it so."""
+    photo = _flat_with_texture(NoiseModel(1.0, 3.0))
+    profiled = photo.replace(noise_profile=((1e-4, 4e-8), (1e-4, 4e-8), pair))
+    noise, source = noise_of(profiled)
+    assert source == "the photo itself; the DNG's NoiseProfile is implausible and ignored"
+    assert noise == noise_of(photo)[0]
+
+
+@pytest.mark.parametrize("pair", [(1e-6, 0.0), (0.3, 0.01)])
+def test_a_profile_at_the_ends_of_what_sensors_have_is_used(pair):
+    photo = _flat_with_texture(NoiseModel(1.0, 3.0)).replace(noise_profile=(pair,))
+    assert noise_of(photo)[1] == "DNG NoiseProfile"
+
+
+def test_the_noise_of_a_photo_is_reproducible():
+    """A change of these numbers is a change for every user: say so in the changelog."""
+    photo = _flat_with_texture(NoiseModel(1.5, 6.3, row=2.0, bias=1.0))
+    sony = photo.replace(shot=Shot(model="ILCE-7SM2", iso=1600))
+    profiled = photo.replace(noise_profile=((1e-4, 4e-8),))
+    found = [noise_of(p)[0] for p in (photo, sony, profiled)]
+    values = np.array([(n.gain, n.read, n.row, n.bias) for n in found])
+    expected = [
+        (1.4871, 5.8902, 2.4253, 1.6582),
+        (1.5301, 6.2992, 0.98879, 0.038777),
+        (1.5871, 3.1742, 0, 0),
+    ]
+    assert values == pytest.approx(np.array(expected), rel=1e-3)
 
 
 def test_conditioning_amplifies_balances_and_keeps_negatives():

@@ -1,4 +1,4 @@
-"""RAW files: what is read from real cameras' and made-up ones, and how bad ones are told."""
+"""RAW files of real cameras and synthetic ones: what is read, and the errors of damaged ones."""
 
 import shutil
 import struct
@@ -10,13 +10,15 @@ import pytest
 import tifffile
 from rawpy import DemosaicAlgorithm
 
+import undark
 from conftest import A7S2_FROM_XYZ
 from undark.errors import ReadError, UnsupportedError
 from undark.files.dng import write_mosaic
 from undark.files.picture import write_picture
-from undark.files.raw import RAW_SUFFIXES, find_raws, read_mosaic, render_with_libraw
+from undark.files.raw import RAW_SUFFIXES, find_raws, pool, read_mosaic, render_with_libraw
 from undark.files.raw.black import Frame, masked_black
 from undark.files.raw.white_balance import choose_white_balance
+from undark.restoring.describe import describe
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS
 from undark.sensor.mosaic import Shot
 
@@ -70,11 +72,13 @@ def test_canon_g2(shared):
 def test_the_cameras_clock_is_read_wherever_this_runs(shared, monkeypatch, zone):
     monkeypatch.setenv("TZ", zone)
     time.tzset()
+    pool.stop()  # the next worker starts in this zone
     try:
         mosaic = read_mosaic(shared / "raw" / "canon_powershot_g2.crw")
     finally:
         monkeypatch.undo()
         time.tzset()
+        pool.stop()
     assert mosaic.shot.taken == datetime(2022, 1, 20, 8, 13, 24)
 
 
@@ -121,7 +125,7 @@ def test_a_damaged_file_is_told(shared, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-# ---- made-up cameras
+# ---- synthetic files
 
 
 @pytest.mark.parametrize("part", [0.001, 0.3, 0.6, 0.95, 0.99])
@@ -142,19 +146,31 @@ def test_what_the_file_does_not_say_is_unknown(tmp_path):
     assert mosaic.orientation == 1
 
 
-def test_pixels_are_a_copy(tmp_path, make_mosaic):
+def test_pixels_stay_when_the_next_file_is_read(tmp_path, make_mosaic):
     """LibRaw's own memory is gone after reading: a regression."""
     write_mosaic(tmp_path / "x.dng", make_mosaic())
-    first = read_mosaic(tmp_path / "x.dng")
-    assert first.plane.flags.owndata
+    write_mosaic(tmp_path / "y.dng", make_mosaic(seed=1))
+    first, second = (read_mosaic(tmp_path / name) for name in ("x.dng", "y.dng"))
+    assert first.plane.flags.writeable
+    second.plane[:] = 0
     assert np.array_equal(first.plane, make_mosaic().plane)
 
 
-def test_libraws_words_do_not_swallow_others(tmp_path, capfd):
+def test_stdout_works_after_an_error(tmp_path, capfd):
     with pytest.raises(ReadError):
         read_mosaic(write_dng(tmp_path / "x.dng").with_suffix(".not"))
     print("still here", flush=True)
     assert capfd.readouterr().out == "still here\n"
+
+
+def test_an_implausible_noise_profile_is_said(tmp_path, make_mosaic):
+    """Tracebacks and a nonsense picture once; the camera's measurements are used in its place."""
+    write_mosaic(tmp_path / "x.dng", make_mosaic(noise_profile=((1e300, 1e300),)))
+    assert "NoiseProfile is implausible" in describe(tmp_path / "x.dng")["noise"]
+    mosaic = read_mosaic(tmp_path / "x.dng")
+    restored = undark.restore(mosaic, exposure=10)
+    expected = undark.restore(mosaic.replace(noise_profile=None), exposure=10)
+    assert np.array_equal(restored.linear, expected.linear)
 
 
 def test_fractional_black_by_position(tmp_path):
@@ -467,12 +483,18 @@ def test_a_rendering_lies_as_the_mosaic_does(tmp_path, make_mosaic, cfa):
     assert render_with_libraw(tmp_path / "x.dng", **options).shape == (72, 48, 3)  # upright
 
 
-def test_a_rendering_that_libraw_cannot_do(tmp_path, make_mosaic):
-    write_mosaic(tmp_path / "x.dng", make_mosaic(cfa=X_TRANS))
-    with pytest.raises(
-        UnsupportedError, match=r"x\.dng: LibRaw cannot render it .* use the mosaic"
-    ):
+@pytest.mark.parametrize("shape", [(64, 96), (600, 508), (508, 600)])
+def test_x_trans_frames_below_libraws_tile(tmp_path, make_mosaic, shape):
+    """The message named an option that no command has."""
+    write_mosaic(tmp_path / "x.dng", make_mosaic(cfa=X_TRANS, shape=shape))
+    size = f"{shape[1]} x {shape[0]}"
+    with pytest.raises(UnsupportedError, match=rf"x\.dng: {size} pixels: .* at least 512 x 512;"):
         render_with_libraw(tmp_path / "x.dng")
+
+
+def test_x_trans_frames_of_libraws_tile(tmp_path, make_mosaic):
+    write_mosaic(tmp_path / "x.dng", make_mosaic(cfa=X_TRANS, shape=(516, 516)))
+    assert render_with_libraw(tmp_path / "x.dng").shape == (516, 516, 3)
 
 
 def test_rendering_a_sensor_that_is_no_mosaic(tmp_path):
@@ -496,6 +518,8 @@ def test_misspelt_options_of_the_rendering(tmp_path):
         render_with_libraw(tmp_path / "x.dng", user_wb=[2, 1])
     with pytest.raises(ValueError, match="gamma=3"):
         render_with_libraw(tmp_path / "x.dng", gamma=3)
+    with pytest.raises(ValueError, match="requires GPL2"):
+        render_with_libraw(tmp_path / "x.dng", demosaic_algorithm=DemosaicAlgorithm.AFD)
 
 
 def test_find_raws(tmp_path):

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from undark.learn import train
 from undark.learn.from_photos import train_photos
 from undark.learn.network import UNetConfig
+from undark.learn.options import Training
 
 judge = train.judge
 
@@ -28,8 +29,9 @@ def keep_and_judge(network, course):
     return judge(network, course)
 
 train.judge = keep_and_judge
+train.bf16_is_faster = lambda: False  # in bfloat16 half batches round otherwise
 network = UNetConfig(widths=(8, 12), encoder=(0, 1), decoder=(1,))
-train_photos(train.Training(
+train_photos(Training(
     Path(sys.argv[1]), Path(sys.argv[2] + ".run"), steps=4, crop=32, batch=4,
     devices=int(os.environ.get("WORLD_SIZE", 1)), network=network,
 ))

@@ -30,6 +30,18 @@ def test_a_strip_shows_both_photos_and_what_moved(tmp_path):
     assert overlay.std() > 10
 
 
+def test_the_overlay_shows_what_training_sees(tmp_path):
+    """With the shift undone the red and the cyan edges agree; without, they do not."""
+    light = scene(seed=2)
+    dark, bright = shoot(inner(light), 5), shoot(inner(moved(light, 9, -7)))
+    paths = write_pair(tmp_path, dark, bright)
+    apart = []
+    for align in (False, True):
+        overlay = strip(examine(Pair(*paths), align))[TITLE:, 2 * WIDTH :].astype(float)
+        apart.append(np.abs(overlay[..., 0] - overlay[..., 1]).mean())
+    assert apart[1] < 0.5 * apart[0]
+
+
 def test_an_upright_photo_stays_upright(tmp_path):
     light = scene(seed=2)
     photos = [shoot(inner(light), r).replace(orientation=6) for r in (100, 1)]

@@ -12,20 +12,21 @@ from undark.cli import train as cli_train  # noqa: E402
 from undark.engine.model import Model, read_card  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
 from undark.files.picture import read_picture  # noqa: E402
+from undark.learn.aims import AIMS, psnr  # noqa: E402
+from undark.learn.data.batches import make_batch  # noqa: E402
+from undark.learn.data.defects import Defects  # noqa: E402
+from undark.learn.data.draws import draw_exposures  # noqa: E402
+from undark.learn.data.exposing import expose  # noqa: E402
+from undark.learn.data.photos import PhotoFiles, PhotoSamples  # noqa: E402
+from undark.learn.data.sampler import TorchSampler  # noqa: E402
 from undark.learn.export import config_of, load_weights, start_from  # noqa: E402
 from undark.learn.from_photos import split, train_photos, val_batch  # noqa: E402
+from undark.learn.kind import BAYER  # noqa: E402
+from undark.learn.loss import photo_loss  # noqa: E402
 from undark.learn.muon import Muon  # noqa: E402
 from undark.learn.network import NETWORKS, UNet, UNetConfig  # noqa: E402
-from undark.learn.pairs import AIMS  # noqa: E402
-from undark.learn.photos import (  # noqa: E402
-    PhotoSource,
-    draw_exposures,
-    expose,
-    load_photos,
-)
-from undark.learn.sampler import TorchSampler  # noqa: E402
-from undark.learn.task import learning_rate, make_batch, photo_loss, psnr  # noqa: E402
-from undark.learn.train import Training  # noqa: E402
+from undark.learn.options import Training  # noqa: E402
+from undark.learn.task import learning_rate  # noqa: E402
 
 TWO = range(2)
 SMALL = UNetConfig(widths=(8, 12, 16), encoder=(0, 1, 1), decoder=(1, 1))
@@ -43,9 +44,13 @@ def folder(tmp_path_factory):
     return folder
 
 
+def samples(folder, crop=32, kind=BAYER):
+    return PhotoSamples(PhotoFiles(sorted(folder.iterdir())), crop, kind=kind)
+
+
 @pytest.fixture
 def source(folder):
-    return PhotoSource(load_photos(sorted(folder.iterdir())), crop=32)
+    return samples(folder)
 
 
 def settings(folder, out, **changes):
@@ -89,7 +94,7 @@ def test_a_pattern_is_as_strong_as_the_network_is_told():
     exposures = draw_exposures(1, np.random.default_rng(5))
     dark = torch.zeros(1, 3, 400, 400)
     for pattern in (0.0, 1.5):
-        batch = expose(dark, exposures, TorchSampler(1), patterns=[pattern])
+        batch = expose(dark, exposures, TorchSampler(1), BAYER, [Defects(pattern=pattern)])
         light, told = batch.inputs[0, 1], batch.inputs[0, 5]
         assert float(light.std() / told.mean()) == pytest.approx(1, abs=0.15)  # 1.8 untold
 
@@ -97,7 +102,9 @@ def test_a_pattern_is_as_strong_as_the_network_is_told():
 def test_a_pattern_makes_neighbours_alike():
     dark = torch.zeros(1, 3, 400, 400)
     exposures = draw_exposures(1, np.random.default_rng(5))
-    light = expose(dark, exposures, TorchSampler(1), patterns=[1.5]).inputs[0, 1].numpy()
+    light = (
+        expose(dark, exposures, TorchSampler(1), BAYER, [Defects(pattern=1.5)]).inputs[0, 1].numpy()
+    )
     beside, below = (
         np.corrcoef(light[:-1, :-1].ravel(), other.ravel())[0, 1]
         for other in (light[:-1, 1:], light[1:, :-1])
@@ -109,7 +116,10 @@ def test_a_pattern_makes_neighbours_alike():
 def test_hot_pixels_are_few_and_bright():
     exposures = draw_exposures(1, np.random.default_rng(5))
     dark = torch.zeros(1, 3, 400, 400)
-    frames = [expose(dark, exposures, TorchSampler(1), hot=[hot]).inputs for hot in (True, False)]
+    frames = [
+        expose(dark, exposures, TorchSampler(1), BAYER, [Defects(hot=hot)]).inputs
+        for hot in (True, False)
+    ]
     changed = (frames[0] != frames[1])[:, :4]
     assert 0 < changed.sum() <= 2e-4 * 400 * 400
     assert (frames[0] >= frames[1])[:, :4].all()
@@ -128,7 +138,7 @@ def test_the_loss_falls(source):
 
     watched = range(1000, 1008)
     before = loss(watched)
-    for number in range(80):
+    for number in range(160):
         optimiser.zero_grad()
         photo_loss(network, make_batch(source, number, TWO)).backward()
         optimiser.step()
@@ -206,7 +216,7 @@ def test_a_network_may_have_grown_blocks(folder, tmp_path):
         assert torch.equal(small(x), grown(x))
 
 
-def test_without_memory_batches_are_halved(folder, tmp_path, monkeypatch, capsys):
+def test_without_memory_batches_are_halved(folder, tmp_path, monkeypatch, caplog):
     def loss(network, batch):
         if len(batch.inputs) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -214,7 +224,7 @@ def test_without_memory_batches_are_halved(folder, tmp_path, monkeypatch, capsys
 
     monkeypatch.setattr("undark.learn.from_photos.photo_loss", loss)
     train_photos(settings(folder, tmp_path / "out", batch=4, steps=2))
-    assert "out of memory: going on with 2 samples a step" in capsys.readouterr().err
+    assert "out of memory: going on with 2 samples a step" in caplog.text
     record = json.loads((tmp_path / "out" / "training.json").read_text())
     assert record["settings"]["batch"] == 2
 
@@ -225,19 +235,21 @@ def test_going_on_with_another_network_is_refused(folder, tmp_path):
         train_photos(settings(folder, tmp_path / "out", steps=2, resume=True, network=UNetConfig()))
 
 
-def test_a_film_of_the_epochs(folder, tmp_path):
+def test_a_film_of_the_epochs(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("undark.learn.film.LEAST_STEPS", 2)
     train_photos(settings(folder, tmp_path / "out", film=True))
     frames = sorted((tmp_path / "out" / "film").iterdir())
-    assert [f.name for f in frames] == [f"{n:04d}.png" for n in range(1, 7)]
+    assert [f.name for f in frames] == [f"{n:04d}.png" for n in range(1, 4)]
     with Image.open(tmp_path / "out" / "epochs.gif") as film:
-        assert film.n_frames == 6
+        assert film.n_frames == 3
         assert film.size == read_picture(frames[0]).shape[1::-1]
 
 
-def test_a_learning_rate_is_found(folder, tmp_path, capsys):
+def test_a_learning_rate_is_found(folder, tmp_path, caplog):
+    caplog.set_level("INFO")
     out = tmp_path / "out"
     train_photos(settings(folder, out, steps=1, find_rate=True))
-    assert "learning rate: " in capsys.readouterr().err
+    assert "learning rate: " in caplog.text
     record = json.loads((out / "training.json").read_text())
     assert 1e-5 < record["settings"]["peak"] < 0.1
     assert record["steps"] == 1
@@ -250,7 +262,7 @@ def test_photos_to_watch_by_are_not_trained_on(folder, tmp_path):
     assert split(settings(folder, tmp_path, val=folder))[0] == sorted(folder.iterdir())
 
 
-def test_a_photograph_that_cannot_be_read_is_left_out(folder, tmp_path, capsys):
+def test_a_photograph_that_cannot_be_read_is_left_out(folder, tmp_path, caplog):
     data = tmp_path / "data"
     data.mkdir()
     for path in folder.iterdir():
@@ -259,8 +271,8 @@ def test_a_photograph_that_cannot_be_read_is_left_out(folder, tmp_path, capsys):
     damaged.write_bytes(damaged.read_bytes()[:100])
     outcome = train_photos(settings(data, tmp_path / "out", steps=1))
     assert list(outcome.skipped) == [damaged]
-    assert capsys.readouterr().err.count(str(damaged)) == 1
-    assert json.loads((tmp_path / "out/training.json").read_text())["photos"] == ["2.png"]
+    assert caplog.text.count(f"{damaged}:") == 1
+    assert json.loads((tmp_path / "out/training.json").read_text())["photographs"] == ["2.png"]
     for path in data.iterdir():
         path.write_bytes(b"")
     with pytest.raises(TrainingError, match="none of the photographs can be read"):
@@ -293,7 +305,7 @@ def test_weights_of_another_network_are_refused(folder, tmp_path):
 
 
 def test_validation_is_the_same_at_every_call(folder):
-    photo = load_photos(sorted(folder.iterdir()))[0]
+    photo = read_picture(sorted(folder.iterdir())[0])
     a, b = (val_batch(photo, 1600, 100) for _ in range(2))
     assert torch.equal(a.inputs, b.inputs)
     assert float(psnr(a.target, a.target + 0.1)[0]) > 19

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,12 +13,20 @@ pytest.importorskip("optuna", reason="optuna comes with undark[tune]")
 
 from undark.errors import TrainingError  # noqa: E402
 from undark.files.picture import read_picture  # noqa: E402
-from undark.learn import tune as tuning  # noqa: E402
 from undark.learn.from_photos import split  # noqa: E402
 from undark.learn.network import UNetConfig  # noqa: E402
+from undark.learn.options import Training  # noqa: E402
 from undark.learn.settings import read_settings, write_settings  # noqa: E402
-from undark.learn.train import Training  # noqa: E402
-from undark.learn.tune import BEST, DEFAULT, Search, _slice, tune  # noqa: E402
+from undark.learn.trial import (  # noqa: E402
+    FailedTrialError,
+    PruningCallback,
+    Search,
+    TrialScore,
+    as_training_fields,
+    searched_photos,
+)
+from undark.learn.tune import BEST, DEFAULT, MAX_FAILURES, tune  # noqa: E402
+from undark.learn.validation import Average, Validation  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +57,7 @@ def test_other_files_are_refused(tmp_path, text):
 
 
 def test_defaults_are_those_of_a_training(tmp_path):
-    usual, tried = Training(tmp_path, tmp_path), tuning._fields(DEFAULT)
+    usual, tried = Training(tmp_path, tmp_path), as_training_fields(DEFAULT)
     assert (usual.batch, usual.crop, usual.rate) == (tried["batch"], tried["crop"], tried["peak"])
     assert usual.config == tried["network"]
 
@@ -56,27 +65,21 @@ def test_defaults_are_those_of_a_training(tmp_path):
 def test_what_it_is_judged_by_is_not_searched_on(folder, tmp_path):
     _, held = split(Training(folder, tmp_path))
     assert held
-    assert not set(_slice(folder)) & set(held)
+    assert not set(searched_photos(folder)) & set(held)
 
 
-def test_a_study_goes_on_and_is_only_its_own(folder, tmp_path, monkeypatch):
+def test_a_study_goes_on_and_is_only_its_own(folder, tmp_path):
     scored = []
 
-    def score(search, trial):
-        trial.suggest_categorical("batch", (4, 8, 16, 32))
-        trial.suggest_int("crop", 48, 160, step=16)
-        rate = trial.suggest_float("rate", 5e-4, 2e-2, log=True)
-        trial.suggest_categorical("width", (16, 24, 32, 48))
-        trial.suggest_int("depth", 2, 4)
-        scored.append(trial.params)
+    def score(search, trial, params):
+        scored.append(params)
         if len(scored) == 3:
             raise KeyboardInterrupt
-        return -abs(np.log(rate / 0.01))
+        return TrialScore(-abs(np.log(params["rate"] / 0.01)), 100)
 
-    monkeypatch.setattr(tuning, "_score", score)
     with pytest.raises(KeyboardInterrupt):
-        tune(Search(folder, tmp_path, trials=6))
-    found = tune(Search(folder, tmp_path, trials=6))
+        tune(Search(folder, tmp_path, trials=6), scorer=score)
+    found = tune(Search(folder, tmp_path, trials=6), scorer=score)
     assert found.trials == 6
     assert scored[0] == DEFAULT
     assert scored.count(DEFAULT) == 1
@@ -88,6 +91,124 @@ def test_a_study_goes_on_and_is_only_its_own(folder, tmp_path, monkeypatch):
         tune(Search(folder, tmp_path, trials=6, minutes=3))
 
 
+def out_of_memory(search, trial, params):
+    raise FailedTrialError("out of memory")
+
+
+def diverged(search, trial, params):
+    return TrialScore(float("nan"), 100)
+
+
+@pytest.mark.parametrize("failing", [out_of_memory, diverged])
+def test_a_search_goes_on_without_the_defaults_where_they_fail(folder, tmp_path, failing):
+    calls, lines = [], []
+
+    def score(search, trial, params):
+        calls.append(params)
+        assert len(calls) < 10
+        return failing(search, trial, params) if params == DEFAULT else TrialScore(30.0, 100)
+
+    found = tune(Search(folder, tmp_path, trials=3), lines.append, score)
+    assert calls.count(DEFAULT) == 1
+    assert (found.default, found.best, found.trials, found.failed) == (None, 30.0, 3, 1)
+    assert any(line.startswith("trial 0 failed: ") for line in lines)
+    assert "defaults failed" in (tmp_path / BEST).read_text()
+    assert tune(Search(folder, tmp_path, trials=3), scorer=score) == found
+    assert len(calls) == 3  # nothing is tried again
+
+
+@pytest.mark.parametrize("failing", [out_of_memory, diverged])
+def test_failures_in_succession_end_the_search(folder, tmp_path, failing):
+    calls = []
+
+    def score(search, trial, params):
+        calls.append(params)
+        assert len(calls) < 20
+        return failing(search, trial, params)
+
+    with pytest.raises(TrainingError, match=f"{MAX_FAILURES} trials in succession failed") as told:
+        tune(Search(folder, tmp_path), scorer=score)
+    assert len(calls) == MAX_FAILURES
+    assert "\n" not in str(told.value)
+    with pytest.raises(TrainingError, match="no trial succeeded"):
+        tune(Search(folder, tmp_path, trials=2), scorer=score)
+
+
+def test_trials_of_few_steps_are_not_compared(folder, tmp_path):
+    """A score after 3 steps is not the best, however high; where there is no other, it is said."""
+    steps, lines = iter([100, 3, 100]), []
+
+    def score(search, trial, params):
+        made = next(steps)
+        return TrialScore(90.0 if made < 20 else 30.0, made)
+
+    found = tune(Search(folder, tmp_path / "a", trials=3), lines.append, score)
+    assert (found.best, found.comparable) == (30.0, True)
+    assert "trial 1: 3 steps, below 20: not comparable" in lines
+    few = tune(
+        Search(folder, tmp_path / "b", trials=2), lines.append, lambda *_: TrialScore(30.0, 2)
+    )
+    assert not few.comparable
+    assert "no trial made 20 steps" in lines[-1]
+
+
+def test_scoring_on_the_way_does_not_shorten_training():
+    """The time of the callback's scores and of validation is not training time."""
+    import lightning.pytorch as pl
+    from lightning.pytorch.callbacks import Timer
+
+    seen = []
+
+    class Task(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+        def training_step(self, batch, batch_idx):
+            return (self.weight**2).sum()
+
+        def fraction_done(self):
+            return self.global_step / 8
+
+    class SlowValidation(Validation):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step in (2, 6):
+                time.sleep(0.2)
+                self.seconds += 0.2
+
+    class Reports:
+        def report(self, score, step):
+            seen.append(step)
+
+        def should_prune(self):
+            return False
+
+    def slow(task):
+        time.sleep(0.2)
+        return 30.0
+
+    timer, data = Timer(), [0] * 8
+    trainer = pl.Trainer(
+        max_epochs=1,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        callbacks=[timer, PruningCallback(Reports(), slow), SlowValidation(Average(0.9))],
+    )
+    began = time.monotonic()
+    trainer.fit(Task(), data)
+    spent = time.monotonic() - began
+    assert seen == [0, 1, 2]
+    assert spent > 1.0  # three scores and two validations
+    assert timer.time_elapsed() < spent - 0.95
+
+
 def test_the_command_trains_and_training_takes_its_best(folder, tmp_path):
     def undark(line):
         command = [sys.executable, "-m", "undark", *line.split()]
@@ -96,6 +217,7 @@ def test_the_command_trains_and_training_takes_its_best(folder, tmp_path):
     done = undark(f"tune {folder} --out study --trials 2 --minutes 0.03")
     assert done.returncode == 0, done.stderr
     assert "best of 2 trials" in done.stderr
+    assert "trial 1: {" in done.stderr
     assert not list((tmp_path / "study").glob("trial-*"))
     done = undark(f"train photos {folder} --out run --config study/{BEST} --steps 1 --batch 1")
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ from undark.develop.metrics import psnr, ssim
 from undark.develop.render import render
 from undark.errors import SetupError
 from undark.files.dng import write_mosaic
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.files.picture import read_light, write_picture
 from undark.files.raw import read_mosaic
 from undark.restoring.raw import plain, restore
@@ -44,7 +44,7 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
         if path.exists() and not overwrite:
             raise SetupError(f"{path}: here already; add --overwrite or choose another folder -o")
     light = load_scene()
-    with whole(dng, overwrite) as temporary:
+    with atomic_output(dng, overwrite) as temporary:
         write_mosaic(temporary, photograph(light, iso, amplification))
     yield f"{dng}: the scene as a Sony A7S2 sees it at ISO {iso}, {amplification:g} times too dark"
     dark = read_mosaic(dng)
@@ -58,7 +58,7 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
     }
     yield f"{picture}: restored"
     scores = {k: _scores(p, pictures["the truth"]) for k, p in pictures.items() if k[:2] != "th"}
-    with whole(sheet, overwrite) as temporary:
+    with atomic_output(sheet, overwrite) as temporary:
         write_picture(temporary, draw_sheet(pictures, scores), Shot())
     yield f"{sheet}: before and after"
     before, after = list(scores.values())[1:]

@@ -1,4 +1,4 @@
-"""Resample a picture by a fraction of a pixel: the one resampler of pairs and bursts.
+"""Resample by a fraction of a pixel: the one resampler of registration, pairs and bursts.
 
 Catmull-Rom's cubic (Keys, "Cubic convolution interpolation for digital image processing", IEEE
 TASSP 1981), rows, then columns.
@@ -35,34 +35,49 @@ def overlap(shape: tuple[int, int], shift: Shift) -> Place | None:
 
 
 def moved(pixels: NDArray[Any], place: Place, shift: Shift) -> NDArray[np.float32]:
-    """(height, width, …) float32: `pixels` at `place` + `shift`, interpolated."""
+    """(height, width, …) float32: `pixels` (H, W, …) at `place` + `shift`, interpolated."""
     part = pixels
     for axis, by in enumerate(shift):
-        whole = floor(by)
-        part = _shifted(part, axis, place[axis] + whole, place[2 + axis], by - whole)
+        whole_pixels = floor(by)
+        start = place[axis] + whole_pixels
+        part = _shifted(part, axis, start, place[2 + axis], by - whole_pixels)
     return np.asarray(part, np.float32)
 
 
+def moved_patches(patch: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, s, s) → (n, s-3, s-3): each patch at 1 + its own shift (x, y), (n, 2) in [0, 1)."""
+    x, y = (np.stack(catmull_rom(s))[:, :, None, None] for s in shift.T)
+    size = patch.shape[1] - 3
+    rows = [y[i] * patch[:, i : i + size] for i in range(4)]
+    down = rows[0] + rows[1] + rows[2] + rows[3]
+    columns = [x[i] * down[:, :, i : i + size] for i in range(4)]
+    across: NDArray[np.float32] = columns[0] + columns[1] + columns[2] + columns[3]
+    return across
+
+
 def _shifted(pixels: NDArray[Any], axis: int, start: int, size: int, by: float) -> NDArray[Any]:
-    """`size` values along an axis from `start` + `by` on, 0 ≤ `by` < 1."""
+    """`size` values along an axis, the first at `start` + `by`; 0 ≤ `by` < 1."""
 
     def run(first: int) -> NDArray[Any]:
         return pixels[(slice(None),) * axis + (slice(first, first + size),)]
 
     if not by:
         return run(start)
-    weights = _cubic(by)
+    weights = catmull_rom(by)
     parts = [
         np.float32(w) * run(start + tap) for tap, w in zip((-1, 0, 1, 2), weights, strict=True)
     ]
     return sum(parts[1:], start=parts[0])
 
 
-def _cubic(t: float) -> tuple[float, float, float, float]:
-    """Catmull-Rom's weights of the four pixels around a place `t` behind the second."""
+def catmull_rom(t: Any) -> tuple[Any, Any, Any, Any]:
+    """The weights of the pixels at -1, 0, 1 and 2 for a value at `t`.
+
+    `t` is in [0, 1), a number or an array; the weights are of its kind.
+    """
     return (
-        0.5 * (-t + 2 * t**2 - t**3),
-        0.5 * (2 - 5 * t**2 + 3 * t**3),
-        0.5 * (t + 4 * t**2 - 3 * t**3),
-        0.5 * (-(t**2) + t**3),
+        ((2 - t) * t - 1) * t / 2,
+        ((3 * t - 5) * t * t + 2) / 2,
+        ((4 - 3 * t) * t + 1) * t / 2,
+        (t - 1) * t * t / 2,
     )

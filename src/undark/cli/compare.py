@@ -16,7 +16,7 @@ from undark.engine.catalogue import DEFAULT_MODEL
 from undark.engine.model import Model, load_model
 from undark.errors import UnsupportedError, naming
 from undark.files.folder import MARK
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.files.picture import write_picture
 from undark.files.raw import read_mosaic
 from undark.sensor.mosaic import Shot
@@ -45,7 +45,7 @@ def compare(
     target = output or photo.with_name(f"{photo.stem}-compare{MARK}.jpg")
     from undark.evaluation.compare import STEPS
 
-    with whole(target, overwrite) as temporary, progress_bars() as bars:
+    with atomic_output(target, overwrite) as temporary, progress_bars() as bars:
         task = bars.add_task("methods", total=STEPS)
 
         def show(share: float) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from undark.cli.terminal import interruptible, path, printable, progress_bars, tell
-from undark.pairs.find import Pair, find_pairs
+from undark.pairs.find import Pair, find_named, find_pairs
 from undark.pairs.table import COLUMNS, GOOD, Row
 
 if TYPE_CHECKING:
@@ -38,14 +38,26 @@ def pairs(
     align: Annotated[
         bool, typer.Option("--align", help="Write the shifts into the table, for training to undo.")
     ] = False,
+    dark: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|GLOB", help="Folder of the dark photos below DIR, or a glob."),
+    ] = None,
+    bright: Annotated[
+        str | None, typer.Option(metavar="NAME|GLOB", help="The same of the bright photos.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
     """Find dark/bright pairs of RAW files or JPEGs, and say which are good.
 
-    By names as in SID, by sub-folders (dark/ and bright/, short/ and long/, ...) or by EXIF.
+    By names as in SID, by sub-folders (dark/ and bright/, short/ and long/, ...) or by EXIF;
+    --dark and --bright name folders of your own.
     Writes pairs.csv and a contact sheet, pairs-undark.jpg. docs/pairs.md says what is measured.
     """
-    found = find_pairs(folder)
+    if (dark is None) != (bright is None):
+        raise typer.BadParameter("give both --dark and --bright, or neither")
+    from undark.pairs.check import kinds_of  # draws: too slow to import for other commands
+
+    found = find_named(folder, dark, bright) if dark and bright else find_pairs(folder)
     with interruptible("the table is as it was before"):
         checked = list(_check_all(found.pairs, out or folder, align))
     for photo in found.alone:
@@ -56,7 +68,12 @@ def pairs(
         _print_table([c.row for c in checked], folder)
     bad = sum(c.problem is not None for c in checked)
     good = sum(c.row.verdict == GOOD for c in checked)
-    tell(f"{good} of {len(checked)} pairs are good" + _except_for(bad, len(found.alone)))
+    mixed = kinds_of(checked)
+    if mixed:
+        tell(mixed)
+    aligned = 0 if align else sum(c.good_if_aligned for c in checked)
+    hint = f" (--align makes it {aligned})" if aligned > good else ""
+    tell(f"{good} of {len(checked)} pairs are good{hint}" + _except_for(bad, len(found.alone)))
     if bad or found.alone:
         raise typer.Exit(1)
 
@@ -68,8 +85,8 @@ def _except_for(bad: int, alone: int) -> str:
 
 
 def _check_all(found: list[Pair], out: Path, align: bool) -> Iterator[Checked]:
-    """Each pair as it is done, with a bar; problems are told at once."""
-    from undark.pairs.check import check_pairs  # draws: restoring need not wait for OpenImageIO
+    """Each pair as it is done, with a progress bar; problems are printed at once."""
+    from undark.pairs.check import check_pairs  # draws: too slow to import for other commands
 
     with progress_bars() as bars:
         task = bars.add_task("pairs", total=len(found))

@@ -15,18 +15,22 @@ def tune(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photographs to learn from.")],
     out: Annotated[Path, typer.Option(parser=path, metavar="DIR", help="Where the study goes.")],
     trials: Annotated[int, typer.Option(min=2, help="In all.")] = 20,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Of training, each trial.")] = 2.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.01, help="Of training, each trial; validation not counted.")
+    ] = 2.0,
 ) -> None:
     """Search batch size, depth, width, crop and learning rate for `undark train`.
 
     Call it again to go on, or on other machines with the same --out to share the work.
     """
     with needed("tuning", "tune"):
-        from undark.learn.tune import Search
+        from undark.learn.trial import Search
         from undark.learn.tune import tune as search
     with interruptible("the same command goes on from there"):
-        found = search(Search(folder, out, trials, minutes))
-    tell(f"best of {found.trials} trials: {found.best:.2f} dB; defaults: {found.default:.2f} dB")
-    if found.best <= found.default:
+        found = search(Search(folder, out, trials, minutes), tell)
+    defaults = "failed" if found.default is None else f"{found.default:.2f} dB"
+    failed = f" ({found.failed} failed)" if found.failed else ""
+    tell(f"best of {found.trials} trials{failed}: {found.best:.2f} dB; defaults: {defaults}")
+    if found.default is not None and found.best <= found.default:
         tell("nothing better than the defaults was found: keep those")
     print(found.settings)

@@ -1,10 +1,9 @@
-"""What brightened and cleaned pictures before networks did: what a network must beat.
+"""Classical methods of low-light enhancement and denoising: baselines for the network.
 
-Each takes a picture (H, W, 3) float32 in [0, 1], amplified to its exposure and encoded by a display
-curve, and gives one of the same kind: they were all made for encoded pictures, not for linear
-light. Tone methods work on the value of HSV, the strongest channel, and change the others in
-proportion: hue and saturation stay. They want `undark[evaluate]`: scikit-image, with SciPy and
-PyWavelets.
+Each maps a picture (H, W, 3) float32 in [0, 1], amplified and encoded by a display curve, to
+another: they were designed for encoded pictures, not for linear light. Tone methods change the
+value of HSV, the largest channel, and scale the others in proportion, which keeps hue and
+saturation. They need `undark[evaluate]`: scikit-image, SciPy and PyWavelets.
 """
 
 from __future__ import annotations
@@ -21,31 +20,31 @@ Picture = NDArray[np.float32]
 Method = Callable[[Picture], Picture]
 
 SCALES = (15.0, 80.0, 250.0)
-"""Standard deviations of Retinex's surrounds in pixels, as its authors have them."""
+"""Standard deviations of Retinex's surrounds in pixels, from the paper."""
 CLIPPED = 0.01
-"""Share of pixels that Retinex's stretch to black and white leaves outside on either side."""
+"""Fraction of pixels that Retinex's contrast stretch clips at either end."""
 PATCH, DISTANCE = 7, 8
-"""Side of the patches that non-local means compares, and how far it looks, in pixels."""
+"""Non-local means: side of the patches and search distance, in pixels."""
 STRENGTH = 1.1
 """Non-local means' h, in standard deviations of the noise."""
 BAND = 256
-"""Rows of a picture that non-local means does at once, for memory and all cores."""
+"""Rows of a picture that one thread of non-local means works on."""
 
 
 def amplified(picture: Picture) -> Picture:
-    """Nothing but the amplification."""
+    """The amplified picture unchanged."""
     return picture
 
 
 def gamma(picture: Picture) -> Picture:
-    """The power law that brings the middle tone (median) to one half."""
+    """The power law that maps the median value to 0.5."""
     middle = float(np.clip(np.median(_value(picture)), 0.001, 0.999))
     curved: Picture = picture ** np.float32(np.log(0.5) / np.log(middle))
     return curved
 
 
 def histogram(picture: Picture) -> Picture:
-    """Histogram equalisation: each tone in as many pixels as any other (Hummel, CGIP 1977)."""
+    """Histogram equalisation: a uniform distribution of values (Hummel, CGIP 1977)."""
     from skimage.exposure import equalize_hist
 
     return _toned(picture, equalize_hist)
@@ -54,7 +53,7 @@ def histogram(picture: Picture) -> Picture:
 def clahe(picture: Picture) -> Picture:
     """Contrast-limited adaptive histogram equalisation (Zuiderveld, Graphics Gems IV, 1994).
 
-    As scikit-image has it by default: tiles of an eighth of a side, contrast limited to 0.01.
+    scikit-image's defaults: tiles of an eighth of a side, clip limit 0.01.
     """
     from skimage.exposure import equalize_adapthist
 
@@ -65,18 +64,18 @@ def retinex(picture: Picture) -> Picture:
     """Multi-scale Retinex: the mean logarithm of tones over their surrounds at three scales.
 
     Jobson, Rahman & Woodell, "A multiscale retinex for bridging the gap between color images and
-    the human observation of scenes", IEEE TIP 6(7), 1997. On the value, and stretched to black and
-    white but for `CLIPPED` of the pixels, after Petro, Sbert & Morel, "Multiscale retinex", IPOL
-    2014: the original's gain and offset are for one display.
+    the human observation of scenes", IEEE TIP 6(7), 1997. Applied to the value and stretched to
+    [0, 1] with `CLIPPED` of the pixels clipped at either end, after Petro, Sbert & Morel,
+    "Multiscale retinex", IPOL 2014: the original's gain and offset are for one display.
     """
     return _toned(picture, _multiscale)
 
 
 def non_local_means(picture: Picture) -> Picture:
-    """Means of pixels whose surroundings look alike (Buades, Coll & Morel, CVPR 2005).
+    """Non-local means: weighted means over similar patches (Buades, Coll & Morel, CVPR 2005).
 
-    How noisy a picture is, is taken from its finest wavelets (Donoho & Johnstone 1994), at every
-    second pixel: demosaicing has made neighbours alike.
+    The noise level is estimated from the finest wavelet coefficients (Donoho & Johnstone 1994) of
+    every second pixel, because demosaicing correlates neighbours.
     """
     from skimage import restoration
 
@@ -105,7 +104,7 @@ TONES: dict[str, Method] = {
     "CLAHE": clahe,
     "multi-scale Retinex": retinex,
 }
-"""Each alone, and followed by `non_local_means`."""
+"""Methods, each judged alone and followed by `non_local_means`."""
 
 
 def _value(picture: Picture) -> Picture:
@@ -114,7 +113,7 @@ def _value(picture: Picture) -> Picture:
 
 
 def _toned(picture: Picture, change: Callable[[Picture], NDArray[np.floating]]) -> Picture:
-    """The picture with its value (H, W) changed, hue and saturation kept."""
+    """Apply `change` to the value (H, W); hue and saturation are kept."""
     value = _value(picture)
     factor = change(value) / np.maximum(value, 1e-6)
     toned: Picture = np.clip(picture * factor[..., None], 0, 1).astype(np.float32)
@@ -123,7 +122,7 @@ def _toned(picture: Picture, change: Callable[[Picture], NDArray[np.floating]]) 
 
 def _multiscale(value: Picture) -> Picture:
     def log(plane: Picture) -> Picture:
-        logarithm: Picture = np.log1p(255 * plane)  # as of 8 bits
+        logarithm: Picture = np.log1p(255 * plane)  # on the scale of 8 bits
         return logarithm
 
     surrounds = [log(_blurred(value, scale)) for scale in SCALES]
@@ -134,7 +133,7 @@ def _multiscale(value: Picture) -> Picture:
 
 
 def _blurred(plane: Picture, sigma: float) -> Picture:
-    """Gaussian, by three means over boxes: quick at any sigma (Wells, PAMI 1986)."""
+    """Approximate Gaussian: three box filters, in time independent of sigma (Wells, PAMI 1986)."""
     from scipy.ndimage import uniform_filter
 
     side = max(1, round(np.sqrt(4 * sigma**2 + 1)) // 2 * 2 + 1)

@@ -1,4 +1,4 @@
-"""Colour arithmetic that rendering and training share: camera RGB, linear sRGB, sRGB's curve.
+"""Colour conversions shared by rendering and training: camera RGB, linear sRGB, sRGB's curve.
 
 "Camera RGB" here is white-balanced: a neutral surface has three equal values.
 """
@@ -36,9 +36,9 @@ CAMERA_MATRICES = np.array(
 
 
 def camera_from_srgb(camera_from_xyz: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(3, 3): linear sRGB → white-balanced camera RGB; each row sums to 1, so grey stays grey.
+    """(3, 3): linear sRGB → white-balanced camera RGB; rows sum to 1: neutrals stay neutral.
 
-    Raises `ValueError` for a matrix that cannot be turned round.
+    Raises `ValueError` for a matrix that cannot be inverted.
     """
     matrix = np.asarray(camera_from_xyz, np.float64) @ XYZ_FROM_SRGB
     sums = matrix.sum(axis=1, keepdims=True)
@@ -60,7 +60,7 @@ def encode_srgb(linear: Array) -> Array:
     """Linear light in [0, 1] → sRGB's curve in [0, 1]; outside is clipped."""
     xp = array_namespace(linear)
     linear = xp.clip(linear, 0, 1)
-    # the clip inside keeps the power's slope finite where the straight part is chosen
+    # clipped so that the gradient of the power is finite where the linear segment is chosen
     curve = 1.055 * xp.clip(linear, 0.0031308, None) ** (1 / 2.4) - 0.055
     return xp.where(linear <= 0.0031308, 12.92 * linear, curve)
 
@@ -82,7 +82,7 @@ def encode_rec709(linear: Array) -> Array:
     """Linear light in [0, 1] → the curve of ITU-R BT.709, LibRaw's default; outside is clipped."""
     xp = array_namespace(linear)
     linear = xp.clip(linear, 0, 1)
-    # LibRaw's constants: those that make its gamma of (2.222, 4.5) smooth
+    # LibRaw's constants, which make its gamma (2.222, 4.5) continuous
     curve = 1.0992968 * xp.clip(linear, 0.0180540, None) ** (1 / 2.222) - 0.0992968
     return xp.where(linear < 0.0180540, 4.5 * linear, curve)
 

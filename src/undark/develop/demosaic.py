@@ -1,8 +1,8 @@
-"""Plain bilinear demosaicing, for any Bayer order and X-Trans.
+"""Bilinear demosaicing, for any Bayer order and X-Trans.
 
 A pixel keeps its own colour; each other colour is the mean of the pixels of that colour in the
-3×3 around it, weighted by the inverse of the squared distance (normalised convolution; Knutsson &
-Westin, CVPR 1993). For Bayer this is bilinear interpolation exactly.
+3×3 neighbourhood, weighted by the inverse of the squared distance (normalised convolution; Knutsson
+& Westin, CVPR 1993). For Bayer this is bilinear interpolation exactly.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from undark.sensor.cfa import CFA, extend
 Floats = NDArray[np.float32]
 
 BAND = 48
-"""Rows worked on at a time: a whole number of periods, and little memory."""
+"""Rows a thread works on at a time: a multiple of every period; small, to bound memory."""
 
 Tap = tuple[int, int, float]
-"""Row and column offset of a neighbour, and its share of the mean."""
+"""Row and column offset of a neighbour, and its weight in the mean."""
 
 
 def demosaic(plane: Floats, cfa: CFA, rows: tuple[int, int] | None = None) -> Floats:
     """Mosaic (H, W) → (H, W, 3) float32 in the same unit, white-balanced only if the mosaic was.
 
-    `rows` (first, one past the last) gives only these rows of it, exactly as in the whole. The
-    mosaic must be at least a period (2 or 6 pixels) wide and high.
+    `rows` (first, one past the last) computes only these rows, with the same result as in the full
+    frame. The mosaic must be at least a period (2 or 6 pixels) wide and high.
     """
     first, last = rows or (0, plane.shape[0])
     out = np.empty((last - first, plane.shape[1], 3), np.float32)
@@ -44,7 +44,7 @@ def demosaic(plane: Floats, cfa: CFA, rows: tuple[int, int] | None = None) -> Fl
 
 
 def _band(plane: Floats, cfa: CFA, top: int, out: Floats) -> None:
-    """Fill `out` with the demosaiced rows from `top` on."""
+    """Write the demosaiced rows from `top` on into `out`."""
     near = _surrounded(plane, top, top + len(out), cfa.period)
     taps = _taps(cfa.crop(top % cfa.period, 0))
     period, height = cfa.period, len(out)
@@ -56,7 +56,7 @@ def _band(plane: Floats, cfa: CFA, top: int, out: Floats) -> None:
 
 
 def _surrounded(plane: Floats, top: int, end: int, period: int) -> Floats:
-    """Rows `top` to `end` with one pixel more on each side, copied from its phase at the border."""
+    """Rows `top` to `end`, padded by a pixel on each side; borders repeat pixels of equal phase."""
     height = plane.shape[0]
     index = np.arange(top - 1, end + 1)
     index = np.where(index < 0, index % period, index)
@@ -77,7 +77,7 @@ def _mean(near: Floats, y: int, x: int, period: int, taps: tuple[Tap, ...], targ
         np.multiply(neighbour(dy, dx), np.float32(share), out=target)
         return
     groups: dict[float, Floats] = {}
-    for dy, dx, share in taps:  # equal shares are added before they are multiplied
+    for dy, dx, share in taps:  # neighbours of equal weight are summed before the multiplication
         if share in groups:
             groups[share] += neighbour(dy, dx)
         else:
@@ -88,7 +88,7 @@ def _mean(near: Floats, y: int, x: int, period: int, taps: tuple[Tap, ...], targ
 
 @cache
 def _taps(cfa: CFA) -> dict[tuple[int, int, int], tuple[Tap, ...]]:
-    """For each phase and colour, (row, column, colour): where that colour is taken from."""
+    """(row phase, column phase, colour) → neighbours that the colour is interpolated from."""
     phases = [(y, x) for y in range(cfa.period) for x in range(cfa.period)]
     return {
         (y, x, colour): _neighbours(cfa, y, x, colour) for y, x in phases for colour in range(3)

@@ -1,7 +1,7 @@
-"""How near a picture is to the truth: PSNR and SSIM, and the brightness correction of RAW scores.
+"""PSNR, SSIM and the brightness correction of RAW scores.
 
-PSNR and SSIM are those of scikit-image 0.26 with its defaults, to 1e-6 (`tests/test_metrics.py`
-compares), computed in float64 with NumPy alone, so that judging needs no more than restoring.
+PSNR and SSIM equal those of scikit-image 0.26 with its defaults to 1e-6 (`tests/test_metrics.py`),
+computed in float64 with NumPy alone, so that they need no optional package.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Plane = NDArray[np.float64]
 WINDOW = 7
 """Side of SSIM's window, in pixels."""
 BAND = 64
-"""Rows worked on at a time: what a processor's cache holds."""
+"""Rows worked on at a time: they fit a CPU cache."""
 K1, K2 = 0.01, 0.03
 """SSIM's constants (Wang et al., "Image quality assessment", IEEE TIP 2004)."""
 
@@ -28,7 +28,7 @@ K1, K2 = 0.01, 0.03
 def psnr(a: ArrayLike, b: ArrayLike, data_range: float = 1.0) -> float:
     """Peak signal-to-noise ratio in dB of two arrays of the same shape; equal arrays give inf.
 
-    `data_range` is what white counts: 1 for floats in [0, 1]. Nothing is clipped here.
+    `data_range` is the value of white: 1 for floats in [0, 1]. Nothing is clipped.
     """
     first, second = _pair(a, b)
     squares = sum(float(np.sum((p - q) ** 2)) for p, q in _bands(first, second))
@@ -37,10 +37,10 @@ def psnr(a: ArrayLike, b: ArrayLike, data_range: float = 1.0) -> float:
 
 
 def ssim(a: ArrayLike, b: ArrayLike, data_range: float = 1.0) -> float:
-    """Structural similarity, at most 1, of two pictures (H, W) or (H, W, C): the channels' mean.
+    """Structural similarity, at most 1, of two pictures (H, W) or (H, W, C): the mean of channels.
 
-    Uniform windows of 7×7 and sample covariances, windows beyond the border left out: after Wang
-    et al. (IEEE TIP 2004), as in scikit-image. Raises `ValueError` below 7×7 pixels.
+    Uniform windows of 7×7 inside the picture, sample covariances: after Wang et al. (IEEE TIP
+    2004), as in scikit-image. Raises `ValueError` below 7×7 pixels.
     """
     first, second = _pair(a, b)
     if min(first.shape[:2]) < WINDOW:
@@ -58,10 +58,10 @@ def ssim(a: ArrayLike, b: ArrayLike, data_range: float = 1.0) -> float:
 
 
 def brightness_correction(p: ArrayLike, g: ArrayLike, data_range: float = 1.0) -> float:
-    """The scalar that brings a prediction `p` nearest to the truth `g`: ⟨p,g⟩ / ⟨p,p⟩.
+    """The least-squares scale of a prediction `p` to the ground truth `g`: ⟨p,g⟩ / ⟨p,p⟩.
 
-    Over the pixels where the truth is below `data_range`, with `p` clipped to [0, data_range]: as
-    Wei et al. score RAW pictures ("Physics-based noise modeling", TPAMI 2021). 1 for a black `p`.
+    Over the pixels where `g` is below `data_range`, with `p` clipped to [0, data_range], as Wei et
+    al. score RAW pictures ("Physics-based noise modeling", TPAMI 2021). 1 for a black `p`.
     """
     common, energy = 0.0, 0.0
     for prediction, truth in _bands(*_pair(p, g)):
@@ -80,7 +80,7 @@ def _pair(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _bands(a: NDArray[Any], b: NDArray[Any]) -> Iterator[tuple[Plane, Plane]]:
-    """Both, some rows at a time, in float64: little memory beside the pictures."""
+    """Both pictures in bands of rows as float64, to bound memory."""
     for top in range(0, len(a), BAND):
         first, second = (np.asarray(p[top : top + BAND], np.float64) for p in (a, b))
         yield first, second
@@ -88,7 +88,7 @@ def _bands(a: NDArray[Any], b: NDArray[Any]) -> Iterator[tuple[Plane, Plane]]:
 
 def _band_sum(a: NDArray[Any], b: NDArray[Any], data_range: float) -> float:
     """SSIM summed over the windows and channels of two bands, (h, W) or (h, W, C)."""
-    # each plane in one piece: sums over windows are then quick
+    # contiguous planes: sums over windows are faster
     first, second = (
         np.ascontiguousarray(np.moveaxis(np.atleast_3d(p), 2, 0), np.float64) for p in (a, b)
     )

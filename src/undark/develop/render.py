@@ -1,17 +1,17 @@
-"""The one renderer: linear camera RGB → an upright sRGB picture, 8 or 16 bit.
+"""The renderer: linear camera RGB → an upright sRGB picture, 8 or 16 bit.
 
-Four things happen to each pixel, each a small function:
+Four steps for each pixel, each a small function:
 
-1. highlights: no channel goes above what the first one to saturate can hold, so a lamp that
-   saturated the sensor is neutral, not magenta;
-2. colour: the camera's matrix to linear sRGB; what sRGB cannot show (a negative channel) is held
-   back softly at its border while the strongest channel stays, after the ACES Reference Gamut
+1. highlights: channels are clipped at the level where the first one saturates, so that a light
+   source that saturated the sensor is neutral, not magenta;
+2. colour: the camera's matrix to linear sRGB; negative channels (out of gamut) are compressed
+   smoothly to the gamut's border while the largest channel stays, after the ACES Reference Gamut
    Compression (Academy S-2020-001);
-3. shoulder: the strongest channel follows a curve, straight up to `KNEE` and then ever flatter up
-   to white, the others go in proportion, so hues stay; far above white they fade to white;
+3. shoulder: the largest channel follows a tone curve, linear up to `KNEE`, then compressed up to
+   white; the others are scaled in proportion, so hue is kept; far above white they fade to white;
 4. sRGB's curve, and rounding.
 
-A frame is done in tiles that fit a processor's cache: little memory is needed beside the result.
+A frame is rendered in tiles that fit a CPU cache, which also bounds memory.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ RGB = tuple[Floats, Floats, Floats]
 """Three planes of one shape."""
 
 KNEE = 0.7
-"""Light up to here is shown as it is, apart from sRGB's curve."""
+"""Linear light up to which the tone curve is the identity."""
 WHITE = 16.0
-"""Light that becomes the picture's white, unless the sensor saturates before: then that."""
+"""Linear light that becomes the picture's white; less where the sensor saturates below it."""
 FADE = 7.0
-"""How far above 1 the light is where colours are half faded to white; less with a nearer white."""
+"""Linear light above 1 at which colours are half faded to white; less with a lower white."""
 BORDER = 0.04
-"""Where colours begin to be held back, from sRGB's border, in shares of the strongest channel."""
+"""Width of the gamut compression at sRGB's border, as a fraction of the largest channel."""
 TILE = (32, 512)
-"""Rows and columns done at once: 64 KiB a plane."""
+"""Rows and columns of a tile: 64 KiB a plane."""
 
 _TYPES = {8: np.uint8, 16: np.uint16}
 _CURVE_STEPS = {8: 1 << 13, 16: 1 << 18}  # rounding is right within 0.02 and 0.2 of a level
@@ -50,9 +50,9 @@ _CURVE_STEPS = {8: 1 << 13, 16: 1 << 18}  # rounding is right within 0.02 and 0.
 def render(linear: Floats, mosaic: Mosaic, amplification: float, bits: int = 8) -> Picture:
     """Develop linear light into a picture: (H, W, 3) float32 → (H', W', 3) uint8 or uint16, sRGB.
 
-    `linear` is white-balanced camera RGB; 1 is white in the amplified picture, lamps are above,
-    noise may be below 0. `mosaic` tells the white balance, the colour matrix (None: camera RGB is
-    taken for sRGB) and the orientation, by which the pixels are turned. Raises `ValueError` for
+    `linear` is white-balanced camera RGB; 1 is white in the amplified picture, light sources are
+    above, noise may be below 0. `mosaic` gives the white balance, the colour matrix (None: camera
+    RGB is taken for sRGB) and the orientation, which is applied. Raises `ValueError` for
     other than 8 or 16 bits.
     """
     if bits not in _TYPES:
@@ -73,28 +73,28 @@ def render(linear: Floats, mosaic: Mosaic, amplification: float, bits: int = 8) 
 
 
 def saturation(white_balance: NDArray[np.floating], amplification: float) -> float:
-    """Light at which the first channel saturates; where it is below 1, it counts as white."""
+    """Linear light at which the first channel saturates; below 1, it is taken as white."""
     return float(amplification * white_balance.min())
 
 
 def srgb_matrix(camera_from_xyz: NDArray[np.floating] | None) -> NDArray[np.float64]:
-    """(3, 3): white-balanced camera RGB → linear sRGB; the identity where nobody knows better."""
+    """(3, 3): white-balanced camera RGB → linear sRGB; the identity where the matrix is unknown."""
     if camera_from_xyz is None:
         return np.eye(3)
     try:
         return srgb_from_camera(camera_from_xyz)
-    except ValueError:  # a nonsensical matrix, as damaged DNGs have, is no matrix
+    except ValueError:  # damaged DNGs have matrices that cannot be inverted
         return np.eye(3)
 
 
 def clip_highlights(rgb: Floats, level: float) -> RGB:
-    """(h, w, 3) → its three planes, none above `level`: neutral where the sensor saturated."""
+    """(h, w, 3) → its three planes, clipped at `level`: neutral where the sensor saturated."""
     red, green, blue = (np.minimum(rgb[..., c], np.float32(level)) for c in range(3))
     return red, green, blue
 
 
 def apply_matrix(planes: RGB, matrix: NDArray[np.float64]) -> RGB:
-    """Each pixel's three channels times a (3, 3) matrix."""
+    """Multiply the channels of each pixel by a (3, 3) matrix."""
 
     def row(weights: NDArray[np.float32]) -> Floats:
         total: Floats = planes[0] * weights[0]
@@ -107,17 +107,17 @@ def apply_matrix(planes: RGB, matrix: NDArray[np.float64]) -> RGB:
 
 
 def strongest(planes: RGB) -> Floats:
-    """The largest channel of each pixel, a little above 0 at least."""
+    """The largest channel of each pixel, at least 1e-6."""
     peak: Floats = np.maximum(planes[0], planes[1])
     np.maximum(peak, planes[2], out=peak)
     return np.maximum(peak, np.float32(1e-6), out=peak)
 
 
 def compress_gamut(planes: RGB) -> RGB:
-    """Raise channels below or near 0, in place, so that none is negative; the strongest stays.
+    """Raise channels below or near 0, in place, so that none is negative; the largest stays.
 
-    A channel at b times the strongest, |b| < `BORDER`, moves along a parabola, below that to 0:
-    colours outside sRGB keep some of their difference instead of all becoming one.
+    A channel at b times the largest follows a parabola for |b| < `BORDER` and is 0 below it, so
+    that colours just outside sRGB remain distinguishable.
     """
     border: Floats = strongest(planes) * np.float32(BORDER)
     span = 2 * border
@@ -139,10 +139,10 @@ def compress_gamut(planes: RGB) -> RGB:
 
 
 def shoulder(planes: RGB, white: float = WHITE) -> RGB:
-    """Bring light of [0, ∞) into [0, 1], in place: the strongest channel by `roll_off`.
+    """Map light of [0, ∞) to [0, 1], in place: the largest channel by `roll_off`.
 
-    The others go in proportion, and beyond white fade towards the strongest: hues stay, lamps
-    become white.
+    The others are scaled in proportion, which keeps hue, and above white fade towards the largest,
+    so that light sources become white.
     """
     peak = strongest(planes)
     if peak.max() <= KNEE:
@@ -158,31 +158,31 @@ def shoulder(planes: RGB, white: float = WHITE) -> RGB:
 
 
 def roll_off(light: Floats, white: float = WHITE) -> Floats:
-    """The shoulder of film: light of [0, ∞) → [0, 1], itself up to `KNEE`, 1 from `white` on.
+    """Highlight compression: light of [0, ∞) → [0, 1], identity up to `KNEE`, 1 from `white` on.
 
     Reinhard et al.'s curve with a burnt-out white ("Photographic tone reproduction for digital
-    images", SIGGRAPH 2002, eq. 4), begun at the knee with slope 1. With `white` at 1 nothing is
-    compressed. White is at most `WHITE`, at least 1.
+    images", SIGGRAPH 2002, eq. 4), starting at the knee with slope 1. With `white` at 1 nothing is
+    compressed. `white` is clipped to [1, `WHITE`].
     """
-    room = np.float32(1 - KNEE)
+    span = np.float32(1 - KNEE)
     most = (min(max(white, 1.0), WHITE) - KNEE) / (1 - KNEE)
     above: Floats = np.maximum(light - np.float32(KNEE), 0)
-    above /= room
+    above /= span
     curve: Floats = above / np.float32(most**2)
     curve += 1
     curve *= above
     above += 1
     curve /= above
-    curve *= room
+    curve *= span
     curve += np.minimum(light, np.float32(KNEE))
     return np.minimum(curve, 1, out=curve)
 
 
 def fade(light: Floats, white: float = WHITE) -> Floats:
-    """How far colours are faded to white: 0 up to 1, half at 1 + `FADE`, towards 1 beyond.
+    """Fraction by which colours fade to white: 0 up to 1, half at 1 + `FADE`, towards 1 above.
 
-    With a `white` below `WHITE` it goes faster, so that colours are pale where one channel after
-    the other saturates: there their hues are not to be trusted.
+    With a `white` below `WHITE` it rises faster: where channels saturate one after the other, hues
+    are unreliable.
     """
     half = min(max(FADE * (white - 1) / (WHITE - 1), 2.0), FADE)
     beyond: Floats = np.maximum(light - 1, 0)
@@ -195,7 +195,7 @@ def quantise(plane: Floats, bits: int) -> Picture:
     """Linear light, in place clipped to [0, 1] → levels of sRGB's curve, rounded."""
     curve = _curve(bits)
     np.clip(plane, 0, 1, out=plane)
-    np.sqrt(plane, out=plane)  # finer steps where sRGB's curve is steep
+    np.sqrt(plane, out=plane)  # finer steps of the table where sRGB's curve is steep
     plane *= len(curve) - 1
     plane += np.float32(0.5)
     levels: Picture = curve.take(plane.astype(np.intp))
@@ -211,9 +211,9 @@ def _curve(bits: int) -> Picture:
 
 
 def oriented(shape: tuple[int, ...], orientation: int, bits: int) -> tuple[Picture, Picture]:
-    """An empty upright picture, and a view of it in which the sensor's frame lies as it was read.
+    """An empty upright picture, and a view of it in the sensor's pixel order.
 
-    `orientation` is EXIF's, 1 to 8; anything else counts as 1 (upright).
+    `orientation` is EXIF's, 1 to 8; any other value counts as 1 (upright).
     """
     height, width = shape
     swapped = orientation in (5, 6, 7, 8)

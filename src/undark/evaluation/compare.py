@@ -16,44 +16,45 @@ from undark.restoring.raw import plain
 from undark.sensor.exposure import propose_exposure
 from undark.sensor.mosaic import Mosaic
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
+"""(H, W, 3), sRGB."""
 
 WIDTH, HEIGHT, TITLE = 480, 320, 32
-"""Pixels of a piece on the sheet, and of the title above it."""
+"""Size of a detail on the sheet in pixels, and height of the title above it."""
 TALLEST = 640
-"""Pixels of the whole frame between the two."""
+"""Largest height of the reduced frame between the two."""
 GAP = 4
 AS_SHOT = "as shot"
 STEPS = len(NAMES) + 2
-"""Pictures on a sheet."""
+"""Number of pictures on a sheet."""
 
 
 def sheet(
     dark: Mosaic, network: Model, progress: Callable[[float], None] = lambda share: None
-) -> Picture:
-    """(H, W, 3): each method's picture, titled, with the piece of most detail pixel by pixel.
+) -> Pixels:
+    """(H, W, 3): each method's picture, titled, with the region of most detail at full size.
 
-    Amplified as `undark restore` would by itself; `progress` is called with the share done. Raises
+    Amplified as `undark restore` does by default; `progress` is called with the share done. Raises
     `UnsupportedError`, `ModelError`.
     """
     amplification = propose_exposure(dark).amplification
     first = iter(renditions(network, dark, amplification))
     name, light = next(first)
     restored = _rendered(light, dark, amplification)
-    piece = most_detail(restored, (HEIGHT, WIDTH))
-    cells = {name: _cell(name, restored, piece)}
-    cells[AS_SHOT] = _cell(AS_SHOT, _rendered(plain(dark, 1), dark, 1), piece)
+    detail = most_detail(restored, (HEIGHT, WIDTH))
+    cells = {name: _cell(name, restored, detail)}
+    cells[AS_SHOT] = _cell(AS_SHOT, _rendered(plain(dark, 1), dark, 1), detail)
     for name, light in first:
         progress(len(cells) / STEPS)
         title = f"{name} ×{amplification:.3g}" if name == AMPLIFIED else name
-        cells[name] = _cell(title, _rendered(light, dark, amplification), piece)
+        cells[name] = _cell(title, _rendered(light, dark, amplification), detail)
     return np.concatenate(
         [np.concatenate([cells[n] for n in row], axis=1) for row in _rows(network.card.name)]
     )
 
 
 def _rows(network: str) -> list[list[str]]:
-    """As shot, amplified, cleaned and restored; then the tones, alone and cleaned."""
+    """As shot, amplified, denoised, restored; then the tone methods, without and with denoising."""
     tones = [name for name in TONES if name != AMPLIFIED]
     return [
         [AS_SHOT, AMPLIFIED, AMPLIFIED + DENOISED, network],
@@ -62,20 +63,20 @@ def _rows(network: str) -> list[list[str]]:
     ]
 
 
-def _rendered(light: NDArray[np.float32], dark: Mosaic, amplification: float) -> Picture:
+def _rendered(light: NDArray[np.float32], dark: Mosaic, amplification: float) -> Pixels:
     return np.asarray(render(light, dark, amplification), np.uint8)
 
 
-def _cell(title: str, picture: Picture, piece: tuple[slice, slice]) -> Picture:
-    """Title, whole frame and piece, one below the other."""
+def _cell(title: str, picture: Pixels, detail: tuple[slice, slice]) -> Pixels:
+    """Title, reduced frame and detail, one below the other."""
     height = min(round(WIDTH * picture.shape[0] / picture.shape[1]), TALLEST)
-    parts = [fitted(picture, height, WIDTH), _padded(picture[piece])]
+    parts = [fitted(picture, height, WIDTH), _padded(picture[detail])]
     cell = np.concatenate([title_bar(title, WIDTH, TITLE), *parts])
     return np.pad(cell, ((0, GAP), (0, GAP), (0, 0)))
 
 
-def _padded(picture: Picture) -> Picture:
-    """In the middle of black where it is smaller than a picture of the sheet."""
+def _padded(picture: Pixels) -> Pixels:
+    """Centred on black where it is smaller than `HEIGHT` × `WIDTH`."""
     out = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     height, width = picture.shape[:2]
     top, left = (HEIGHT - height) // 2, (WIDTH - width) // 2

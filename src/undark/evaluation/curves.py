@@ -41,7 +41,7 @@ def chart(curves: Sequence[Curve], title: str) -> str:
 
 @dataclass(frozen=True)
 class _Axes:
-    """Where amplifications and decibels lie on paper."""
+    """Maps amplifications and decibels to coordinates of the chart."""
 
     low: Point
     high: Point

@@ -1,4 +1,4 @@
-"""What a model is judged by: the pairs of a folder, or SID's test split."""
+"""The pairs that a model is evaluated on: those of a folder, or SID's test split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from undark.pairs.table import GOOD, Row
 
 @dataclass(frozen=True)
 class Data:
-    """Pairs to judge by."""
+    """Pairs to evaluate on."""
 
     folder: Path
     rows: Sequence[Row]

@@ -1,4 +1,4 @@
-"""`undark evaluate`: every method on every pair, by every protocol; a photo at a time."""
+"""`undark evaluate`: every method on every pair, by every protocol; one pair at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from undark.errors import PairError, PhotoError, naming
 from undark.evaluation.data import Data
 from undark.evaluation.methods import AMPLIFIED, renditions
 from undark.evaluation.protocols import part, picture, scores, truth_of
-from undark.files.output import write_whole
+from undark.files.output import write_atomically
 from undark.files.raw import read_mosaic
 from undark.pairs.choose import exposure_unknown
 from undark.pairs.table import Row, csv_line
@@ -30,7 +30,7 @@ BRIGHT = "bright"
 
 @dataclass(frozen=True)
 class Score:
-    """One photo, restored by one method, judged by one protocol."""
+    """One photo, restored by one method, scored by one protocol."""
 
     photo: str
     """The dark one, relative to the data's folder."""
@@ -45,18 +45,20 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What became of a pair."""
+    """The result for one pair."""
 
     photo: str
     scores: list[Score] = field(default_factory=list)
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
-    """The network's, `AMPLIFIED` and `BRIGHT`, upright, as the sRGB protocol has them."""
+    """The network's, `AMPLIFIED` and `BRIGHT`, upright, as compared by the sRGB protocol."""
     problem: str | None = None
-    """One line, where the pair could not be judged."""
+    """One line, where the pair could not be scored."""
 
 
 def evaluate(data: Data, network: Model, quick: bool = False) -> Iterator[Judged]:
-    """Judge the pairs one after the other; a bad one stops no other. Raises `ModelError`.
+    """Score the pairs one after the other; an unusable one does not stop the rest.
+
+    Raises `ModelError`.
 
     `quick`: the network and the amplified photo only.
     """
@@ -95,16 +97,16 @@ def _upright(shown: NDArray[np.float32], orientation: int) -> NDArray[np.uint8]:
 
 
 def write_scores(folder: Path, rows: Sequence[Score]) -> None:
-    """Write `CSV` and `JSON`, each whole or not at all, in place of older ones.
+    """Write `CSV` and `JSON` atomically; older ones are replaced.
 
     Raises `OutputError`.
     """
     names = [f.name for f in fields(Score)]
     lines = [names, *([_text(value) for value in asdict(row).values()] for row in rows)]
     text = "".join(map(csv_line, lines))
-    write_whole(folder / CSV, text.encode("utf-8", "surrogateescape"))
+    write_atomically(folder / CSV, text.encode("utf-8", "surrogateescape"))
     content = [{name: _finite(v) for name, v in asdict(row).items()} for row in rows]
-    write_whole(folder / JSON, (json.dumps(content, indent=1) + "\n").encode())
+    write_atomically(folder / JSON, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _text(value: float | str) -> str:
@@ -112,5 +114,5 @@ def _text(value: float | str) -> str:
 
 
 def _finite(value: float | str) -> float | str | None:
-    """JSON knows no infinity, the PSNR of a perfect photo."""
+    """JSON has no infinity, the PSNR of a perfect photo."""
     return None if value == math.inf else value

@@ -1,4 +1,4 @@
-"""The worst and the best photos of an evaluation, small enough to keep until the report."""
+"""The photos with the lowest and the highest scores, as JPEGs for the report."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from undark.evaluation.protocols import SRGB
 from undark.files.picture import plain_jpeg
 
 EXTREMES = 3
-"""Photos kept at either end."""
+"""Photos kept of each."""
 WIDEST = 1080
-"""Pixels of the longer side of a whole frame."""
+"""Longer side of a reduced frame in pixels."""
 PIECE = (360, 540)
-"""Height and width of the piece that is shown pixel by pixel."""
+"""Height and width of the region that is shown at full size."""
 _QUALITY = 82
 
 
 @dataclass(frozen=True)
 class Views:
-    """The pictures of a photo, alike in size."""
+    """The pictures of a photo, all of one size."""
 
     height: int
     width: int
@@ -39,17 +39,17 @@ class Exhibit:
     """The network's, in sRGB."""
     frames: Views
     pieces: Views
-    """Where the bright photo has most detail, pixel by pixel."""
+    """The region with most detail in the bright photo, at full size."""
 
 
 class Gallery:
-    """Keeps the worst and the best of what it is shown, by the network's PSNR in sRGB."""
+    """Keeps the worst and the best photos by the network's PSNR in sRGB."""
 
     def __init__(self, network: str) -> None:
         self._network, self._kept = network, list[Exhibit]()
 
     def add(self, judged: Judged) -> None:
-        """Show it a photo."""
+        """Keep a photo if it is among them."""
         wanted = (self._network, SRGB)
         score = next(s for s in judged.scores if (s.method, s.protocol) == wanted)
         if self._has_no_place_for(score):

@@ -1,4 +1,4 @@
-"""The methods: a network and what it must beat, each from a dark photo to linear light."""
+"""The methods under comparison: a network and classical methods, dark photo → linear light."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from undark.sensor.mosaic import Mosaic
 Floats = NDArray[np.float32]
 
 AMPLIFIED = "amplified"
-"""The method that does nothing more: the noisy input."""
+"""Amplification alone: the noisy input."""
 DENOISED = " + non-local means"
 NAMES = tuple(name + after for after in ("", DENOISED) for name in TONES)
 """The classical methods."""
@@ -28,8 +28,8 @@ def renditions(
 ) -> Iterator[tuple[str, Floats]]:
     """Each method's name and light (H, W, 3), white-balanced camera RGB: the network's first.
 
-    All are given the amplification; classical ones the picture, amplified and demosaiced plainly.
-    `quick` ends it with the amplified photo. Raises `UnsupportedError`, `ModelError`.
+    All use one amplification; the classical ones start from the amplified, demosaiced picture.
+    With `quick`, the amplified photo is the last. Raises `UnsupportedError`, `ModelError`.
     """
     yield network.card.name, restore(dark, exposure=amplification, model=network).linear
     matrix = rendering(dark)

@@ -19,11 +19,12 @@ from undark.develop.colour import encode_rec709
 from undark.develop.metrics import brightness_correction, psnr, ssim
 from undark.develop.render import srgb_matrix
 from undark.errors import PairError
-from undark.files.raw import read_mosaic, render_with_libraw
+from undark.files.raw import read_mosaic
 from undark.pairs.examine import MOST_SHIFT, SMALLEST, check_alike
 from undark.pairs.find import Pair
 from undark.pairs.place import check_sizes, common, moved
 from undark.pairs.table import Row
+from undark.pairs.target import WHITE, srgb_picture
 from undark.sensor.cfa import CFA, mosaic, pack
 from undark.sensor.mosaic import Mosaic
 
@@ -39,40 +40,37 @@ TITLES = {
     SRGB + CORRECTED: "RAW → sRGB, brightness corrected",
 }
 
-_WHITE = np.float32(65535)
-
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What the bright photo shows of what the dark one does, in the form of each protocol."""
+    """The region of the bright photo that both photos show, in the form of each protocol."""
 
     picture: Floats
-    """(H, W, 3) in [0, 1], as LibRaw renders it, as the sensor lies."""
+    """(H, W, 3) in [0, 1], rendered by LibRaw, in the sensor's orientation."""
     place: Place
-    """Where in the dark photo that is."""
+    """Its place in the dark photo."""
     planes: Floats | None
-    """(h, w, cell²) in [0, 1]; None where the pair's alignment is no whole number of periods."""
+    """(h, w, cell²) in [0, 1]; None where whole periods of the CFA leave a shift of more than
+    `MOST_SHIFT`."""
     planes_place: Place
 
 
 def truth_of(row: Row, dark: Mosaic) -> Truth:
-    """The bright photo of a pair, laid on the dark one as the row says.
+    """The bright photo of a pair, aligned with the dark one by the shift in the row.
 
     Raises `ReadError`, `UnsupportedError`, and `PairError` for photos that cannot be compared.
     """
     bright = read_mosaic(row.bright)
     check_alike(Pair(row.dark, row.bright), dark, bright)
-    rendered = render_with_libraw(
-        row.bright, use_camera_wb=True, no_auto_bright=True, output_bps=16, user_flip=0
-    )
+    rendered = srgb_picture(row.bright)
     check_sizes(row, dark.shape, rendered.shape[:2])
     place = _large_enough(row, common(row, dark.shape), dark.cfa)
-    whole = _in_whole_periods(row, dark.cfa)
-    planes_place = _large_enough(row, common(whole, dark.shape), dark.cfa)
-    left_over = math.hypot(row.align_dx - whole.align_dx, row.align_dy - whole.align_dy)
-    light = moved(bright.signal(), planes_place, whole) / np.float32(bright.span)
+    rounded = _in_whole_periods(row, dark.cfa)
+    planes_place = _large_enough(row, common(rounded, dark.shape), dark.cfa)
+    left_over = math.hypot(row.align_dx - rounded.align_dx, row.align_dy - rounded.align_dy)
+    light = moved(bright.signal(), planes_place, rounded) / np.float32(bright.span)
     return Truth(
-        picture=np.clip(moved(rendered, place, row) / _WHITE, 0, 1),
+        picture=np.clip(moved(rendered, place, row) / np.float32(WHITE), 0, 1),
         place=place,
         planes=packed(light, planes_place, dark.cfa) if left_over <= MOST_SHIFT else None,
         planes_place=planes_place,
@@ -80,7 +78,7 @@ def truth_of(row: Row, dark: Mosaic) -> Truth:
 
 
 def _in_whole_periods(row: Row, cfa: CFA) -> Row:
-    """The alignment that leaves each pixel its colour."""
+    """The row with its shift rounded to whole periods of the CFA: each pixel keeps its colour."""
     dx, dy = (cfa.period * round(s / cfa.period) for s in (row.align_dx, row.align_dy))
     return replace(row, align_dx=float(dx), align_dy=float(dy))
 
@@ -94,7 +92,7 @@ def _large_enough(row: Row, place: Place, cfa: CFA) -> Place:
 
 
 def scores(light: Floats, dark: Mosaic, truth: Truth) -> Iterator[tuple[str, float, float]]:
-    """Protocol, PSNR in dB and SSIM of a restored photo.
+    """Yield protocol, PSNR in dB and SSIM of a restored photo.
 
     `light` is (H, W, 3) white-balanced camera RGB of the whole dark photo, white 1.
     """
@@ -105,7 +103,7 @@ def scores(light: Floats, dark: Mosaic, truth: Truth) -> Iterator[tuple[str, flo
 
 
 def _both(protocol: str, shown: Floats, truth: Floats) -> Iterator[tuple[str, float, float]]:
-    """As it is, and brightness corrected."""
+    """Without and with brightness correction."""
     yield protocol, psnr(shown, truth), ssim(shown, truth)
     factor = np.float32(brightness_correction(shown, truth))
     shown = np.clip(shown * factor, 0, 1)
@@ -113,7 +111,7 @@ def _both(protocol: str, shown: Floats, truth: Floats) -> Iterator[tuple[str, fl
 
 
 def sensor_values(light: Floats, dark: Mosaic) -> Floats:
-    """Light back through the CFA: (H, W, 3) → (H, W), amplified, 1 is the sensor's white."""
+    """Mosaic of (H, W, 3) light without white balance → (H, W), amplified; 1 is white."""
     seen: Floats = mosaic(np.moveaxis(light / dark.white_balance, -1, 0), dark.cfa)
     return seen
 
@@ -121,7 +119,7 @@ def sensor_values(light: Floats, dark: Mosaic) -> Floats:
 def packed(values: Floats, place: Place, cfa: CFA) -> Floats:
     """Sensor values of a place → (h, w, cell²) in [0, 1], whole periods from the canonical phase.
 
-    What does not fill a period is cut, not filled up.
+    Incomplete periods at the borders are cropped.
     """
     cfa = cfa.crop(place[0] % cfa.period, place[1] % cfa.period)
     top, left = (-n % cfa.period for n in cfa.shift)
@@ -135,15 +133,15 @@ def packed(values: Floats, place: Place, cfa: CFA) -> Floats:
 
 
 def picture(light: Floats, dark: Mosaic) -> Floats:
-    """Light as LibRaw shows it: (H, W, 3) in [0, 1]; the camera's matrix and LibRaw's own curve."""
+    """Light rendered as LibRaw does, (H, W, 3) in [0, 1]: camera matrix, then BT.709's curve."""
     shown: Floats = encode_rec709(light @ rendering(dark).T.astype(np.float32))
     return shown
 
 
 def rendering(dark: Mosaic) -> NDArray[np.float64]:
-    """(3, 3): white-balanced camera RGB → linear sRGB as LibRaw has it.
+    """(3, 3): white-balanced camera RGB → linear sRGB in LibRaw's scale.
 
-    LibRaw's white is where the first channel saturates, so that a gain below 1 brightens all.
+    LibRaw divides the gains by the smallest one, so that a gain below 1 brightens all channels.
     """
     return srgb_matrix(dark.camera_from_xyz) / float(dark.white_balance.min())
 

@@ -1,4 +1,4 @@
-"""Figures that papers give for SID, each with its protocol and source: to stand beside one's own.
+"""Published scores on SID, each with its protocol and source.
 
 RAW → RAW figures are means over the 129 pairs of `sony_raw_paired_129.txt`, a list of ELD's and
 PMN's (megvii-research/PMN, Apache-2.0) with scenes of the test and the validation split; RAW → sRGB

@@ -1,4 +1,4 @@
-"""`report.html`: what an evaluation found, in one file that opens offline."""
+"""`report.html`: the results of an evaluation in one self-contained file."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from undark.evaluation.protocols import PROTOCOLS, TITLES
 from undark.evaluation.published import Figure, published
 from undark.evaluation.summary import ALL, Means, means
 from undark.evaluation.tables import photo_table, score_table
-from undark.files.output import write_whole
+from undark.files.output import write_atomically
 
 HTML = "report.html"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that a report says."""
+    """The content of a report."""
 
     data: Data
     card: Card
@@ -42,7 +42,7 @@ class Evaluation:
 
 
 def write_report(folder: Path, found: Evaluation) -> None:
-    """Write `HTML`, whole or not at all, in place of an older one. Raises `OutputError`."""
+    """Write `HTML` atomically; an older one is replaced. Raises `OutputError`."""
     template = Template((files("undark.evaluation") / "report.html").read_text("utf-8"))
     averages = {protocol: means(found.scores, protocol) for protocol in PROTOCOLS}
     figures = published(found.data.camera)
@@ -68,7 +68,7 @@ def write_report(folder: Path, found: Evaluation) -> None:
         ),
         "every": photo_table(found.scores, found.network),
     }
-    write_whole(folder / HTML, template.substitute(parts).encode("utf-8", "replace"))
+    write_atomically(folder / HTML, template.substitute(parts).encode("utf-8", "replace"))
 
 
 def _of(figures: list[Figure], protocol: str) -> list[Figure]:

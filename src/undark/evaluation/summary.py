@@ -20,13 +20,13 @@ class Mean(NamedTuple):
 
 
 ALL = None
-"""The amplification that stands for all."""
+"""Key of the mean over all amplifications."""
 Means = dict[str, dict[float | None, Mean]]
 """Method → amplification → mean; `ALL` last."""
 
 
 def group(amplification: float) -> float:
-    """To two digits: exposure times that cameras name are no truer."""
+    """Rounded to two digits: nominal exposure times are not more exact."""
     return float(f"{amplification:.2g}")
 
 

@@ -18,7 +18,7 @@ Ratio = float | None
 def score_table(
     protocol: str, scores: Sequence[Score], network: str, figures: Sequence[Figure]
 ) -> str:
-    """A row a method, a column an amplification; published figures below one's own."""
+    """A row a method, a column an amplification; published figures below."""
     averages = means(scores, protocol)
     found = {r for by_ratio in averages.values() for r in by_ratio if r is not ALL}
     given = {float(f.amplification) for f in figures if f.amplification}

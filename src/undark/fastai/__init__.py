@@ -14,6 +14,7 @@ from undark.fastai.block import RawImageBlock
 from undark.fastai.image import RAWImage, TensorLinearImage, TensorRawImage
 from undark.fastai.metrics import psnr, ssim
 from undark.fastai.network import ConditionPair, export_model
+from undark.fastai.restore import restore_photo
 from undark.fastai.transforms import RawCrop
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "TensorRawImage",
     "export_model",
     "psnr",
+    "restore_photo",
     "ssim",
 ]

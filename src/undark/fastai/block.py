@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastai.data.block import TransformBlock
 from fastai.data.transforms import IntToFloatTensor
 from fasttransform import Transform
 
+from undark.fastai.frames import CachedFrames
 from undark.fastai.image import RAWImage, TensorRawImage, check_options
 
 
 class OpenRAW(Transform):
     """`RAWImage.create` with its options, as a transform that can be pickled."""
 
-    def __init__(self, packed: bool, options: dict[str, Any]) -> None:
+    def __init__(
+        self, packed: bool, options: dict[str, Any], frames: CachedFrames | None = None
+    ) -> None:
         super().__init__()
-        self.packed, self.options = packed, options
+        self.packed, self.options, self.frames = packed, options, frames
 
     def encodes(self, fn: object) -> RAWImage:
+        if self.frames and isinstance(fn, (str, Path)):
+            return RAWImage.open_cached(Path(fn), self.frames, self.packed, **self.options)
         return RAWImage.create(fn, packed=self.packed, **self.options)
 
 
 class RawImageBlock(TransformBlock):
     """A `TransformBlock` for RAW files: LibRaw's rendering, or the sensor's own planes if `packed`.
 
-    `options` are those of `RAWImage.create`. Raises `TypeError` for a misspelt one.
+    With `cache`, each file is decoded once and kept on disk, in undark's own cache or in a folder;
+    without, it is decoded anew in every epoch. `options` are those of `RAWImage.create`. Raises
+    `TypeError` for a misspelt one.
     """
 
-    def __init__(self, packed: bool = False, **options: Any) -> None:
+    def __init__(
+        self, packed: bool = False, cache: bool | str | Path = False, **options: Any
+    ) -> None:
         check_options(packed, options)
-        super().__init__(type_tfms=OpenRAW(packed, options), batch_tfms=IntToFloatTensor)
+        folder = None if isinstance(cache, bool) else Path(cache)
+        opener = OpenRAW(packed, options, CachedFrames(folder) if cache else None)
+        super().__init__(type_tfms=opener, batch_tfms=IntToFloatTensor)
 
 
 # In a batch beside an ImageBlock's bytes: these are floats in [0, 1] already.

@@ -1,4 +1,4 @@
-"""`RAWImage`, which stands where a `PILImage` could, and the tensors that it becomes.
+"""`RAWImage`, used in place of a `PILImage`, and the tensors that it becomes.
 
 Pillow holds no RGB of 16 bits and knows no colour filter array. To fastai a RAWImage is a Pillow
 image, so that blocks and transforms take it; its pixels are its own, and whatever Pillow itself
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from undark.develop.colour import encode_srgb
+from undark.fastai.frames import CachedFrames
 from undark.files.raw import check_rendering, read_mosaic, render_with_libraw
 from undark.sensor.cfa import CFA, RGGB, X_TRANS, dihedral, pack
 from undark.sensor.mosaic import Mosaic
@@ -93,8 +94,8 @@ class RAWImage(PILBase):
     """What a RAW file holds: its mosaic, or LibRaw's rendering of it.
 
     `content` is a `Mosaic`, or a picture (H, W, 3) of integers or of floats in [0, 1]; `frame` the
-    whole that it was cut from, and `path` the file, None where there is none. `size` is (W, H) and
-    `shape` (H, W) in pixels of the photo, of a mosaic too.
+    full frame that it was cut from, and `path` the file, None where there is none. `size` is (W, H)
+    and `shape` (H, W) in pixels of the photo, of a mosaic too.
     """
 
     _open_args: ClassVar[dict[str, Any]] = {"output_bps": 16, "user_flip": 0}
@@ -133,6 +134,13 @@ class RAWImage(PILBase):
         if packed:
             return cls(read_mosaic(path), path)
         return cls(render_with_libraw(path, **{**cls._open_args, **options}), path)
+
+    @classmethod
+    def open_cached(cls, path: Path, frames: CachedFrames, packed: bool, **options: Any) -> Self:
+        """`create` for a file, decoded once. Raises like it, and `OutputError`."""
+        if packed:
+            return cls(frames.mosaic(path), path)
+        return cls(frames.rendering(path, {**cls._open_args, **options}), path)
 
     @property
     def cfa(self) -> CFA | None:

@@ -1,7 +1,7 @@
 """Mosaics and linear camera RGB as Adobe DNG files, through tifffile.
 
-Both kinds are tiled lossless JPEG, which LibRaw and Adobe's SDK read, and share all tags that tell
-of camera, colour and exposure. Neither turns the pixels: the Orientation tag does.
+Both kinds are tiled lossless JPEG, which LibRaw and Adobe's SDK read, and share the tags of camera,
+colour and exposure. Pixels are in sensor order; the Orientation tag says how to rotate them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from undark.sensor.mosaic import Mosaic, Shot
 HEADROOM = 16.0
 """A linear DNG holds light up to this (white is 1): four stops of highlights over 4096 levels.
 
-Brighter lamps are cut there. At ×300 they reach 300, and would leave 218 levels for all the rest.
+Brighter light sources are clipped. At ×300 they reach 300, which would leave 218 levels below 1.
 """
 
 _CFA, _LINEAR_RAW = 32803, 34892
@@ -53,12 +53,11 @@ _D65 = 21
 
 
 def write_mosaic(path: Path, mosaic: Mosaic) -> None:
-    """Write a mosaic as a CFA DNG; `read_mosaic` gives the same one back.
+    """Write a mosaic as a CFA DNG; `read_mosaic` reads back the same mosaic.
 
-    The white level is rounded to a whole number, as the format wants it. LibRaw does not open
-    mosaics of fewer than 22 rows or columns. Where the colour matrix
-    is unknown none is written: LibRaw opens such files, Adobe's programs do not. Raises
-    `OutputError`.
+    The white level is rounded to an integer, as the format requires. LibRaw does not open mosaics
+    of fewer than 22 rows or columns. An unknown colour matrix is left out: LibRaw opens such files,
+    Adobe's programs do not. Raises `OutputError`.
     """
     matrix = mosaic.camera_from_xyz
     entries = [*_common(mosaic), *_sensor(mosaic), *([] if matrix is None else _colour(matrix))]
@@ -74,17 +73,17 @@ def write_linear(
 ) -> None:
     """Write restored light as a linear DNG: 16-bit camera RGB, black 0, proportional to the scene.
 
-    `linear` is (H, W, 3), white-balanced, amplified, with 1 for the white of the picture; below 0
-    is cut, above `HEADROOM` too. The brightest value becomes 65535 and BaselineExposure says how
-    to come back, so that 1 renders white. Where the colour matrix is unknown, that of sRGB is
-    written, since the format demands one. `source` is the digest of the file that the light was
-    restored from (`provenance.digest_of`). Raises `OutputError`.
+    `linear` is (H, W, 3), white-balanced and amplified; 1 is the picture's white. It is clipped to
+    [0, `HEADROOM`]. The brightest value becomes 65535; BaselineExposure holds the inverse, so
+    that 1 renders white. Where the colour matrix is unknown, that of sRGB is written, since the
+    format requires one. `source` is the digest of the file that the light was restored from
+    (`provenance.digest_of`). Raises `OutputError`.
     """
     gains = mosaic.white_balance.astype(np.float32)
     brightest = _brightest(linear, gains)
     factor = (65535 / brightest / gains).astype(np.float32)
     known = mosaic.camera_from_xyz
-    # a renderer takes as white the camera RGB of a neutral whose largest value is 1
+    # renderers take as white the neutral camera RGB whose largest value is 1
     baseline = math.log2(brightest * float(gains.min()))
     entries = [
         *_common(mosaic),
@@ -118,7 +117,7 @@ def _common(mosaic: Mosaic) -> list[Entry]:
 
 
 def _sensor(mosaic: Mosaic) -> list[Entry]:
-    """What only a mosaic has: filters, levels, noise."""
+    """Tags of a CFA DNG only: filters, levels, noise."""
     period = mosaic.cfa.period
     entries = [
         numbers(33421, SHORT, period, period),  # CFARepeatPatternDim
@@ -164,22 +163,22 @@ def _write(
             tile=_tile_shape(shape),
             compression=_LOSSLESS_JPEG,
             compressionargs={"lossless": True, "bitspersample": 16},
-            subfiletype=0,  # unless it is written, Adobe's SDK finds no main image
+            subfiletype=0,  # without this tag, Adobe's SDK finds no main image
             software=software(),
             datetime=exif_time(shot.taken) if shot.taken else None,
         )
 
 
 def _tile_shape(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Rows and columns of a tile: multiples of 16, as TIFF has it.
+    """Rows and columns of a tile: multiples of 16, as TIFF requires.
 
-    None wider than the picture: LibRaw decodes such tiles askew.
+    Never wider than the picture: LibRaw decodes such tiles with shifted rows.
     """
     return _TILE, max(16, min(_TILE, shape[1] // 16 * 16))
 
 
 def _tiles(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """(H, W, …) cut into whole tiles, row by row; those at the edge are padded with its pixels."""
+    """(H, W, …) → tiles of equal size, row by row; edge tiles are padded with their last pixels."""
     rows, columns = _tile_shape(pixels.shape)
     for top in range(0, pixels.shape[0], rows):
         for left in range(0, pixels.shape[1], columns):
@@ -196,6 +195,6 @@ def _linear_tiles(
 
 
 def _brightest(linear: NDArray[np.float32], gains: NDArray[np.float32]) -> float:
-    """The largest value of any channel before white balance, lamps cut at `HEADROOM`."""
+    """The largest value of any channel before white balance, clipped at `HEADROOM`."""
     channels = (min(float(linear[..., c].max()), HEADROOM) / float(gains[c]) for c in range(3))
     return max(*channels, 1e-6)

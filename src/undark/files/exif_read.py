@@ -1,4 +1,4 @@
-"""Camera, lens, exposure, date and place of a photo, from its EXIF tags through exifread."""
+"""Camera, lens, exposure, date and GPS position of a photo, from its EXIF tags (exifread)."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from undark.sensor.mosaic import GPS, Shot
 Tags = Mapping[str, Any]
 """exifread's tags by name, as "EXIF ExposureTime"."""
 
-# exifread logs files that it does not know, and logging prints that where nobody has set it up
+# exifread logs files that it does not know, and logging prints that where no handler is set up
 logging.getLogger("exifread").addHandler(logging.NullHandler())
 
 
 def read_tags(file: BinaryIO) -> Tags:
-    """All EXIF tags of a file; none if it has none, or only damaged ones."""
+    """All EXIF tags of a file; empty where it has none or they are damaged."""
     try:
         tags: Tags = exifread.process_file(file, details=False, extract_thumbnail=False)
-    except Exception:  # exifread meets damaged tags with errors of every kind
+    except Exception:  # exifread raises errors of every kind on damaged tags
         return {}
     return tags
 
 
 def has_no_orientation(tags: Tags) -> bool:
-    """Whether EXIF says 0, which some write for "unknown" and LibRaw takes for a quarter turn."""
+    """Whether EXIF says 0, which some cameras write for "unknown" and LibRaw reads as 90°."""
     return _values(tags, "Image Orientation")[:1] == [0]
 
 
 def orientation_of(tags: Tags) -> int:
-    """The EXIF orientation; 1, upright, where it is none of 1 to 8."""
-    told = _values(tags, "Image Orientation")[:1]
-    return int(told[0]) if told and told[0] in range(1, 9) else 1
+    """The EXIF orientation; 1 (upright) where it is not one of 1 to 8."""
+    values = _values(tags, "Image Orientation")[:1]
+    return int(values[0]) if values and values[0] in range(1, 9) else 1
 
 
 def date_taken(path: Path) -> datetime | None:
-    """When a photo, or a picture made of it, was taken, by its EXIF; None if that is not known."""
+    """When a photo, or the source of a picture, was taken, by EXIF; None where unknown."""
     return shot_of(path).taken
 
 
 def shot_of(path: Path) -> Shot:
-    """What the EXIF of a photo or a picture says of it; nothing where it cannot be read."""
+    """The EXIF of a photo or a picture as a `Shot`; an empty one where it cannot be read."""
     try:
         with path.open("rb") as file:
             return shot_from_tags(read_tags(file))
@@ -55,7 +55,7 @@ def shot_of(path: Path) -> Shot:
 
 
 def shot_from_tags(tags: Tags) -> Shot:
-    """What EXIF says of a shot; zeros, blanks and fractions like 0/0 mean that it does not."""
+    """EXIF tags as a `Shot`; zeros, blanks and fractions like 0/0 count as missing."""
     return Shot(
         make=_text(tags, "Image Make"),
         model=_text(tags, "Image Model"),
@@ -83,7 +83,7 @@ def _text(tags: Tags, *names: str) -> str | None:
 
 
 def _number(value: Any) -> float:
-    """A number or a fraction; NaN where it is neither."""
+    """A number or a fraction as a float; NaN for anything else."""
     try:
         return float(value)
     except (TypeError, ValueError, ZeroDivisionError):
@@ -99,7 +99,7 @@ def _positive(tags: Tags, *names: str) -> float | None:
 
 
 def _iso(tags: Tags) -> float | None:
-    """The ISO; 65535 says that it did not fit and stands in a longer tag."""
+    """The ISO; 65535 means that the value is in a 32-bit tag."""
     short = _positive(tags, "EXIF ISOSpeedRatings", "Image ISOSpeedRatings")
     long = _positive(tags, "EXIF RecommendedExposureIndex", "EXIF ISOSpeed")
     return long if short is None or short == 65535 else short

@@ -1,4 +1,4 @@
-"""A `Shot` as EXIF and GPS directories, and both as the block that JPEG and PNG carry."""
+"""A `Shot` as EXIF and GPS directories, and as the EXIF block of JPEG and PNG."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLOUR_IS_SRGB = numbers(40961, SHORT, 1)
 
 
 def software() -> str:
-    """What wrote the file: "undark" and its version."""
+    """The Software tag: "undark" and its version."""
     try:
         return f"undark {version('undark')}"
     except PackageNotFoundError:  # run from a source tree
@@ -31,12 +31,12 @@ def software() -> str:
 
 
 def exif_time(moment: datetime) -> str:
-    """As EXIF writes a date: "2024:05:06 07:08:09", by the camera's clock."""
+    """A date in EXIF's format: "2024:05:06 07:08:09", by the camera's clock."""
     return moment.replace(tzinfo=None).isoformat(" ", "seconds").replace("-", ":")
 
 
 def exif_entries(shot: Shot) -> list[Entry]:
-    """The EXIF directory: what is known of exposure, lens and date."""
+    """Entries of the EXIF directory: exposure, lens and date, where known."""
     entries = [raw_bytes(36864, b"0231"), raw_bytes(40960, b"0100")]  # Exif, FlashpixVersion
     for code, value in ((33434, shot.exposure_time), (33437, shot.aperture)):
         entries += [rational(code, value)] if value is not None else []
@@ -52,23 +52,23 @@ def exif_entries(shot: Shot) -> list[Entry]:
 
 
 def _sensitivity(iso: int) -> list[Entry]:
-    """ISO; above 65535 it stands as the recommended exposure index too."""
+    """ISO; above 65535 the value is in the recommended exposure index (32 bits)."""
     if iso <= 65535:
         return [numbers(34855, SHORT, iso)]
     return [numbers(34855, SHORT, 65535), numbers(34864, SHORT, 2), numbers(34866, LONG, iso)]
 
 
 def camera_entries(shot: Shot) -> list[Entry]:
-    """Make and model, for the first directory."""
+    """Make and model: entries of the first directory."""
     named = ((271, shot.make), (272, shot.model))
     return [text(code, value) for code, value in named if value]
 
 
 def exif_block(height: int, width: int, shot: Shot) -> bytes:
-    """A TIFF without pixels: all metadata of an upright sRGB picture, for JPEG and PNG."""
+    """EXIF of an upright sRGB picture for JPEG and PNG: a TIFF file without pixels."""
     first = [
         *camera_entries(shot),
-        numbers(274, SHORT, 1),  # Orientation: the pixels are turned already
+        numbers(274, SHORT, 1),  # Orientation: the pixels are upright
         rational(282, 72),  # XResolution
         rational(283, 72),
         numbers(296, SHORT, 2),  # ResolutionUnit: inch
@@ -91,7 +91,7 @@ def exif_block(height: int, width: int, shot: Shot) -> bytes:
 
 
 def _nested(first: list[Entry], children: dict[int, list[Entry]]) -> bytes:
-    """A TIFF file of a directory and of those that it points to."""
+    """A TIFF file of the first directory and the directories that it points to."""
     start = 8
     pointers = dict.fromkeys(children, 0)
     at = start + len(directory([*first, *_as_entries(pointers)], start))
@@ -108,7 +108,7 @@ def _as_entries(pointers: dict[int, int]) -> list[Entry]:
 
 
 def gps_entries(gps: GPS) -> list[Entry]:
-    """The GPS directory."""
+    """Entries of the GPS directory."""
     entries = [
         numbers(0, BYTE, 2, 3, 0, 0),
         text(1, "N" if gps.latitude >= 0 else "S"),
@@ -122,8 +122,8 @@ def gps_entries(gps: GPS) -> list[Entry]:
 
 
 def degrees(angle: float) -> tuple[float, float, float]:
-    """Degrees, minutes and seconds of an angle without its sign, to a hundredth of a millimetre."""
-    tick = 10_000_000  # parts of a second
-    whole = round(abs(angle) * 3600 * tick)
-    minutes, rest = divmod(whole, 60 * tick)
+    """Degrees, minutes and seconds of |angle|, in steps of 1e-7 seconds."""
+    tick = 10_000_000  # units of a second
+    ticks = round(abs(angle) * 3600 * tick)
+    minutes, rest = divmod(ticks, 60 * tick)
     return float(minutes // 60), float(minutes % 60), rest / tick

@@ -52,13 +52,15 @@ def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return scan.files
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """Photographs to learn from below a folder: JPEG, PNG and TIFF files, sorted.
+def find_pictures(
+    folder: Path, suffixes: Collection[str] = frozenset(PICTURE_SUFFIXES)
+) -> list[Path]:
+    """Photographs to learn from below a folder, by default JPEG, PNG and TIFF files, sorted.
 
     Hidden files are left out, and what undark has made: results, contact sheets, film frames.
     Warns as `find_files` does.
     """
-    found = find_files(folder, PICTURE_SUFFIXES)
+    found = find_files(folder, suffixes)
     return [p for p in found if not is_result(p) and not is_made_by_undark(p)]
 
 

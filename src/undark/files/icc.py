@@ -1,4 +1,4 @@
-"""An sRGB colour profile, made here: version 2, three matrix columns and one tone curve."""
+"""The sRGB ICC profile that undark embeds: version 2, a matrix and one tone curve."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def srgb_profile() -> bytes:
 
 
 def _assemble(tags: dict[bytes, bytes]) -> bytes:
-    """Header, tag table and tags; tags of equal content share one place."""
+    """Header, tag table and tags; tags of equal content share one offset."""
     at = 128 + 4 + 12 * len(tags)
     table, body = struct.pack(">I", len(tags)), b""
     places: dict[bytes, int] = {}
@@ -64,7 +64,7 @@ def _xyz(values: tuple[float, float, float]) -> bytes:
 
 def _description(name: str) -> bytes:
     text = name.encode("ascii") + b"\0"
-    # an ASCII part, then empty Unicode and Macintosh parts of fixed size
+    # an ASCII string, then empty Unicode and Macintosh strings of fixed size
     return b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(4 + 4 + 2 + 1 + 67)
 
 

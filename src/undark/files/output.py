@@ -112,7 +112,3 @@ def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
             raise
         _check_target(path, overwrite)
         os.replace(temporary, path)
-
-
-# old names, until every caller is renamed
-whole, write_whole = atomic_output, write_atomically

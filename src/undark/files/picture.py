@@ -41,7 +41,7 @@ from undark.sensor.mosaic import Mosaic, Shot
 
 PICTURE_SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 _LIGHT_WHITE = 16.0
-"""The linear value that a code of 65535 means in a scene file; its curve is a cube root."""
+"""Linear light at code 65535 of a scene file, whose transfer curve is a cube root."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +137,7 @@ def write_picture(
 
 
 def plain_jpeg(pixels: NDArray[np.uint8], quality: int, subsampling: str = "420") -> bytes:
-    """A picture (H, W, 3) as a JPEG file of nothing but its pixels."""
+    """A picture (H, W, 3) as a JPEG file without metadata."""
     return bytes(
         imagecodecs.jpeg8_encode(
             np.ascontiguousarray(pixels), level=quality, subsampling=subsampling
@@ -148,11 +148,11 @@ def plain_jpeg(pixels: NDArray[np.uint8], quality: int, subsampling: str = "420"
 def _jpeg(pixels: NDArray[np.uint8], shot: Shot, quality: int, source: str | None) -> bytes:
     """A JPEG file: pixels without chroma subsampling, segments for EXIF, XMP and profile."""
     plain = plain_jpeg(pixels, quality, "444")
-    behind_jfif = 4 + int.from_bytes(plain[4:6], "big")  # the JFIF segment must be the first
+    after_jfif = 4 + int.from_bytes(plain[4:6], "big")  # the JFIF segment must be the first
     exif = b"\xff\xe1" + _sized(b"Exif\0\0" + exif_block(pixels.shape[0], pixels.shape[1], shot))
     profile = b"\xff\xe2" + _sized(b"ICC_PROFILE\0\1\1" + srgb_profile())
     xmp = b"\xff\xe1" + _sized(JPEG_XMP + xmp_packet(source)) if source else b""
-    return b"".join((plain[:behind_jfif], exif, xmp, profile, memoryview(plain)[behind_jfif:]))
+    return b"".join((plain[:after_jfif], exif, xmp, profile, memoryview(plain)[after_jfif:]))
 
 
 def _sized(body: bytes) -> bytes:
@@ -161,18 +161,18 @@ def _sized(body: bytes) -> bytes:
 
 
 def _png(pixels: NDArray[Any], shot: Shot, source: str | None) -> bytes:
-    """A PNG file with chunks for profile, EXIF and XMP behind its header chunk."""
-    # a third of the time of zlib's usual level, for 2 % more bytes
+    """A PNG file with chunks for profile, EXIF and XMP after its header chunk."""
+    # a third of the time of zlib's default level, 2 % more bytes
     plain = bytes(imagecodecs.png_encode(pixels, level=3, filter=imagecodecs.PNG.FILTER.SUB))
-    behind_header = 33
+    after_header = 33
     profile = _chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))
     exif = _chunk(b"eXIf", exif_block(pixels.shape[0], pixels.shape[1], shot))
     xmp = _chunk(b"iTXt", PNG_XMP + xmp_packet(source)) if source else b""
-    return b"".join((plain[:behind_header], profile, exif, xmp, memoryview(plain)[behind_header:]))
+    return b"".join((plain[:after_header], profile, exif, xmp, memoryview(plain)[after_header:]))
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
-    """A PNG chunk: length, name, body, check sum."""
+    """A PNG chunk: length, name, body, checksum."""
     crc = zlib.crc32(name + body).to_bytes(4, "big")
     return len(body).to_bytes(4, "big") + name + body + crc
 

@@ -1,7 +1,7 @@
-"""TIFF directories (IFDs) as lists of entries, and TIFF files that have some for EXIF and GPS.
+"""TIFF directories (IFDs) as lists of entries, and TIFF files with EXIF and GPS directories.
 
-tifffile writes no such directories: they are put at the end of its finished file, and the entries
-that point at them mended.
+tifffile does not write EXIF and GPS directories: they are appended to its finished file, and the
+offsets in the entries that point at them are set afterwards.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Entry(NamedTuple):
 
 
 def text(code: int, value: str) -> Entry:
-    """A zero-terminated string; what is not ASCII goes in as UTF-8, as EXIF 3 has it."""
+    """A zero-terminated string; characters outside ASCII are stored as UTF-8 (EXIF 3)."""
     encoded = value.replace("\0", " ").encode("utf-8") + b"\0"
     return Entry(code, ASCII, len(encoded), encoded)
 
@@ -88,12 +88,12 @@ def write_tiff(
     children: Mapping[int, Sequence[Entry]],
     **layout: Any,
 ) -> None:
-    """Write a TIFF file with more `entries`, and with directories that entries point at.
+    """Write a TIFF file with additional `entries` and child directories.
 
-    `children` has these directories by the code of the entry (EXIF, GPS); `pixels` and `layout`
-    are tifffile's. Raises `OSError`.
+    `children`: code of the pointing entry (EXIF, GPS) → entries of the child directory; `pixels`
+    and `layout` are arguments of `tifffile.imwrite`. Raises `OSError`.
     """
-    # given by number, tifffile would drop the pointers
+    # as numbers, tifffile would drop these entries
     pointers = [(tifffile.TIFF.TAGS[code], LONG, 1, (0,), True) for code in children]
     tifffile.imwrite(
         path,
@@ -111,7 +111,7 @@ def write_tiff(
 
 
 def _append(file: BinaryIO, pointer: int, entries: Sequence[Entry]) -> None:
-    """Write a directory at the end and its offset into an entry of the first directory."""
+    """Append a directory and write its offset into an entry of the first directory."""
     place = _value_place(file, pointer)
     end = file.seek(0, 2)
     offset = end + end % 2  # directories start at even offsets
@@ -121,7 +121,7 @@ def _append(file: BinaryIO, pointer: int, entries: Sequence[Entry]) -> None:
 
 
 def _value_place(file: BinaryIO, code: int) -> int:
-    """Where in the file the value of an entry of the first directory stands."""
+    """The file offset of the value of an entry of the first directory."""
     file.seek(0)
     magic, start = struct.unpack("<4sI", file.read(8))
     if magic != b"II*\0":
@@ -133,7 +133,7 @@ def _value_place(file: BinaryIO, code: int) -> int:
 
 
 def directory(entries: Sequence[Entry], offset: int) -> bytes:
-    """A directory for the place `offset`, with the values that do not fit into it behind it."""
+    """A directory for the file offset `offset`, followed by values longer than 4 bytes."""
     table, heap = [], b""
     heap_at = offset + 2 + 12 * len(entries) + 4
     for entry in sorted(entries):

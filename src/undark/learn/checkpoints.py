@@ -1,8 +1,10 @@
-"""The state of a run on disk: written whole or not at all; a kill costs a minute at most."""
+"""The state of a run on disk: written atomically; a kill costs a minute at most."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -10,23 +12,28 @@ from typing import Any, cast
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from tensorboard.summary.writer import event_file_writer  # type: ignore[import-untyped]
 
 from undark.errors import TrainingError
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.learn.network import UNetConfig
 
 LAST = "last.ckpt"
 """The state of a run, never more than a minute old."""
 EVERY = timedelta(seconds=45)
+FORMAT = 2
+"""Of what is kept; a run of another format is not resumed."""
 
 State = dict[str, Any]
+"""Tensors and plain types only: it is read without running code from the file."""
 
 
-def read_state(out: Path, resume: bool, network: UNetConfig) -> State | None:
+def read_state(out: Path, resume: bool) -> State | None:
     """The state to go on from, if that was asked for; refuses to run over a finished run.
 
-    Raises `TrainingError` if there is none, or a damaged one, or one of another network.
+    Raises `TrainingError` if there is none, a damaged one, or one of another undark.
     """
     path = out / LAST
     if not resume:
@@ -39,22 +46,31 @@ def read_state(out: Path, resume: bool, network: UNetConfig) -> State | None:
     if not path.exists():
         raise TrainingError(f"{out}: no run to resume here; leave out --resume")
     try:
-        state: State = torch.load(path, map_location="cpu", weights_only=False)
-        known = state["network"]
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle fails in any way
         raise TrainingError(
-            f"{path}: not a checkpoint, or a damaged one; delete it to start anew"
+            f"{path}: not a checkpoint of this undark, or a damaged one; choose another --out, "
+            "with --from for its weights, or delete it to start anew"
         ) from error
-    if known != network.as_dict():
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise TrainingError(
-            f"{path}: the checkpoint of another network than the one to be trained; "
-            "give the --network that the run began with, or choose another --out"
+            f"{path}: a run of another version of undark; choose another --out, "
+            "with --from for its weights"
         )
     return state
 
 
-class WholeStates(TorchCheckpointIO):
-    """Lightning's way to the disk; its own moves files between disks, where a move can tear."""
+def check_network(out: Path, state: State, network: UNetConfig) -> None:
+    """Raises `TrainingError` where a run goes on with another network than it began with."""
+    if state["network"] != network.as_dict():
+        raise TrainingError(
+            f"{out / LAST}: the checkpoint of another network than the one to be trained; "
+            "give the --network that the run began with, or choose another --out"
+        )
+
+
+class AtomicStates(TorchCheckpointIO):
+    """Writes checkpoints atomically; Lightning's own move between disks is not atomic."""
 
     def __init__(self, state: State | None) -> None:
         """`state` is what was read already."""
@@ -65,13 +81,29 @@ class WholeStates(TorchCheckpointIO):
         for torn in Path(path).parent.glob(".undark-*.ckpt"):  # of a process that was killed
             torn.unlink(missing_ok=True)
         content = io.BytesIO()  # torch's own errors do not say that a disk is full
-        torch.save(checkpoint, content)
-        with whole(Path(path), overwrite=True) as temporary:
+        torch.save(plain(checkpoint), content)
+        with atomic_output(Path(path), overwrite=True) as temporary:
             temporary.write_bytes(content.getbuffer())
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> State:
         assert self._state is not None
         return self._state
+
+
+def plain(value: Any) -> Any:
+    """A copy in which all but tensors, numbers and strings in dicts and lists is text.
+
+    Lightning keeps paths and times of its own callbacks, which it does not need to go on.
+    """
+    if isinstance(value, dict):
+        return {k if isinstance(k, (str, int)) else str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(v) for v in value) if type(value) in (list, tuple) else list(value)
+    if value is None or type(value) in (bool, int, float, str) or isinstance(value, torch.Tensor):
+        return value
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value)
 
 
 class KeepState(pl.Callback):
@@ -96,3 +128,32 @@ def save_often(out: Path) -> ModelCheckpoint:
         train_time_interval=EVERY,
         enable_version_counter=False,
     )
+
+
+class _WriterThread(event_file_writer._AsyncWriterThread):
+    """TensorBoard's thread, without a traceback where the disk is full.
+
+    It keeps the exception and raises it again in the thread that writes to the log.
+    """
+
+    def run(self) -> None:
+        with suppress(OSError):
+            super().run()
+
+
+@contextmanager
+def _quiet_writer() -> Iterator[None]:
+    usual = event_file_writer._AsyncWriterThread
+    event_file_writer._AsyncWriterThread = _WriterThread
+    try:
+        yield
+    finally:
+        event_file_writer._AsyncWriterThread = usual
+
+
+def make_log(out: Path) -> TensorBoardLogger:
+    """TensorBoard's log of a run, in out/log."""
+    log = TensorBoardLogger(out, name="", version="log")
+    with _quiet_writer():
+        _ = log.experiment  # begins the thread
+    return log

@@ -22,7 +22,7 @@ from torch import nn
 from undark.engine.card import CARD_KEY, Card
 from undark.engine.model import read_card
 from undark.errors import TrainingError
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.learn.network import Conv, UNet, UNetConfig
 
 OPSET = 18
@@ -52,18 +52,41 @@ def _onnx_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def config_of(path: Path) -> UNetConfig | None:
-    """The network that weights belong to: by the model's card, or training.json beside them."""
-    if path.suffix == ".onnx":
-        told = read_card(path).training.get("network")
-    else:
-        record = path.with_name("training.json")
-        try:
-            told = json.loads(record.read_text())["network"] if record.exists() else None
-        except (ValueError, KeyError, TypeError) as error:
-            raise TrainingError(
-                f"{record}: damaged; mend it, or take it away and give --network"
-            ) from error
-    return UNetConfig.from_dict(told) if told else None
+    """The network that weights belong to: by the model's card, or training.json beside them.
+
+    Raises `TrainingError` for a damaged record.
+    """
+    known = record_of(path).get("network")
+    try:
+        return UNetConfig.from_dict(known) if known else None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TrainingError(_damaged(path.with_name(RECORD))) from error
+
+
+RECORD = "training.json"
+
+
+def record_of(weights: Path) -> dict[str, Any]:
+    """How weights were trained: by the record beside them, or a model's card; {} if unknown.
+
+    Raises `TrainingError` for a damaged record.
+    """
+    beside = weights.with_name(RECORD)
+    if weights.suffix == ".onnx" and weights.exists():
+        return read_card(weights).training
+    if not beside.exists():
+        return {}
+    try:
+        record = json.loads(beside.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("not a record")
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainingError(_damaged(beside)) from error
+    return record
+
+
+def _damaged(record: Path) -> str:
+    return f"{record}: damaged; repair it, or take it away and give --network"
 
 
 def start_from(network: UNet, path: Path) -> None:
@@ -97,12 +120,14 @@ def export(network: UNet, out: Path, record: dict[str, Any]) -> Path:
         "model.onnx": to_onnx(network, card),
     }
     for name, content in contents.items():
-        with whole(out / name, overwrite=True) as temporary:
+        with atomic_output(out / name, overwrite=True) as temporary:
             temporary.write_bytes(content)
     return out / "model.onnx"
 
 
-_CFAS = {1: "none", 2: "Bayer", 3: "X-Trans"}
+_NOT_IN_CARDS = ("validation", "settings", "data_folder", "held_back")
+"""What the record says and the card does not: scores have a place of their own there, and paths
+and names of a user's folders are nobody else's business."""
 
 
 def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
@@ -111,13 +136,13 @@ def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
     return Card(
         name=name,
         task=record["task"],
-        cfa=_CFAS[config.cell],
+        cfa=config.kind.name,
         channels=config.channels,
         multiple=config.multiple,
         halo=measured_halo(network),
         conditioning="amplified, white-balanced planes; their standard deviations",
         licence="Apache-2.0",
-        training={k: v for k, v in record.items() if k not in ("validation", "settings")},
+        training={k: v for k, v in record.items() if k not in _NOT_IN_CARDS},
         scores=record["validation"],
     )
 

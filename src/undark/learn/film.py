@@ -13,11 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from undark.develop.colour import encode_srgb
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.files.picture import read_picture, write_picture
-from undark.learn.photos import Batch
-from undark.learn.task import Course
-from undark.sensor.cfa import RGGB, X_TRANS
+from undark.learn.data.batches import Batch
+from undark.learn.task import TrainingPlan
 from undark.sensor.mosaic import Shot
 
 SIDE = 384
@@ -26,6 +25,8 @@ FRAMES_A_SECOND = 8
 COLOURS = 128
 REST = 2000
 """Milliseconds that the last frame stays."""
+LEAST_STEPS = 25
+"""Steps between two frames, at least."""
 LONGEST = 200
 """Frames of the film; of more epochs, evenly chosen ones."""
 
@@ -33,25 +34,24 @@ LONGEST = 200
 class Film(pl.Callback):
     """Leaves film/0001.png and so on, and of them all epochs.gif, in the folder of the run."""
 
-    def __init__(self, out: Path, course: Course, batch: int) -> None:
+    def __init__(self, out: Path, plan: TrainingPlan, batch: int) -> None:
         self._folder, self._film = out / "film", out / "epochs.gif"
-        self._steps = max(1, round(course.epoch / batch))
-        self._photo: Batch = list(course.validation.values())[-1][0]
+        # with few pairs an epoch is less than a step: no more than one frame in so many steps
+        self._steps = max(LEAST_STEPS, round(plan.epoch / batch))
+        self._photo: Batch = list(plan.validation.values())[-1][0]
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         epoch, rest = divmod(trainer.global_step, self._steps)
         if not rest and trainer.is_global_zero:
-            with torch.no_grad():
-                output = pl_module.network(self._photo.inputs)
-            frame = draw(self._photo, output)
-            with whole(self._folder / f"{epoch:04d}.png", overwrite=True) as temporary:
+            frame = draw(self._photo, shown_by(pl_module.network, self._photo))
+            with atomic_output(self._folder / f"{epoch:04d}.png", overwrite=True) as temporary:
                 write_picture(temporary, frame, Shot())
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         frames = sorted(self._folder.glob("*.png"))
         if frames and trainer.is_global_zero:
             chosen = np.linspace(0, len(frames) - 1, min(len(frames), LONGEST)).astype(int)
-            with whole(self._film, overwrite=True) as temporary:
+            with atomic_output(self._film, overwrite=True) as temporary:
                 write_gif(temporary, [read_picture(frames[i]) for i in chosen])
 
 
@@ -63,12 +63,17 @@ def draw(photo: Batch, output: Tensor) -> NDArray[np.uint8]:
     return np.concatenate([parts[0], gap, parts[1], gap, parts[2]], axis=1)
 
 
+def shown_by(network: torch.nn.Module, photo: Batch) -> Tensor:
+    """The network's output for a batch, on the batch's device."""
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        output: Tensor = network(photo.inputs.to(device))
+    return output.to(photo.inputs.device)
+
+
 def shown(photo: Batch) -> Tensor:
     """The light of the input as RGB, each colour the mean of its planes, as large as the target."""
-    inputs = photo.inputs
-    colours = {3: (0, 1, 2), 8: RGGB.colours, 18: X_TRANS.colours}[inputs.shape[1]]
-    chosen = [[i for i, c in enumerate(colours) if c == colour] for colour in range(3)]
-    rgb = torch.stack([inputs[:, planes].mean(1) for planes in chosen], 1)
+    rgb = photo.kind.colour_means(photo.inputs)
     return torch.nn.functional.interpolate(rgb, size=photo.target.shape[-2:])
 
 

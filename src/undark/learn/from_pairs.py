@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from undark.engine.card import PICTURE_TASK
-from undark.errors import PhotoError, TrainingError, UnsupportedError
+from undark.errors import PhotoError, TrainingError
 from undark.files.cache import FrameCache, default_folder
-from undark.files.picture import is_picture
-from undark.learn.pairs import (
-    AIMS,
-    WHOLE,
-    Aim,
-    PairFrames,
-    PairSource,
-    Span,
-    aim_psnr,
-    l1_loss,
-    none_readable,
-)
-from undark.learn.photos import Batch
-from undark.learn.task import Course, photo_loss
-from undark.learn.train import Outcome, Training, choose_device, train
+from undark.learn.aims import AIMS, aim_psnr, l1_loss
+from undark.learn.data.batches import Batch
+from undark.learn.data.pair_crops import PairCrops
+from undark.learn.data.pair_frames import PairFrames, kind_of_rows
+from undark.learn.data.pairs import FULL_SPAN, PairSamples, Span, held_crops
+from undark.learn.data.split import held_back, name_below
+from undark.learn.loss import log_loss
+from undark.learn.options import Outcome, Training
+from undark.learn.progress import Report, ignore
+from undark.learn.task import TrainingPlan
+from undark.learn.train import train
 from undark.pairs.choose import choose, good_rows
-from undark.pairs.sid import SPLITS, find_sid, split
+from undark.pairs.sid import SPLITS, find_sid
+from undark.pairs.sid import split as split_sid
 from undark.pairs.table import Row
 
 VAL_CROP = 256
 """Side in packed pixels of what a pair is judged by."""
 MOST_JUDGED = 12
-HELD_BACK = 12
-"""One pair in so many is kept from training, to judge by, where no --val is given."""
-FEW = 6
-"""With fewer pairs a part of each is held back instead."""
+"""Pairs that are judged by, at most, evenly chosen."""
+LEAST_CROPS = 12
+"""Crops to judge by, where there is room for them: the spread of the gain needs several."""
+FEW = 24
+"""With fewer pairs a part of each is held back: one or two pairs alone judge by luck."""
 TRAIN_SPAN, HELD_SPAN = (0.0, 0.7), (0.7, 1.0)
+
+
+@dataclass(frozen=True)
+class PairSplit:
+    """Pairs to learn from, pairs to judge by, and the part of each frame that serves for it."""
+
+    learnt: Sequence[Row]
+    held: Sequence[Row]
+    learnt_span: Span = FULL_SPAN
+    held_span: Span = FULL_SPAN
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether a part of every pair is held back."""
+        return self.learnt_span != FULL_SPAN
+
+    def describe(self) -> str:
+        """One line for people."""
+        count = len({row.dark for row in [*self.learnt, *self.held]})
+        if self.in_parts:
+            share = round(100 * TRAIN_SPAN[1])
+            return f"{count} pairs: {share} % of each to learn from, the rest to judge by"
+        return f"{count} pairs: {len(self.learnt)} to learn from, {len(self.held)} to judge by"
 
 
 def train_pairs(
@@ -46,102 +66,125 @@ def train_pairs(
     aim: str = "raw-linear",
     loss: str = "l1",
     cache: Path | None = None,
+    report: Report = ignore,
 ) -> Outcome:
     """Train on the good pairs of a folder (see `undark pairs`), or fine-tune to its camera.
 
     `aim` is one of `AIMS`, `loss` "l1", or "log" as for photographs. Raises `TrainingError`.
     """
     rows, alone = choose(training.data)
+
+    def split(held: list[str] | None) -> PairSplit:
+        return split_pairs(training, rows, held)
+
+    return learn(training, rows, split, alone, PairLoss(aim, loss), cache, report)
+
+
+def split_pairs(training: Training, rows: Sequence[Row], held: list[str] | None) -> PairSplit:
+    """How pairs are split; `held` are the names that a run to be resumed holds back."""
     if training.val:
-        held, spans = good_rows(training.val), (WHOLE, WHOLE)
-    elif len(rows) < FEW:
-        held, spans = rows, (TRAIN_SPAN, HELD_SPAN)
-    else:
-        held, spans = rows[::HELD_BACK], (WHOLE, WHOLE)
-        rows = [row for row in rows if row not in held]
-    return learn(training, rows, held, alone, AIMS[aim], loss, cache, spans)
+        return PairSplit(rows, good_rows(training.val))
+    names = {row.dark: name_below(row.dark, training.data) for row in rows}
+    if held is None and len(rows) >= FEW:
+        held = [names[p] for p in held_back(list(names), training.data)]
+    judged = [row for row in rows if names[row.dark] in (held or [])]
+    if not judged:
+        return PairSplit(rows, rows, TRAIN_SPAN, HELD_SPAN)
+    return PairSplit([row for row in rows if row not in judged], judged)
+
+
+@dataclass(frozen=True)
+class PairLoss:
+    """What pairs are learnt for, and what a step makes small."""
+
+    aim: str = "raw-linear"
+    """One of `AIMS`."""
+    name: str = "l1"
+    """ "l1" or "log"."""
 
 
 def learn(
     training: Training,
     rows: Sequence[Row],
-    held: Sequence[Row],
+    split: Callable[[list[str] | None], PairSplit],
     alone: Sequence[Path],
-    aim: Aim,
-    loss: str,
+    loss: PairLoss,
     cache: Path | None,
-    spans: tuple[Span, Span] = (WHOLE, WHOLE),
+    report: Report = ignore,
 ) -> Outcome:
-    """Train on pairs and judge by others; photos that are `alone` are counted as left out."""
-    frames = PairFrames(FrameCache(cache or default_folder()), aim)
+    """Train on pairs and judge by others; photos that are `alone` are counted as left out.
+
+    `split` is called with the names held back so far.
+    """
+    frames = PairFrames(FrameCache(cache or default_folder()), AIMS[loss.aim])
     for photo in alone:
-        frames.skip(photo, UnsupportedError(f"{photo}: without a partner"))
+        frames.skip(photo, f"{photo}: without a partner")
     training = fitted(training, frames, rows)
-    outcome = train(training, lambda: pair_course(training, frames, rows, held, loss, spans))
-    return replace(outcome, skipped=dict(frames.skipped))
+    samples: list[PairSamples] = []
+
+    def make_plan(held: list[str] | None) -> TrainingPlan:
+        plan, made = pair_plan(training, frames, split(held), loss)
+        samples.append(made)
+        return plan
+
+    outcome = train(training, make_plan, report)
+    return replace(outcome, skipped=samples[0].skipped())
 
 
 def fitted(training: Training, frames: PairFrames, rows: Sequence[Row]) -> Training:
-    """With a network for the kind of photos that the pairs are of."""
-    frames.cell = _cell(frames, rows)
-    return replace(training, network=replace(training.config, cell=frames.cell))
+    """With a network for the kind of photos that most pairs are of."""
+    frames.kind = kind_of_rows(frames, rows)
+    return training.for_kind(frames.kind)
 
 
-def pair_course(
-    training: Training,
-    frames: PairFrames,
-    rows: Sequence[Row],
-    held: Sequence[Row],
-    loss: str = "l1",
-    spans: tuple[Span, Span] = (WHOLE, WHOLE),
-) -> Course:
-    """The course of pairs: those to learn from, those to judge by, and the part of each to use.
-
-    Raises `TrainingError`.
-    """
-    device, aim = choose_device(training.device), frames.aim
-    return Course(
-        PairSource(rows, frames, training.crop, training.seed, device, spans[0]),
-        {"held": _judged(frames, held, spans[1], device)},
-        photo_loss if loss == "log" else partial(l1_loss, aim),
-        partial(aim_psnr, aim),
-        aim.task,
-        sorted({row.dark.name for row in rows}),
-        epoch=len(rows),
+def pair_plan(
+    training: Training, frames: PairFrames, split: PairSplit, loss: PairLoss
+) -> tuple[TrainingPlan, PairSamples]:
+    """The plan of pairs. Raises `TrainingError`."""
+    aim = frames.aim
+    samples = PairSamples(split.learnt, frames, training.crop, training.seed, split.learnt_span)
+    by_name = not (split.in_parts or training.val)
+    plan = TrainingPlan(
+        samples=samples,
+        kind=training.config.kind,
+        validation={"held": _judged(frames, split.held, split.held_span)},
+        loss=log_loss if loss.name == "log" else partial(l1_loss, aim),
+        loss_name=loss.name,
+        score=partial(aim_psnr, aim),
+        task=aim.task,
+        unit="pairs",
+        files=sorted({row.dark.name for row in split.learnt}),
+        held=[name_below(row.dark, training.data) for row in split.held] if by_name else [],
+        epoch=len(split.learnt),
+        split=split.describe(),
     )
+    return plan, samples
 
 
-def _cell(frames: PairFrames, rows: Sequence[Row]) -> int:
-    """That of the first photo that can be read: 2, 3, or 1 for pictures."""
-    for row in rows:
-        _check_aim(frames.aim, row)
-        try:
-            return 1 if is_picture(row.dark) else frames.dark(row.dark)[0].cfa.cell
-        except PhotoError as error:
-            frames.skip(row.dark, error)
-    raise TrainingError(none_readable(frames.skipped) if rows else "no pairs to learn from")
-
-
-def _check_aim(aim: Aim, row: Row) -> None:
-    if is_picture(row.dark) and aim.task != PICTURE_TASK:
-        raise TrainingError(
-            f"{row.dark}: a picture, not a RAW photo; add --aim rgb to learn from it"
-        )
-    if not is_picture(row.dark) and aim.task == PICTURE_TASK:
-        raise TrainingError(f"{row.dark}: no JPEG, PNG or TIFF; for RAW photos leave out --aim rgb")
-
-
-def _judged(frames: PairFrames, rows: Sequence[Row], span: Span, device: object) -> list[Batch]:
-    """The middles of at most `MOST_JUDGED` pairs, evenly chosen."""
-    chosen = [
-        rows[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), MOST_JUDGED)).astype(int)
+def _judged(frames: PairFrames, rows: Sequence[Row], span: Span) -> list[Batch]:
+    """Crops of at most `MOST_JUDGED` pairs, evenly chosen; several of each where pairs are few."""
+    count = min(len(rows), MOST_JUDGED)
+    chosen = [rows[i] for i in np.linspace(0, len(rows) - 1, count).astype(int)]
+    found = [
+        crop.prepare()
+        for row in chosen
+        for crop in _crops_of(frames, row, span, -(-LEAST_CROPS // count))
     ]
-    made = (frames.sample(row, VAL_CROP, span, None) for row in chosen)
-    found = [batch for batch in made if batch is not None]
     if not found:
         why = frames.skipped.get(chosen[0].dark) or frames.skipped[chosen[0].bright]
         raise TrainingError(f"nothing left to judge by; take this pair out: {why}")
     return found
+
+
+def _crops_of(frames: PairFrames, row: Row, span: Span, count: int) -> list[PairCrops]:
+    """See `held_crops`; none where a photo cannot be used."""
+    if not frames.usable(row):
+        return []
+    try:
+        return held_crops(frames, row, VAL_CROP, span, count)
+    except PhotoError as error:
+        frames.skip_for(row, error)
+        return []
 
 
 def train_sid(
@@ -150,18 +193,20 @@ def train_sid(
     aim: str = "raw-srgb",
     loss: str = "l1",
     cache: Path | None = None,
+    report: Report = ignore,
 ) -> Outcome:
     """Train on SID's training scenes and judge by its validation scenes; test scenes are not read.
 
     `camera` is "sony" (Bayer) or "fuji" (X-Trans). Raises `TrainingError`.
     """
     found = find_sid(training.data, camera)
-    splits = split(found.pairs, camera)
+    splits = split_sid(found.pairs, camera)
     for name in ("train", "validation"):
         if not splits[name]:
             raise TrainingError(
                 f"{training.data}: no pair of the {name} split, whose scenes are numbered "
                 f"{SPLITS[name]}xxxx; is the data set complete?"
             )
-    learnt, held = splits["train"], splits["validation"]
-    return learn(training, learnt, held, found.alone, AIMS[aim], loss, cache)
+    chosen = PairSplit(splits["train"], splits["validation"])
+    rows = splits["train"]
+    return learn(training, rows, lambda _: chosen, found.alone, PairLoss(aim, loss), cache, report)

@@ -2,99 +2,131 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from math import lcm
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
 from undark.engine.card import TASK
-from undark.learn.photos import (
-    Batch,
-    Exposures,
-    PhotoSource,
-    expose,
-    find_pictures,
-    load_photos,
-    stack,
-)
-from undark.learn.sampler import TorchSampler
-from undark.learn.task import Course, photo_loss, psnr
-from undark.learn.train import Outcome, Training, choose_device, train
+from undark.errors import TrainingError
+from undark.learn.aims import psnr
+from undark.learn.data.batches import Batch
+from undark.learn.data.exposing import Exposures, expose, stack
+from undark.learn.data.photos import Photo, PhotoFiles, PhotoSamples, find_pictures, is_radiance
+from undark.learn.data.sampler import TorchSampler
+from undark.learn.data.split import held_back, name_below
+from undark.learn.kind import BAYER, InputKind
+from undark.learn.loss import photo_loss
+from undark.learn.options import Outcome, Training
+from undark.learn.progress import Report, ignore
+from undark.learn.task import TrainingPlan
+from undark.learn.train import train
 from undark.sensor.profiles.cameras import find_camera
 
 VAL_RATIOS = (10, 100, 250, 300)
 VAL_ISO = 1600
 VAL_CROP = 512
-HELD_BACK = 12
-"""One photo in so many is kept from training, to watch it by, where no --val is given."""
+"""Pixels a side of what a photo is judged by, at most."""
 
 
-def train_photos(training: Training) -> Outcome:
+def train_photos(
+    training: Training, kind: InputKind | None = None, report: Report = ignore
+) -> Outcome:
     """Train on photographs; leaves model.onnx, model.safetensors and training.json in `out`.
 
-    Raises `TrainingError`. May be killed at any moment and
-    called again with `resume`.
+    `kind` is that of the sensor, by default that of the network asked for. May be killed at any
+    moment and called again with `resume`. Raises `TrainingError`.
     """
+    training = training.for_kind(kind or training.config.kind)
+    if training.config.kind.sensor is None:
+        raise TrainingError("photographs train networks for RAW photos; for pictures give pairs")
     skipped: dict[Path, str] = {}
-    return replace(train(training, lambda: photo_course(training, skipped)), skipped=skipped)
+
+    def make_plan(held: list[str] | None) -> TrainingPlan:
+        return photo_plan(training, skipped, held=held)
+
+    return replace(train(training, make_plan, report), skipped=skipped)
 
 
-def photo_course(
-    training: Training, skipped: dict[Path, str], only: list[Path] | None = None
-) -> Course:
-    """What is learnt from photographs, or from some `only`; see `load_photos` for `skipped`.
+def photo_plan(
+    training: Training,
+    skipped: dict[Path, str],
+    only: Sequence[Path] | None = None,
+    held: list[str] | None = None,
+) -> TrainingPlan:
+    """What is learnt from photographs, or from some `only`.
 
-    Raises `TrainingError`.
+    Photos that cannot be read come into `skipped`; `held` names those that a run to be resumed
+    holds back. Raises `TrainingError`.
     """
-    device = choose_device(training.device)
-    paths, val_paths = split(training)
-    photos, held = (load_photos(some, skipped) for some in (only or paths, val_paths))
-    return Course(
-        PhotoSource(photos, training.crop, training.seed, device),
-        {f"x{r}": _val_batches(held, r, device) for r in VAL_RATIOS},
-        photo_loss,
-        psnr,
-        TASK,
-        [path.name for path in only or paths if path not in skipped],
-        epoch=len(photos),
+    paths, val_paths = split(training, held)
+    files, judged = PhotoFiles(only or paths), PhotoFiles(val_paths)
+    for photos in (files, judged):
+        photos.share_skipped(skipped)
+    kind = training.config.kind
+    names = [] if training.val else [name_below(p, training.data) for p in val_paths]
+    return TrainingPlan(
+        samples=PhotoSamples(files, training.crop, training.seed, kind),
+        kind=kind,
+        validation=_validation(judged, kind),
+        loss=photo_loss,
+        loss_name="photo",
+        score=psnr,
+        task=TASK,
+        unit="photographs",
+        files=[path.name for path in files.readable],
+        held=names,
+        epoch=len(files.readable),
+        split=f"{len({*paths, *val_paths})} photographs: {len(files.readable)} to learn from, "
+        f"{len(judged.readable)} to judge by",
     )
 
 
-def split(training: Training) -> tuple[list[Path], list[Path]]:
-    """Photos to train on and photos to watch it by, never the same."""
+def split(training: Training, held: list[str] | None = None) -> tuple[list[Path], list[Path]]:
+    """Photos to train on and photos to judge by; the same only where there is but one.
+
+    `held` are the names that a run to be resumed holds back.
+    """
     paths = find_pictures(training.data)
     if training.val:
         return paths, find_pictures(training.val)
-    held = paths[::HELD_BACK]
-    return [p for p in paths if p not in held] or paths, held
+    judged = _recorded(paths, training.data, held) if held else None
+    if not judged:
+        judged = held_back([p for p in paths if not is_radiance(p)] or paths, training.data)
+    return [p for p in paths if p not in judged] or paths, judged
 
 
-def _val_batches(
-    photos: list[NDArray[np.uint8]], ratio: float, device: torch.device
-) -> list[Batch]:
+def _recorded(paths: list[Path], folder: Path, held: list[str]) -> list[Path]:
+    return [path for path in paths if name_below(path, folder) in held]
+
+
+def _validation(files: PhotoFiles, kind: InputKind) -> dict[str, list[Batch]]:
     """The middle of each photo as a Sony A7S2 sees it at `VAL_ISO`; the same at every call."""
-    return [val_batch(photo, VAL_ISO, ratio, device) for photo in photos]
+    photos = [photo for path in files.readable if (photo := files.get(path)) is not None]
+    return {f"x{r}": [val_batch(p, VAL_ISO, r, kind) for p in photos] for r in VAL_RATIOS}
 
 
-def val_batch(
-    photo: NDArray[np.uint8], iso: float, ratio: float, device: torch.device | str = "cpu"
-) -> Batch:
+def val_batch(photo: Photo, iso: float, ratio: float, kind: InputKind = BAYER) -> Batch:
     """One photo, its middle of at most `VAL_CROP` pixels a side, in the dark; seeded."""
-    side = [min(VAL_CROP, n // 16 * 16) for n in photo.shape[:2]]
+    multiple = lcm(8 * kind.cell, kind.period)  # 8 packed pixels fit any network here
+    side = [min(VAL_CROP, n) // multiple * multiple for n in photo.shape[:2]]
     top, left = ((n - s) // 2 for n, s in zip(photo.shape[:2], side, strict=True))
     middle = photo[top : top + side[0], left : left + side[1]]
-    light = decode_srgb(torch.from_numpy(middle.copy()).to(device).float() / 255)
+    light = torch.from_numpy(middle.copy())
+    if light.dtype == torch.uint8:
+        light = decode_srgb(light.float() / 255)
     camera = find_camera("ILCE-7SM2")
     assert camera is not None
     exposures = Exposures(
         amplification=np.full(1, ratio, np.float32),
         white_balance=np.array([[2.0, 1.0, 1.6]], np.float32),
         camera=camera_from_srgb(CAMERA_MATRICES[-1])[None].astype(np.float32),
+        tint=np.ones((1, 3), np.float32),
         span=camera.span,
         noise=stack([camera.at(iso)]),
     )
-    sampler = TorchSampler(int(ratio), device=device)
-    return expose(light.permute(2, 0, 1)[None], exposures, sampler)
+    return expose(light.permute(2, 0, 1)[None], exposures, TorchSampler(int(ratio)), kind)

@@ -9,6 +9,7 @@ TPAMI 2021).
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from undark.sensor.cfa import X_TRANS
+from undark.learn.kind import BAYER, InputKind, kind_of_cell
 
 SLOPE = 0.1
 """Of the leaky ReLU below 0. With plain ReLU the deep scales died: light is never negative, so one
@@ -38,19 +39,28 @@ class UNetConfig:
     """Residual blocks at each scale but the smallest on the way up."""
 
     @property
+    def kind(self) -> InputKind:
+        """What the input shows."""
+        return kind_of_cell(self.cell)
+
+    @property
     def planes(self) -> int:
         """Planes of light in the input."""
-        return self.cell**2 if self.cell > 1 else 3
+        return self.kind.planes
 
     @property
     def channels(self) -> int:
         """Planes of the input: light and, of a mosaic, as many of noise."""
-        return 2 * self.planes if self.cell > 1 else 3
+        return self.kind.channels
 
     @property
     def multiple(self) -> int:
-        """Height and width of the input must be a multiple of this."""
-        return int(2 ** (len(self.widths) - 1))
+        """Height and width of the input must be a multiple of this.
+
+        By the network's scales, and so that every tile starts at the pattern's canonical phase: a
+        network of one scale on X-Trans takes multiples of 2 packed pixels, 6 pixels.
+        """
+        return math.lcm(2 ** (len(self.widths) - 1), self.kind.cells)
 
     def as_dict(self) -> dict[str, Any]:
         """What JSON can hold."""
@@ -132,8 +142,7 @@ class UNet(nn.Module):
         self.demosaic = Conv(config.planes, 3 * cell**2)
         nn.init.zeros_(self.tail.weight)
         with torch.no_grad():
-            begin = bilinear_demosaic() if cell == 2 else mean_demosaic(cell)
-            self.demosaic.weight.copy_(begin)
+            self.demosaic.weight.copy_(first_demosaic(config.kind))
 
     def forward(self, x: Tensor) -> Tensor:
         light = x[:, : self.config.planes]
@@ -154,7 +163,7 @@ class UNet(nn.Module):
         return x
 
 
-def fresh(config: UNetConfig, seed: int) -> UNet:
+def init_network(config: UNetConfig, seed: int) -> UNet:
     """A network yet to be trained, the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -165,17 +174,22 @@ def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(Block(width) for _ in range(count)))
 
 
-def mean_demosaic(cell: int) -> Tensor:
+def first_demosaic(kind: InputKind) -> Tensor:
+    """Weights of the linear path at the start: Bayer bilinear, others the means of cells."""
+    return bilinear_demosaic() if kind == BAYER else mean_demosaic(kind)
+
+
+def mean_demosaic(kind: InputKind) -> Tensor:
     """(3·cell², 9·planes): each colour of a cell is the mean of its pixels of that colour.
 
     For X-Trans, whose two kinds of cells no fixed interpolation fits; and RGB stays as it is.
     """
-    colours = torch.tensor(X_TRANS.colours if cell == 3 else (0, 1, 2))
-    weight = torch.zeros(3, cell**2, 9, len(colours))  # colour, place in the cell | tap, plane
+    colours = torch.tensor(kind.colours)
+    weight = torch.zeros(3, kind.cell**2, 9, len(colours))  # colour, place | tap, plane
     for colour in range(3):
         of_colour = colours == colour
         weight[colour, :, 4, of_colour] = 1 / float(of_colour.sum())
-    return weight.reshape(3 * cell**2, -1)
+    return weight.reshape(3 * kind.cell**2, -1)
 
 
 def bilinear_demosaic() -> Tensor:

@@ -1,70 +1,65 @@
-"""The progress of a training run: a bar with the time left, or a line now and then."""
+"""What a training run reports while it runs: events for a front end, lines to the log."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-LINE_EVERY = 60.0
-"""Seconds between lines where there is no terminal to draw a bar on."""
 
 
-class ProgressBar(pl.Callback):
-    """Shows the share done, the loss (smoothed), the validation PSNRs and the time left."""
+@dataclass(frozen=True)
+class Event:
+    """How far a run is."""
 
-    def __init__(self, fraction: Callable[[], float]) -> None:
-        self._fraction = fraction
+    activity: str
+    """What it does: "training" or "looking for a learning rate"."""
+    fraction: float
+    """0 to 1 of it."""
+    step: int
+    loss: float
+    """Smoothed."""
+    scores: dict[str, float]
+    """PSNR in dB of the last validation, by name."""
+    minutes_left: float
+    """At the speed so far; never negative; infinite where nothing is known yet."""
+
+
+Report = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """A front end that shows nothing."""
+
+
+class Reporter(pl.Callback):
+    """Reports after every step, in the first process."""
+
+    def __init__(self, report: Report, fraction: Callable[[], float]) -> None:
+        self._report, self._fraction = report, fraction
         self._loss: float | None = None
-        self._console = Console(stderr=True)
-        self._began = self._said = time.monotonic()
-        self._first = 0.0
-        self._bar: Progress | None = None
-        self._row: TaskID | None = None
+        self._began, self._first = time.monotonic(), 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began, self._first = time.monotonic(), self._fraction()
-        if self._console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=self._console)
-            self._row = self._bar.add_task("training", total=1.0)
-            self._bar.start()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if not trainer.is_global_zero:
+            return
         loss = float(outputs["loss"])
         self._loss = loss if self._loss is None else 0.98 * self._loss + 0.02 * loss
-        text = self._describe(trainer)
-        if self._bar is not None and self._row is not None:
-            self._bar.update(self._row, completed=self._fraction(), description=text)
-        elif time.monotonic() - self._said > LINE_EVERY:
-            self._said = time.monotonic()
-            self._console.print(f"{text}, {self._left():.0f} min left", highlight=False)
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def _describe(self, trainer: pl.Trainer) -> str:
-        scores = (
-            f"{name.removeprefix('psnr/')} {float(value):.2f} dB"
-            for name, value in trainer.callback_metrics.items()
-            if name.startswith("psnr")
+        fraction = min(1.0, self._fraction())
+        left = minutes_left(fraction, self._first, time.monotonic() - self._began)
+        self._report(
+            Event("training", fraction, trainer.global_step, self._loss, pl_module.scores, left)
         )
-        return ", ".join([f"step {trainer.global_step}", f"loss {self._loss:.4f}", *scores])
 
-    def _left(self) -> float:
-        """Minutes left at the speed so far."""
-        done = self._fraction()
-        speed = (done - self._first) / max(time.monotonic() - self._began, 1e-9)
-        return (1 - done) / speed / 60 if speed > 0 else float("inf")
+
+def minutes_left(fraction: float, first: float, seconds: float) -> float:
+    """At the speed since `fraction` was `first`, `seconds` ago: 0 or more."""
+    speed = (fraction - first) / max(seconds, 1e-9)
+    return max(0.0, 1 - fraction) / speed / 60 if speed > 0 else float("inf")

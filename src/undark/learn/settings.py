@@ -1,7 +1,6 @@
-"""Settings of a training in a file, as `undark tune` leaves and `undark train --config` takes them.
+"""Training settings in a file: `undark tune` writes them, `undark train --config` reads them.
 
-TOML: `batch`, `crop`, `rate`, and a table `network` with the fields of `UNetConfig`; each may be
-left out.
+TOML: `batch`, `crop`, `rate`, and a table `network` with the fields of `UNetConfig`; all optional.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from undark.errors import TrainingError
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.learn.network import UNetConfig
 
 _KINDS: dict[str, Any] = {"batch": int, "crop": int, "rate": float}
@@ -30,7 +29,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise TrainingError(f"{path}: no settings to read here ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(
-            f"{path}: not settings of a training ({error}); give a file of `undark tune`"
+            f"{path}: not settings of a training ({error}); give a file that `undark tune` wrote"
         ) from error
 
 
@@ -45,5 +44,5 @@ def write_settings(path: Path, fields: dict[str, Any], comment: str) -> None:
     numbers = [f"{name} = {value!r}" for name, value in named.items() if name in _KINDS]
     network = [f"{name} = {value}" for name, value in fields["network"].as_dict().items()]
     lines = [f"# {comment}", *numbers, "", "[network]", *network]
-    with whole(path, overwrite=True) as temporary:
+    with atomic_output(path, overwrite=True) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,72 +1,108 @@
-"""What is learnt, and how it is judged on the way: the step, and its frame for Lightning."""
+"""The training step in Lightning's form, and how a network is judged on the way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Protocol, Self
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor
 
-from undark.develop.colour import encode_srgb
+from undark.learn.checkpoints import FORMAT
+from undark.learn.data.batches import Batch, Crops, Samples, StepSampler, loader, prepare
+from undark.learn.kind import InputKind
+from undark.learn.loss import Loss
 from undark.learn.muon import Muon
 from undark.learn.network import UNet
-from undark.learn.photos import Batch, collate
-from undark.sensor.cfa import RGGB, mosaic
 
-# What the sensor measured comes first: where noise is mild, the colours it did not measure err more
-# than those it did, and would rule. Photographs of the dark keep most of their detail near black,
-# where sRGB's curve is steep: the linear terms hold the light, the picture's term the look.
-LIGHT_WEIGHT = 0.5
-PICTURE_WEIGHT = 0.5
-FLOOR = 1e-7
-"""Mean squared error below which a photo is as good as perfect (70 dB)."""
-
-Loss = Callable[[torch.nn.Module, Batch], Tensor]
-"""One training step: network and batch → a scalar."""
 Score = Callable[[Tensor, Tensor], Tensor]
 """Output and target (N, 3, H, W) → (N,) dB."""
+Scores = dict[str, list[float]]
+"""Name of a score → PSNR in dB of every crop that was held back."""
 
 
-def photo_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
-    """The step on photographs: batch → loss (a scalar).
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a run learns from, how it is judged, and what the record says of it."""
 
-    Of each photo the logarithm of its error, so that a decibel counts the same where noise is
-    mild as where it is deep; with the plain error the deep ones rule, and detail is smoothed away
-    that mild noise would have left. The error is that of the mosaic (linear, highlights
-    compressed), with `LIGHT_WEIGHT` that of all three colours, and with `PICTURE_WEIGHT` that of
-    the sRGB picture. (NAFNet's PSNR loss, Chen et al. 2022.)
+    samples: Samples
+    kind: InputKind
+    validation: dict[str, list[Batch]]
+    """Name of a score → what the network is given for it, on the CPU."""
+    loss: Loss
+    loss_name: str
+    score: Score
+    task: str
+    """What the model is for, one of `undark.engine.model.TASKS`."""
+    unit: str
+    """What is counted: "photographs" or "pairs"."""
+    files: list[str]
+    """Names of the photos trained on."""
+    held: list[str]
+    """Names of the photos that are held back, below the data folder; [] with a --val folder."""
+    epoch: int
+    """Samples after which every photo (or pair) had its turn."""
+    split: str
+    """One line on what is learnt from and what judges, for people."""
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Not copied with the task, as the average of weights would do: photos are large."""
+        return self
+
+
+def judge(network: UNet, plan: TrainingPlan) -> Scores:
+    """The score of every crop that was held back.
+
+    Batches are moved to wherever the network is: Lightning moves it to the CPU after training.
     """
-    output = network(batch.inputs)
-    light, target = _compress(output), _compress(batch.target)
-    raw = _log_error(mosaic(light, RGGB), mosaic(target, RGGB))
-    picture = _log_error(_picture(output, batch.srgb), _picture(batch.target, batch.srgb))
-    return raw + LIGHT_WEIGHT * _log_error(light, target) + PICTURE_WEIGHT * picture
+    device = next(network.parameters()).device
+
+    def each(batch: Batch) -> list[float]:
+        moved = batch.to(device)
+        found: list[float] = plan.score(network(moved.inputs), moved.target).cpu().tolist()
+        return found
+
+    with torch.no_grad():
+        return {n: [s for b in batches for s in each(b)] for n, batches in plan.validation.items()}
 
 
-def _log_error(output: Tensor, target: Tensor) -> Tensor:
-    """Mean over photos of ln RMSE."""
-    squares = ((output - target) ** 2).flatten(1).mean(1)
-    return 0.5 * torch.log(squares + FLOOR).mean()
+def means(scores: Mapping[str, list[float]]) -> dict[str, float]:
+    """The mean of each score, in dB."""
+    return {name: float(np.mean(values)) for name, values in scores.items()}
 
 
-def _compress(light: Tensor) -> Tensor:
-    """Linear to white, logarithmic above: a lamp at 10 weighs no more than it shows."""
-    return torch.where(light < 1, light, 1 + torch.log(light.clip(1)))
+@dataclass(frozen=True)
+class Gain:
+    """By how many dB a run improved on the weights that it began from."""
+
+    mean: float
+    error: float
+    """Standard error of the mean over the crops that were held back; infinite for one crop."""
+
+    @property
+    def verdict(self) -> str:
+        """ "improved", "did not improve" or "too close to tell" (within two standard errors)."""
+        if abs(self.mean) <= 2 * self.error:
+            return "too close to tell"
+        return "improved" if self.mean > 0 else "did not improve"
 
 
-def _picture(light: Tensor, srgb: Tensor) -> Tensor:
-    """Camera RGB (N, 3, H, W) and matrices (N, 3, 3) → sRGB's curve in [0, 1]."""
-    return encode_srgb(torch.einsum("nij,njhw->nihw", srgb, light))
+def gain_of(before: Scores, after: Scores) -> Gain | None:
+    """The gain over `before`, crop by crop; None where there is nothing to compare with.
 
-
-def psnr(output: Tensor, target: Tensor) -> Tensor:
-    """(N,) PSNR in dB of clipped linear light (N, 3, H, W), white 1."""
-    error = (output.clip(0, 1) - target.clip(0, 1)) ** 2
-    return -10 * torch.log10(error.mean((1, 2, 3)))
+    Crops of one photo at several amplifications are averaged first: they are not independent.
+    """
+    names = [name for name in before if len(before[name]) == len(after.get(name, []))]
+    if not names:
+        return None
+    gains = np.mean([np.subtract(after[n], before[n]) for n in names], axis=0)
+    error = float(gains.std(ddof=1) / math.sqrt(len(gains))) if len(gains) > 1 else math.inf
+    return Gain(float(gains.mean()), error)
 
 
 def learning_rate(fraction: float, steps: int, peak: float, decay: float) -> float:
@@ -74,90 +110,29 @@ def learning_rate(fraction: float, steps: int, peak: float, decay: float) -> flo
     return peak * min(1.0, (steps + 1) / 100) * min(1.0, max(0.0, 1 - fraction) / decay)
 
 
-class Source(Protocol):
-    """Where samples come from: the same for the same step and number, in any process."""
+@dataclass
+class Progress:
+    """What a run has done, kept with every checkpoint; plain types only."""
 
-    def batch(self, step: int, share: range) -> Batch:
-        """The samples of a step with these numbers. Called from several threads at once."""
-        ...
-
-
-def make_batch(source: Source, step: int, share: range) -> Batch:
-    """The samples of a step with these numbers, so that several processes can share it."""
-    return collate(source.batch(step, part) for part in _parts(share))
-
-
-def _parts(share: range) -> list[range]:
-    """One for each thread: with smaller parts, threads wait for Python's lock."""
-    size = -(-len(share) // torch.get_num_threads())
-    return [share[at : at + size] for at in range(0, len(share), size)]
-
-
-class _Shared:
-    """Not copied with the task, as the average of weights would do: photos are large."""
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
-
-
-@dataclass(frozen=True)
-class Course(_Shared):
-    """What a run learns from, how it is judged, and what the record says of it."""
-
-    source: Source
-    validation: dict[str, list[Batch]]
-    """Name of a score → what the network is given for it."""
-    loss: Loss
-    score: Score
-    task: str
-    """What the model is for, one of `undark.engine.model.TASKS`."""
-    files: list[str]
-    """Names of the photos trained on."""
-    epoch: int
-    """Samples after which every photo (or pair) had its turn."""
-
-
-def judge(network: UNet, course: Course) -> dict[str, float]:
-    """The mean score, in dB, of each set of photos that were held back."""
-
-    def mean(batches: list[Batch]) -> float:
-        made = [course.score(network(b.inputs), b.target) for b in batches]
-        return float(torch.cat(made).mean())
-
-    with torch.no_grad():
-        return {name: mean(batches) for name, batches in course.validation.items()}
-
-
-class Ahead(_Shared):
-    """Makes the next batch while the network learns from this one: what `make_batch` makes."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        # each on one core, so that the network's threads lose as much as one another
-        self._pool = ThreadPoolExecutor(
-            torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
-        )
-        self._next: dict[tuple[int, range], Future[Batch]] = {}
-
-    def batch(self, step: int, share: range) -> Batch:
-        """The batch of a step; begins the following one's."""
-        ready = self._next.pop((step, share), None) or self._begin(step, share)
-        self._next = {(step + 1, share): self._begin(step + 1, share)}
-        return ready.result()
-
-    def _begin(self, step: int, share: range) -> Future[Batch]:
-        parts = [self._pool.submit(self._source.batch, step, part) for part in _parts(share)]
-        # the last in the queue: once it has a thread, all that it waits for have had theirs
-        return self._pool.submit(lambda: collate(part.result() for part in parts))
+    before: Scores = field(default_factory=dict)
+    """Scores of the weights that the run began from."""
+    packed_pixels: int = 0
+    """Of this run: batches may have been halved on the way."""
+    history: dict[str, Any] = field(default_factory=dict)
+    """The record of the weights that the run began with."""
+    start: dict[str, str] = field(default_factory=dict)
+    """Their name and digest."""
+    find_seconds: float = 0.0
+    """Time that was spent on looking for a learning rate."""
 
 
 class RestoreTask(pl.LightningModule):
-    """Trains a `UNet` on batches made where the network is, from the number of the step."""
+    """Trains a `UNet` on the samples of a plan, by the number of the step."""
 
     def __init__(
         self,
         network: UNet,
-        course: Course,
+        plan: TrainingPlan,
         batch: int,
         fraction_done: Callable[[], float],
         peak: float,
@@ -165,44 +140,61 @@ class RestoreTask(pl.LightningModule):
     ) -> None:
         """`batch` is the number of samples a step, over all processes."""
         super().__init__()
-        self.network, self.course, self._ahead = network, course, Ahead(course.source)
+        self.network, self.plan = network, plan
         self._batch, self.fraction_done = batch, fraction_done
         self.peak, self._decay = peak, decay
-        self.before: dict[str, float] = {}
-        """Scores of the weights that the run began from, kept with every checkpoint."""
-        self.history: dict[str, Any] = {}
-        """The record of their own training, kept too."""
+        self.progress = Progress()
+        self.scores: dict[str, float] = {}
+        """The last validation's, mean in dB."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         # every weight is a matrix (see `network.Conv`), so one optimiser serves all; Muon
         # (Jordan et al. 2024) reached in 200 steps what AdamW did not in 250, by 1 to 2 dB
         return Muon(self.parameters(), self.peak)
 
+    def train_dataloader(self) -> Any:
+        """This process's share of every step from here on."""
+        sampler = StepSampler(
+            self._batch, self.global_rank, self.trainer.world_size, self.global_step
+        )
+        return loader(self.plan.samples, sampler, workers_for(self.trainer.strategy.root_device))
+
+    def transfer_batch_to_device(
+        self, batch: Crops, device: torch.device, dataloader_idx: int
+    ) -> Crops:
+        return batch.to(device)
+
+    def on_after_batch_transfer(self, batch: Crops, dataloader_idx: int) -> Batch:
+        """Exposure, noise and conditioning, where the network is."""
+        return prepare(batch)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        if self.trainer.lr_scheduler_configs:  # the learning-rate finder's own
-            return
         rate = learning_rate(self.fraction_done(), self.global_step, self.peak, self._decay)
         if self.trainer.world_size > 1:  # one clock for all, or their weights part
             rate = self.trainer.strategy.broadcast(rate)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        rank, processes = self.global_rank, self.trainer.world_size
-        share = range(self._batch * rank // processes, self._batch * (rank + 1) // processes)
-        loss = self.course.loss(self.network, self._ahead.batch(self.global_step, share))
-        self.log("loss", loss)
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = self.plan.loss(self.network, batch)
+        self.log("loss", loss, batch_size=self._batch)
+        self.log("rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
+        height, width = batch.inputs.shape[-2:]
+        self.progress.packed_pixels += self._batch * height * width
         return loss
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        for name, score in judge(self.network, self.course).items():
-            self.log(f"psnr/{name}", score, batch_size=1, sync_dist=True)
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        kept = {name: getattr(self, name) for name in ("before", "history", "peak")}
-        made = {
+        checkpoint |= {
+            "format": FORMAT,
+            "progress": asdict(self.progress),
+            "peak": self.peak,
             "network": self.network.config.as_dict(),
             "precision": str(self.trainer.precision),
-            "task": self.course.task,
+            "task": self.plan.task,
+            "held": self.plan.held,
         }
-        checkpoint |= kept | made
+
+
+def workers_for(device: torch.device) -> int:
+    """Processes that make clean crops: none on the CPU, where the threads are as fast."""
+    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))

@@ -1,14 +1,13 @@
-"""`undark tune`: search batch size, depth, width, crop and learning rate, at equal training time.
+"""Hyperparameter search over batch size, depth, width, crop and learning rate, at equal training
+time.
 
-Optuna searches (TPE, Bergstra et al. 2011) and prunes what is behind the median. A journal in the
-folder is all its memory: it survives a kill, and several machines that share the folder share the
-study.
+Optuna searches (TPE, Bergstra et al. 2011) and prunes trials below the median. The study is a
+journal in the output folder: it survives a kill, and several machines can share the folder.
 """
 
 from __future__ import annotations
 
-import shutil
-import sys
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,80 +15,128 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
-import numpy as np
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from undark.errors import TrainingError
-from undark.files.output import whole, writing
-from undark.learn.from_photos import photo_course, split
-from undark.learn.network import UNetConfig
+from undark.files.output import atomic_output, writing
 from undark.learn.settings import write_settings
-from undark.learn.task import RestoreTask, judge
-from undark.learn.train import Training, fit, is_out_of_memory
+from undark.learn.trial import (
+    FailedTrialError,
+    Search,
+    TrialScore,
+    as_training_fields,
+    searched_photos,
+    train_and_score,
+)
 
-LOOKS = (0.25, 0.5, 0.75)
-"""Shares of the time after which a trial may be pruned."""
-FIRST = 5
-"""Trials that are never pruned."""
-SLICE = 3
-"""One photo in so many is searched on."""
-MULTIPLES = (1, 2, 4, 6)
-"""Channels at each scale, in widths."""
+UNPRUNED = 5
+"""Number of first trials that are never pruned."""
 DEFAULT = {"batch": 16, "crop": 112, "rate": 3e-3, "width": 32, "depth": 4}
-SHOWN = 8
+MIN_STEPS = 20
+"""Fewer training steps say nothing of a setting: the learning rate is still rising."""
+MAX_FAILURES = 5
+"""Failed trials in succession that end a search."""
+PLOT_RANGE = 8
 """Decibels below the best that history.png shows."""
 BEST = "best.toml"
 
 
 @dataclass(frozen=True)
-class Search:
-    """What `undark tune` was asked for."""
-
-    data: Path
-    out: Path
-    trials: int = 20
-    """In all, those of an earlier call and of other machines counted."""
-    minutes: float = 2.0
-    """Each."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search found; PSNR in dB on the photos held back, mean over amplifications."""
+class TuningResult:
+    """The result of a search; PSNR in dB on the photos held back, mean over amplifications."""
 
     settings: Path
     """For `undark train --config`."""
     best: float
-    default: float
+    default: float | None
+    """None where the trial with the default settings failed."""
     trials: int
+    failed: int
+    """Trials out of memory or diverged; counted in `trials`."""
+    comparable: bool
+    """False where no trial made `MIN_STEPS` steps."""
 
 
-def tune(search: Search) -> Found:
-    """Search, or go on; leaves `BEST`, importance.png and history.png in `search.out`.
+Scorer = Callable[[Search, Trial, dict[str, Any]], TrialScore]
+"""Trains with the trial's settings; may report scores on the way and raise `TrialPruned`.
 
-    Raises `TrainingError`.
+Raises `FailedTrialError`.
+"""
+Report = Callable[[str], None]
+"""Called with a line of text for the user."""
+
+
+def tune(
+    search: Search, report: Report = lambda line: None, scorer: Scorer | None = None
+) -> TuningResult:
+    """Start a search or continue one; leaves `BEST`, importance.png, history.png in `search.out`.
+
+    A failed trial counts and the search goes on, without a score of the defaults if theirs failed.
+    Raises `TrainingError` after `MAX_FAILURES` failed trials in succession, and where none
+    succeeded.
     """
-    study = _study(search)
-    while len(_done(study)) < search.trials or _default(study) is None:
-        study.optimize(lambda trial: _score(search, trial), n_trials=1)
-    fields = _fields(study.best_trial.params)
-    default = _default(study)
-    assert default is not None  # they came first, and the first are not pruned
-    found = Found(search.out / BEST, study.best_value, default, len(_done(study)))
-    said = f"undark tune: best of {found.trials} trials of {search.minutes:g} minutes"
-    write_settings(found.settings, fields, f"{said}, {found.best:.2f} dB (defaults {default:.2f})")
+    study, failures = _study(search), 0
+    objective = partial(_objective, search, scorer or train_and_score, report)
+    while len(_finished(study)) < search.trials:
+        study.optimize(objective, n_trials=1)
+        why = _failure(study.get_trials(deepcopy=False)[-1])
+        failures = failures + 1 if why else 0
+        if failures == MAX_FAILURES:
+            raise TrainingError(
+                f"{search.out}: {failures} trials in succession failed, the last: {why}; "
+                "close other programs, or choose another --out after changing the photos"
+            )
+    result = _result(study, search)
+    if not result.comparable:
+        report(
+            f"no trial made {MIN_STEPS} steps in {search.minutes:g} minutes: "
+            "the scores are not comparable; give more --minutes and another --out"
+        )
     _draw(study, search.out)
-    return found
+    return result
+
+
+def _result(study: optuna.Study, search: Search) -> TuningResult:
+    """Write `BEST`; the best of the comparable trials, or of all where none is comparable."""
+    scored = [t for t in _finished(study) if t.state == TrialState.COMPLETE and not _failure(t)]
+    if not scored:
+        raise TrainingError(f"{search.out}: no trial succeeded; give more --minutes")
+    comparable = [t for t in scored if t.user_attrs.get("steps", MIN_STEPS) >= MIN_STEPS]
+    best = max(comparable or scored, key=_psnr)
+    finished = _finished(study)
+    result = TuningResult(
+        search.out / BEST,
+        _psnr(best),
+        _default(study),
+        len(finished),
+        sum(_failure(t) is not None for t in finished),
+        bool(comparable),
+    )
+    write_settings(result.settings, as_training_fields(best.params), _comment(result, search))
+    return result
+
+
+def _comment(result: TuningResult, search: Search) -> str:
+    default = "failed" if result.default is None else f"{result.default:.2f}"
+    text = f"undark tune: best of {result.trials} trials of {search.minutes:g} minutes"
+    doubt = "" if result.comparable else f"; not comparable, below {MIN_STEPS} steps"
+    return f"{text}, {result.best:.2f} dB (defaults {default}){doubt}"
+
+
+def _psnr(trial: FrozenTrial) -> float:
+    assert trial.value is not None  # a completed trial
+    return trial.value
 
 
 def _study(search: Search) -> optuna.Study:
-    """The study of a folder, begun with the defaults. Raises `TrainingError` if it is another's."""
+    """The study of a folder; the defaults are its first trial.
+
+    Raises `TrainingError` where the folder has a study of other photos or minutes.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with writing(search.out):
         search.out.mkdir(parents=True, exist_ok=True)
@@ -98,10 +145,10 @@ def _study(search: Search) -> optuna.Study:
             study_name="undark",
             direction="maximize",
             load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(n_startup_trials=2 * FIRST),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST),
+            sampler=optuna.samplers.TPESampler(n_startup_trials=2 * UNPRUNED),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED),
         )
-    wanted = {"minutes": search.minutes, "photos": [p.name for p in _slice(search.data)]}
+    wanted = {"minutes": search.minutes, "photos": [p.name for p in searched_photos(search.data)]}
     known = study.user_attrs.get("search")
     if known is None:
         study.set_user_attr("search", wanted)
@@ -111,81 +158,61 @@ def _study(search: Search) -> optuna.Study:
             "give the same ones to go on with it, or choose another --out"
         )
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    if _default(study) is None and not waiting:
+    if not _defaults(study) and not waiting:
         study.enqueue_trial(DEFAULT)
     return study
 
 
-def _slice(data: Path) -> list[Path]:
-    """The photos that are searched on: never those that `undark train photos` watches by."""
-    train, _ = split(Training(data, data))
-    return train[::SLICE] if len(train) >= 4 * SLICE else train
-
-
-def _done(study: optuna.Study) -> list[FrozenTrial]:
+def _finished(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that ended by themselves; failed ones are among them, interrupted ones are not."""
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
+def _failure(trial: FrozenTrial) -> str | None:
+    """Why a trial failed; None where it did not."""
+    return trial.user_attrs.get("failure")
+
+
+def _defaults(study: optuna.Study) -> list[FrozenTrial]:
+    return [t for t in _finished(study) if t.params == DEFAULT]
+
+
 def _default(study: optuna.Study) -> float | None:
-    """How good the defaults are, once they had their turn."""
-    found = [t.value for t in _done(study) if t.value is not None and t.params == DEFAULT]
-    return max(found, default=None)
+    """The PSNR of the default settings; None where they were not tried or failed."""
+    scores = [t.value for t in _defaults(study) if t.value is not None and not _failure(t)]
+    return max(scores, default=None)
 
 
-def _score(search: Search, trial: Trial) -> float:
-    """Train for the time allowed: mean PSNR in dB."""
-    params = {
+def _objective(search: Search, scorer: Scorer, report: Report, trial: Trial) -> float:
+    """Optuna's objective: PSNR in dB.
+
+    A failed trial is pruned in Optuna's terms and has the attribute "failure": the sampler then
+    avoids its neighbourhood, which it would not if the state were FAIL.
+    """
+    params = _suggested(trial)
+    report(f"trial {trial.number}: {params}")
+    try:
+        score = scorer(search, trial, params)
+        if not math.isfinite(score.psnr):
+            raise FailedTrialError("training diverged, its score is no number")
+    except FailedTrialError as error:
+        trial.set_user_attr("failure", str(error))
+        report(f"trial {trial.number} failed: {error}")
+        raise optuna.TrialPruned from error
+    trial.set_user_attr("steps", score.steps)
+    if score.steps < MIN_STEPS:
+        report(f"trial {trial.number}: {score.steps} steps, below {MIN_STEPS}: not comparable")
+    return score.psnr
+
+
+def _suggested(trial: Trial) -> dict[str, Any]:
+    return {
         "batch": trial.suggest_categorical("batch", (4, 8, 16, 32)),
         "crop": trial.suggest_int("crop", 48, 160, step=16),
         "rate": trial.suggest_float("rate", 5e-4, 2e-2, log=True),
         "width": trial.suggest_categorical("width", (16, 24, 32, 48)),
         "depth": trial.suggest_int("depth", 2, 4),
     }
-    print(f"trial {trial.number}: {params}", file=sys.stderr)
-    run = search.out / f"trial-{trial.number}"
-    shutil.rmtree(run, ignore_errors=True)
-    training = Training(search.data, run, minutes=search.minutes, **_fields(params))
-    course = photo_course(training, {}, _slice(search.data))
-
-    def mean(task: RestoreTask) -> float:
-        return float(np.mean(list(judge(task.network, course).values())))
-
-    try:
-        task, _ = fit(training, course, [_Looks(trial, mean)])
-        return mean(task)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise optuna.TrialPruned("out of memory") from error
-    finally:
-        shutil.rmtree(run, ignore_errors=True)
-
-
-def _fields(params: dict[str, Any]) -> dict[str, Any]:
-    """What the trial's parameters are as fields of `Training`."""
-    depth = params["depth"]
-    network = UNetConfig(
-        widths=tuple(params["width"] * n for n in MULTIPLES[:depth]),
-        encoder=(*(1,) * (depth - 1), 2),
-        decoder=(1,) * (depth - 1),
-    )
-    named = {"batch": params["batch"], "crop": params["crop"], "peak": params["rate"]}
-    return named | {"network": network}
-
-
-class _Looks(pl.Callback):
-    """Looks at a trial now and then, and ends it where it is behind."""
-
-    def __init__(self, trial: Trial, score: Callable[[RestoreTask], float]) -> None:
-        self._trial, self._score, self._left = trial, score, list(LOOKS)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
-        if self._left and pl_module.fraction_done() >= self._left[0]:
-            step = len(LOOKS) - len(self._left)
-            self._left.pop(0)
-            self._trial.report(self._score(pl_module), step)
-            if self._trial.should_prune():
-                raise optuna.TrialPruned
 
 
 def _draw(study: optuna.Study, out: Path) -> None:
@@ -199,15 +226,19 @@ def _draw(study: optuna.Study, out: Path) -> None:
     drawings: dict[str, Callable[[], Any]] = {
         "history": partial(plots.plot_optimization_history, study)
     }
-    if len({str(t.params) for t in _done(study) if t.value is not None}) > 1:
+    if len({str(t.params) for t in _finished(study) if t.value is not None}) > 1:
         drawings["importance"] = partial(
             plots.plot_param_importances, study, evaluator=PedAnovaImportanceEvaluator()
         )
     for name, draw in drawings.items():
-        with whole(out / f"{name}.png", overwrite=True) as temporary, warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # optuna's, of drawing at all
+        with (
+            atomic_output(out / f"{name}.png", overwrite=True) as temporary,
+            warnings.catch_warnings(),
+        ):
+            # optuna's: that drawing is experimental, that equal scores show no importance
+            warnings.simplefilter("ignore")
             axes = draw()
-            if name == "history":  # a trial that diverged would squash all others
-                axes.set_ylim(bottom=study.best_value - SHOWN)
+            if name == "history":  # a trial that diverged would compress all others
+                axes.set_ylim(bottom=study.best_value - PLOT_RANGE)
             pyplot.savefig(temporary, dpi=120, bbox_inches="tight")
             pyplot.close()

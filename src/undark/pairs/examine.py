@@ -1,7 +1,7 @@
-"""One pair, examined: everything that the table says of it, and its strip of the contact sheet.
+"""Examine one pair: everything the table says of it.
 
-All is measured on green planes of the RAW data with the motion between the photos undone, and
-where noise allows no judgement, none is given.
+Measured on the green planes of the RAW data after registration. Where a value is not significant
+beside the noise, no fault is reported for it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.align.registration import Noise, Registration, halved, register
+from undark.align.planes import Noise, halved
+from undark.align.registration import Registration, register
 from undark.errors import PairError
 from undark.files.picture import is_picture
 from undark.pairs.find import Pair
@@ -22,53 +23,54 @@ from undark.sensor.mosaic import Mosaic
 from undark.sensor.profiles.lookup import noise_of
 
 SMALLEST = 32
-"""Cells of the CFA a side that a photo needs: two blocks, so that one can contradict the other."""
+"""Least side of a photo in cells of the CFA: two blocks, whose scatter gives the error."""
 MOST_ERROR = 0.15
-"""Standard error of the shift in sensor pixels: twice that, 0.3, still aligns an RGB target."""
+"""Standard error of the shift in sensor pixels: two of them, 0.3, still align an RGB target."""
 MOST_SHIFT = 0.5
 """Sensor pixels: a quarter of a packed pixel, below what a network's blur would show."""
 MOST_CORNER = 1.0
-"""Sensor pixels that the farthest corner may be off when the shift is undone: only the corners
-suffer, so more is borne than of a shift."""
+"""Sensor pixels that the farthest corner may be off after the shift is removed: only the corners
+are affected, so the limit is higher than that of a shift."""
 MOST_MOVED = 0.005
-"""Share of the frame: half a percent is a person at some distance, not leaves in the wind."""
+"""Share of the frame: half a percent is a distant person, not leaves in the wind."""
 MOST_SATURATED = 0.05
-"""Share of the bright photo: lamps take less, a sky that burnt out more."""
+"""Share of the bright photo: light sources saturate less of it, an overexposed sky more."""
 LEAST_SHARPNESS = 0.8
-"""Share of the finest detail: what a blur of two sensor pixels leaves is less, what differs between
-two photos in focus is more."""
+"""Ratio of the finest detail: a blur of two sensor pixels gives less, two photos in focus more."""
 MOST_FLICKER = 0.25
-"""EV: the shutter times that cameras name differ from the true ones by a tenth."""
+"""EV: nominal and true exposure times differ by up to a tenth."""
 SAME_SCENE = 0.5
-"""Share of the bright photo's coarse detail that must be in the dark one, at the same places."""
+"""Least share of the bright photo's coarse detail found at the same places in the dark one."""
 FINE, COARSE = (0.12, 0.25), (0.03, 0.08)
-"""Cycles a pixel of the plane: the finest detail that interpolation leaves as it is, and detail
-that a missed focus leaves."""
+"""Bands in cycles per pixel of the plane: the finest detail that interpolation preserves, and
+detail that defocus preserves."""
 _SURE = 3.0
-"""Standard errors from which a finding counts."""
+"""Standard errors from which a difference is significant."""
 _SATURATED = 0.98
-"""Of white: some sensors stop a little below."""
+"""Share of white: some sensors saturate slightly below it."""
 CHANGE_CELL = 8
-"""Side of the cells, in pixels of the plane, that the map of moved objects has: at ×300 a mean of
-64 pixels tells a change of a tenth of white from noise."""
+"""Side of a cell of the change map in pixels of the plane: at an amplification of 300 a mean of 64
+pixels distinguishes a change of a tenth of white from noise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """A row of the table, and what its picture is made of."""
+    """A row of the table, and the data its strip of the contact sheet is drawn from."""
 
     row: Row
     photos: tuple[Mosaic, Mosaic]
     """Dark, bright."""
     planes: tuple[NDArray[np.float32], NDArray[np.float32]]
-    """Their greens as they lie, not amplified, not aligned; see `green_plane`."""
+    """Their green planes, neither amplified nor registered; see `green_plane`."""
     registration: Registration
+    good_if_aligned: bool
+    """Whether the pair is good once training undoes its shift."""
     changed: NDArray[np.bool_]
     """Where the photos differ: (rows, columns) of cells of `CHANGE_CELL` pixels of the plane."""
 
 
 def examine(pair: Pair, align: bool = False) -> Finding:
-    """Compare the photos of a pair. With `align`, the shift goes into the row for training.
+    """Compare the photos of a pair. With `align`, the row carries the shift for training to undo.
 
     Raises `ReadError` and `UnsupportedError` for a photo that cannot be read, `PairError` for two
     that cannot be compared.
@@ -87,12 +89,13 @@ def examine(pair: Pair, align: bool = False) -> Finding:
     changed, moved = _changes(registration)
     row = _measured(pair, registration, dark.cfa.cell, ratio)
     row = replace(row, moved=moved, saturated=_saturated(bright))
-    row = _judged(row, registration, dark, align)
-    return Finding(row, (dark, bright), planes, registration, changed)
+    judged, aligned = (_judged(row, registration, dark, a) for a in (align, True))
+    photos, good = (dark, bright), aligned.verdict == GOOD
+    return Finding(judged, photos, planes, registration, good, changed)
 
 
 def check_alike(pair: Pair, dark: Mosaic, bright: Mosaic) -> None:
-    """Raise `PairError` where the two are not of one kind, or too small."""
+    """Raise `PairError` where sizes or CFAs differ, or the photos are too small."""
 
     def wrong(what: str, verdict: str) -> PairError:
         return PairError(f"{pair.dark}: {what}; give photos of one camera, not cropped", verdict)
@@ -109,11 +112,11 @@ def check_alike(pair: Pair, dark: Mosaic, bright: Mosaic) -> None:
 
 
 def _noise(photo: Mosaic) -> Noise:
-    """Of the green plane: means of two (Bayer) or five (X-Trans) pixels, in shares of white."""
+    """Of the green plane: means of two (Bayer) or five (X-Trans) pixels; white is 1."""
     model, _ = noise_of(photo)
     greens = sum(colour == 1 for colour in photo.cfa.colours)
-    still = float(model.variance(np.float32(0)))
-    return Noise(model.gain / greens / photo.span, still / greens / photo.span**2)
+    at_black = float(model.variance(np.float32(0)))
+    return Noise(model.gain / greens / photo.span, at_black / greens / photo.span**2)
 
 
 def _saturated(photo: Mosaic) -> float:
@@ -123,7 +126,7 @@ def _saturated(photo: Mosaic) -> float:
 
 
 def _measured(pair: Pair, found: Registration, cell: int, ratio: float | None) -> Row:
-    """What the registration says, in sensor pixels, degrees and EV."""
+    """The registration in sensor pixels, degrees and EV."""
     sharpness, error = _sharpness(found)
     return Row(
         pair.dark,
@@ -140,7 +143,7 @@ def _measured(pair: Pair, found: Registration, cell: int, ratio: float | None) -
 
 
 def _sharpness(found: Registration) -> tuple[float, float]:
-    """Fine detail of the dark photo over the bright one's, against coarse detail; and its error."""
+    """Ratio of the transfer of fine detail to that of coarse detail, and its standard error."""
     fine, fine_error = _transfer(found, FINE)
     coarse, coarse_error = _transfer(found, COARSE)
     if not coarse > _SURE * coarse_error:
@@ -150,18 +153,18 @@ def _sharpness(found: Registration) -> tuple[float, float]:
 
 
 def _transfer(found: Registration, band: tuple[float, float]) -> tuple[float, float]:
-    """How much of the bright photo's detail of a size is in the dark one; 1: all; and its error.
+    """Share of the bright photo's detail in a band that the dark photo has, and its standard error.
 
-    The slope of a regression on the clean photo, in the Fourier planes of the blocks: noise widens
-    its error and does not shift it.
+    The slope of a regression on the clean photo, on the Fourier coefficients of the blocks: noise
+    adds variance to it but no bias.
     """
-    whole = np.isfinite(found.variance).all(axis=(1, 2))
-    if not whole.any():
+    usable = np.isfinite(found.variance).all(axis=(1, 2))
+    if not usable.any():
         return math.nan, math.inf
     side = found.bright.shape[1]
     window = np.outer(np.hanning(side + 1)[1:], np.hanning(side + 1)[1:]).astype(np.float32)
-    dark, bright = (_spectra(blocks[whole], window, band) for blocks in (found.dark, found.bright))
-    weight = 1 / found.variance[whole].mean(axis=(1, 2), dtype=np.float64)
+    dark, bright = (_spectra(blocks[usable], window, band) for blocks in (found.dark, found.bright))
+    weight = 1 / found.variance[usable].mean(axis=(1, 2), dtype=np.float64)
     power = float(weight @ (np.abs(bright) ** 2).sum(axis=1)) + 1e-30
     slope = float(weight @ (dark * bright.conj()).real.sum(axis=1)) / power
     return slope, math.sqrt(float((window**2).sum()) / 2 / power)
@@ -170,7 +173,7 @@ def _transfer(found: Registration, band: tuple[float, float]) -> tuple[float, fl
 def _spectra(
     blocks: NDArray[np.float32], window: NDArray[np.float32], band: tuple[float, float]
 ) -> NDArray[np.complexfloating]:
-    """(n, frequencies): what (n, s, s) blocks hold in a band, in cycles a pixel of the plane."""
+    """(n, frequencies): coefficients of blocks (n, s, s) in a band of cycles per pixel."""
     side = blocks.shape[1]
     radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
     chosen = (radius >= band[0]) & (radius <= band[1])
@@ -180,7 +183,7 @@ def _spectra(
 
 
 def _changes(found: Registration) -> tuple[NDArray[np.bool_], float]:
-    """Where the photos differ by more than noise and edges explain, and the share of the frame."""
+    """Where the photos differ by more than noise and contrast allow, and the share of the frame."""
     usable = np.isfinite(found.variance)
     seen = _cells(usable.astype(np.float32)) > 0.5
     difference, bright, square, variance = (
@@ -189,9 +192,9 @@ def _changes(found: Registration) -> tuple[NDArray[np.bool_], float]:
     )
     contrast = np.sqrt(np.maximum(square - bright**2, 0))
     noise = np.sqrt(variance) / CHANGE_CELL
-    borne = 3.5 * noise + 0.15 * np.maximum(bright, 0) + 0.5 * contrast + 0.005
-    changed = _map((np.abs(difference) > borne) & seen, found.grid)
-    changed &= _neighbours(changed) >= 2  # noise is alone, objects are not
+    tolerance = 3.5 * noise + 0.15 * np.maximum(bright, 0) + 0.5 * contrast + 0.005
+    changed = _map((np.abs(difference) > tolerance) & seen, found.grid)
+    changed &= _neighbours(changed) >= 2  # noise is isolated, objects are not
     return changed, float(changed.sum()) / max(int(seen.sum()), 1)
 
 
@@ -203,8 +206,8 @@ def _cells(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
 def _map(cells: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.bool_]:
     """(n, c, c) of blocks, row by row → the frame (rows·c, columns·c)."""
     side = cells.shape[1]
-    whole = cells.reshape(*grid, side, side).swapaxes(1, 2)
-    return whole.reshape(grid[0] * side, grid[1] * side)
+    ordered = cells.reshape(*grid, side, side).swapaxes(1, 2)
+    return ordered.reshape(grid[0] * side, grid[1] * side)
 
 
 def _neighbours(cells: NDArray[np.bool_]) -> NDArray[np.int_]:
@@ -216,7 +219,7 @@ def _neighbours(cells: NDArray[np.bool_]) -> NDArray[np.int_]:
 
 
 def _judged(row: Row, found: Registration, dark: Mosaic, align: bool) -> Row:
-    """The row with its verdict; a shift that training undoes is no fault."""
+    """The row with its verdict; with `align`, a shift is no fault: training undoes it."""
     saturated = [f"bright photo saturated ({row.saturated:.0%})"]
     saturated *= row.saturated > MOST_SATURATED
     doubts = _doubts(row, found)
@@ -227,13 +230,13 @@ def _judged(row: Row, found: Registration, dark: Mosaic, align: bool) -> Row:
         row = replace(row, align_dx=row.dx, align_dy=row.dy)
     elif length > MOST_SHIFT:
         shifted = [f"shifted {length:.1f} px"]
-    faults = shifted + _turned(row, found, math.hypot(*dark.shape) / 2)
+    faults = shifted + _rotated_or_scaled(row, found, math.hypot(*dark.shape) / 2)
     faults += _moved(row) + saturated + _out_of_focus(found) + _flickering(row)
     return replace(row, verdict="; ".join(faults) or GOOD)
 
 
 def _doubts(row: Row, found: Registration) -> list[str]:
-    """Why nothing can be said of how the two photos lie on each other, if so."""
+    """Why the registration cannot be trusted; empty where it can."""
     same, error = _transfer(found, COARSE)
     if same + _SURE * error < SAME_SCENE:
         return ["not the same scene, or far out of focus"]
@@ -247,13 +250,13 @@ def _moved(row: Row) -> list[str]:
 
 
 def _flickering(row: Row) -> list[str]:
-    """A JPEG's tone curve is the maker's, and no measure of light."""
+    """Not reported for JPEGs: their tone curve is unknown."""
     off = abs(row.flicker) > MOST_FLICKER and not is_picture(row.dark)
     return [f"brightness off by {row.flicker:+.1f} EV"] * off
 
 
-def _turned(row: Row, found: Registration, corner: float) -> list[str]:
-    """Rotation and scale, where they are sure and move the corners of the frame."""
+def _rotated_or_scaled(row: Row, found: Registration, corner: float) -> list[str]:
+    """Rotation and scale, where they are significant and move the corners of the frame."""
     errors = np.sqrt(np.diag(found.covariance))
     motion, faults = found.motion, []
     if abs(motion.turn) > max(_SURE * errors[2], MOST_CORNER / corner):

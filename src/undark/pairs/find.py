@@ -33,6 +33,8 @@ LONGEST_PAUSE = timedelta(minutes=1)
 """From the end of one exposure to the start of the next: time enough to change a setting, not to
 set up at the next scene."""
 
+_WILDCARDS = {"*": "(.*)", "?": "(.)"}
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -64,6 +66,69 @@ def find_pairs(folder: Path) -> Found:
     paired = {photo for pair in pairs for photo in (pair.dark, pair.bright)}
     alone = [photo for photo in photos if photo not in paired]
     return Found(sorted(pairs, key=lambda pair: (pair.bright, pair.dark)), alone)
+
+
+def find_named(folder: Path, dark: str, bright: str) -> Found:
+    """The pairs of photos whose places are given: folders below `folder`, or globs below it.
+
+    A dark and a bright photo belong together where the rest of their paths is the same, without
+    the suffix: `night/a.ARW` and `day/a.ARW` for "night" and "day", `a_n.ARW` and `a_d.ARW` for
+    "*_n.*" and "*_d.*"; a wildcard also stands for folders. Photos that names do not pair are
+    paired by the time they were taken. Raises `ReadError` like `find_pairs`, and where a name
+    matches no photo.
+    """
+    photos = _photos(folder)
+    darks, brights = (_matching(folder, photos, pattern) for pattern in (dark, bright))
+    both = darks.keys() & brights.keys()
+    if both:
+        name = next(iter(both)).name
+        raise ReadError(f"{folder}: {name} is dark and bright; give other --dark and --bright")
+    partner = {key: path for path, key in brights.items()}
+    pairs = [Pair(path, partner[key]) for path, key in darks.items() if key in partner]
+    paired = {photo for pair in pairs for photo in (pair.dark, pair.bright)}
+    pairs += _by_time([p for p in darks if p not in paired], list(brights))
+    paired = {photo for pair in pairs for photo in (pair.dark, pair.bright)}
+    alone = [photo for photo in photos if photo in {*darks, *brights} - paired]
+    return Found(sorted(pairs, key=lambda pair: (pair.bright, pair.dark)), alone)
+
+
+def _matching(folder: Path, photos: list[Path], pattern: str) -> dict[Path, tuple[str, ...]]:
+    """Photo → what the wildcards of a pattern stand for, lower case, without the suffix."""
+    glob = pattern.strip("/").removeprefix("./")
+    glob = glob if any(c in glob for c in "*?") else f"{glob}/*"
+    shape = "".join(_WILDCARDS.get(c, re.escape(c)) for c in glob)
+    found = {}
+    for photo in photos:
+        match = re.fullmatch(shape, photo.relative_to(folder).as_posix(), re.DOTALL)
+        if match:
+            found[photo] = tuple(_stem(group) for group in match.groups())
+    if not found:
+        raise ReadError(f"{folder}: no photos in {pattern}; check --dark and --bright")
+    return found
+
+
+def _stem(text: str) -> str:
+    """Without the suffix of a photo, lower case: a pair may differ in it."""
+    path = Path(text)
+    known = path.suffix.lower() in RAW_SUFFIXES | frozenset(PICTURE_SUFFIXES)
+    return str(path.with_suffix("") if known else path).lower()
+
+
+def _by_time(darks: list[Path], brights: list[Path]) -> Iterator[Pair]:
+    """Each dark photo with the bright one nearest in time, where the pause is short."""
+    tops = _exposed(brights)
+    for dark in _exposed(darks):
+        alike = [top for top in tops if top.outfit == dark.outfit and top.shot.taken]
+        bright = _nearest(dark, alike)
+        if bright and dark.shot.taken and bright.pause(dark) <= LONGEST_PAUSE:
+            yield Pair(dark.path, bright.path)
+
+
+def _exposed(paths: list[Path]) -> list[_Photo]:
+    """Those whose EXIF tells their exposure."""
+    shots = ((path, shot_of(path)) for path in paths)
+    photos = (_Photo(path, shot, exposure_of(shot) or 0.0) for path, shot in shots)
+    return [photo for photo in photos if photo.exposure]
 
 
 def _photos(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The contact sheet: each pair as it was shot, what moved, and how the two lie on each other."""
+"""The contact sheet: both photos of each pair, what changed, and an overlay that shows shifts."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.align.registration import blurred
+from undark.align.planes import blurred
+from undark.align.resample import Place, Shift, moved, overlap
 from undark.develop.drawing import WHITE, fitted, title_bar
 from undark.develop.render import render
 from undark.files.folder import MARK
-from undark.files.output import whole, writing
+from undark.files.output import atomic_output, writing
 from undark.files.picture import write_picture
 from undark.pairs.examine import CHANGE_CELL, Finding
 from undark.pairs.table import GOOD, Row
 from undark.sensor.cfa import pack
 from undark.sensor.mosaic import Mosaic, Shot
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
+"""(h, w, 3), sRGB."""
 
 WIDTH, HEIGHT, TITLE = 312, 208, 26
 """Pixels of a picture of a strip, three side by side, and of the title above them."""
@@ -31,14 +33,14 @@ _GREEN, _ORANGE = (0.55, 0.9, 0.55), (1.0, 0.65, 0.3)
 
 
 class Sheet:
-    """Pages of strips; each is written, whole or not at all, as soon as it is full."""
+    """Pages of strips; each is written atomically as soon as it is full."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._strips = folder, list[Picture]()
+        self._folder, self._strips = folder, list[Pixels]()
         self.pages: list[Path] = []
         """Those written."""
 
-    def add(self, strip: Picture) -> None:
+    def add(self, strip: Pixels) -> None:
         """Raises `OutputError`."""
         self._strips.append(strip)
         if len(self._strips) == COLUMNS * ROWS:
@@ -56,17 +58,17 @@ class Sheet:
 
     def _write(self) -> None:
         path = self._path(len(self.pages) + 1)
-        with whole(path, overwrite=True) as temporary:
+        with atomic_output(path, overwrite=True) as temporary:
             write_picture(temporary, _page(self._strips), Shot(), quality=90)
         self._strips.clear()
         self.pages.append(path)
 
     def _path(self, number: int) -> Path:
-        """pairs-undark.jpg, pairs-2-undark.jpg, …: named as undark's own, no photo of a pair."""
+        """pairs-undark.jpg, pairs-2-undark.jpg, …: the mark says that they are no photos."""
         return self._folder / f"pairs{'' if number == 1 else f'-{number}'}{MARK}.jpg"
 
 
-def _page(strips: list[Picture]) -> Picture:
+def _page(strips: list[Pixels]) -> Pixels:
     rows = []
     for first in range(0, len(strips), COLUMNS):
         row = strips[first : first + COLUMNS]
@@ -75,11 +77,12 @@ def _page(strips: list[Picture]) -> Picture:
     return np.concatenate(rows)
 
 
-def strip(finding: Finding) -> Picture:
+def strip(finding: Finding) -> Pixels:
     """(TITLE + HEIGHT, 3 · WIDTH, 3) of one pair.
 
-    The dark photo amplified; the bright one, red where they differ; and the piece with most detail
-    of both as they lie, the dark one in red, the bright one in cyan: coloured edges are a shift.
+    The dark photo amplified; the bright one, red where they differ; and an overlay of the region
+    with most detail, dark in red, bright in cyan: coloured edges are a shift that training does not
+    undo.
     """
     (dark, bright), gain = finding.photos, finding.registration.gain
     pictures = [
@@ -90,27 +93,32 @@ def strip(finding: Finding) -> Picture:
     return np.concatenate([_title(finding.row), np.concatenate(pictures, axis=1)])
 
 
-def blank(row: Row) -> Picture:
+def blank(row: Row) -> Pixels:
     """The strip of a pair that could not be examined."""
     return np.concatenate([_title(row), np.zeros((HEIGHT, 3 * WIDTH, 3), np.uint8)])
 
 
-def _title(row: Row) -> Picture:
+def _title(row: Row) -> Pixels:
     colour = _GREEN if row.verdict == GOOD else _ORANGE
     ratio = f"  x{row.amplification:.3g}" if math.isfinite(row.amplification) else ""
     shift = f"  {row.dx:+.1f} {row.dy:+.1f} px" if math.isfinite(row.dx) else ""
+    shift += " undone" * _is_aligned(row)
     name = f"{row.dark.parent.name}/{row.dark.name}{ratio}{shift}"
     widths = (2 * WIDTH - 60, WIDTH + 60)
     parts = zip((name, row.verdict), widths, (WHITE, colour), strict=True)
     return np.concatenate([title_bar(_text(t), w, TITLE, c) for t, w, c in parts], axis=1)
 
 
+def _is_aligned(row: Row) -> bool:
+    return bool(row.align_dx or row.align_dy)
+
+
 def _text(name: str) -> str:
-    """What OpenImageIO can draw: no bytes that are no text, no line ends."""
+    """Unprintable characters replaced: they cannot be drawn."""
     return "".join(c if c.isprintable() else "?" for c in name)
 
 
-def _thumbnail(photo: Mosaic, gain: float, changed: NDArray[np.bool_] | None = None) -> Picture:
+def _thumbnail(photo: Mosaic, gain: float, changed: NDArray[np.bool_] | None = None) -> Pixels:
     """(HEIGHT, WIDTH, 3), upright; cells that changed are red."""
     planes = pack(photo.signal(), photo.cfa)
     step = max(1, max(planes.shape[1:]) // WIDTH)
@@ -136,13 +144,16 @@ def _binned(planes: NDArray[np.float32], step: int) -> NDArray[np.float32]:
     return means
 
 
-def _overlay(finding: Finding) -> Picture:
-    """A piece of both planes as they lie, dark in red, bright in cyan."""
+def _overlay(finding: Finding) -> Pixels:
+    """A region of both planes, dark in red, bright in cyan; the shift of the row is undone."""
     found, (dark, bright) = finding.registration, finding.planes
-    rows, columns = _piece(finding, (HEIGHT // _ZOOM, WIDTH // _ZOOM))
+    size, shift = (HEIGHT // _ZOOM, WIDTH // _ZOOM), _shift(finding)
+    bounds = overlap(dark.shape, shift) or (0, 0, *dark.shape)
+    top, left, height, width = place = _region(finding, size, bounds)
     layers = (
-        dark[rows, columns] * np.float32(found.gain) - np.float32(found.offset),
-        bright[rows, columns],
+        dark[top : top + height, left : left + width] * np.float32(found.gain)
+        - np.float32(found.offset),
+        moved(bright, place, shift),
     )
     red, cyan = (blurred(blurred(layer)) for layer in layers)
     white = max(float(np.quantile(cyan, 0.98)), 1e-6)
@@ -151,17 +162,24 @@ def _overlay(finding: Finding) -> Picture:
     return fitted(shown, HEIGHT, WIDTH)
 
 
-def _piece(finding: Finding, size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns around the block with most detail in the bright photo."""
+def _shift(finding: Finding) -> Shift:
+    """What training undoes, in pixels of the plane; nothing where the planes hardly overlap."""
+    cell, row = finding.photos[0].cfa.cell, finding.row
+    shift = (row.align_dy / cell, row.align_dx / cell)
+    return shift if overlap(finding.planes[0].shape, shift) else (0.0, 0.0)
+
+
+def _region(finding: Finding, size: tuple[int, int], bounds: Place) -> Place:
+    """A place of `size` within `bounds`, around the block with most detail in the bright photo."""
     bright, grid = finding.registration.bright, finding.registration.grid
     usable = np.isfinite(finding.registration.variance).all(axis=(1, 2))
-    # by fine detail: a lamp's glow would show no shift
+    # by fine detail: the glow of a light source would show no shift
     detail = np.where(usable, np.abs(np.diff(bright, 2)).mean(axis=(1, 2)), -1)
-    side, plane = bright.shape[1], finding.planes[0]
-    middle = [(n + 0.5) * side for n in divmod(int(np.argmax(detail)), grid[1])]
-    starts = [
-        int(min(max(m - s / 2, 0), max(n - s, 0)))
-        for m, s, n in zip(middle, size, plane.shape, strict=True)
-    ]
-    rows, columns = (slice(start, start + s) for start, s in zip(starts, size, strict=True))
-    return rows, columns
+    side = bright.shape[1]
+    centre = [(n + 0.5) * side for n in divmod(int(np.argmax(detail)), grid[1])]
+    height, width = (min(s, n) for s, n in zip(size, bounds[2:], strict=True))
+    top, left = (
+        int(min(max(m - s / 2, first), first + n - s))
+        for m, s, first, n in zip(centre, (height, width), bounds[:2], bounds[2:], strict=True)
+    )
+    return top, left, height, width

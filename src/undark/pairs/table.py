@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from undark.errors import ExistsError, ReadError
-from undark.files.output import write_whole, writing
+from undark.files.output import write_atomically, writing
 
 NAME = "pairs.csv"
 PREVIOUS = "pairs-previous.csv"
@@ -76,8 +76,8 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
         before = path.read_bytes() if path.exists() else None
     encoded = text.encode("utf-8", "surrogateescape")
     if before not in (None, encoded):
-        write_whole(path.with_name(PREVIOUS), before or b"")
-    write_whole(path, encoded)
+        write_atomically(path.with_name(PREVIOUS), before or b"")
+    write_atomically(path, encoded)
 
 
 def check_place(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a RAW photo is and what undark would do with it: the text of `undark info`."""
+"""Properties of a RAW photo and the restoration proposed for it: the text of `undark info`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def _proposal(mosaic: Mosaic) -> dict[str, str]:
     exposure = propose_exposure(mosaic)
     lux = scene_lux(mosaic)
     return {
-        "noise": f"{noise.gain:.3g} DN per electron, read noise {noise.read:.3g} DN ({source})",
+        "noise": f"{noise.gain:.3g} DN per electron, read noise {noise.read:.3g} DN, "
+        f"row noise {noise.row:.3g} DN ({source})",
         "amplification": f"x{exposure.amplification:.3g} ({exposure.ev:+.1f} EV)",
         "because": exposure.reason,
         "scene": UNKNOWN if lux is None else f"about {lux:.2g} lux",

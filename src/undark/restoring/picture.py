@@ -22,7 +22,7 @@ from undark.engine.card import PICTURE_TASK
 from undark.engine.model import Model
 from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.files.picture import Picture, write_picture
 from undark.sensor.exposure import Exposure, as_exposure
 
@@ -59,7 +59,7 @@ class RestoredPicture:
         result's metadata. Raises `ExistsError`, `OutputError`.
         """
         path = Path(path)
-        with whole(path, overwrite) as temporary:
+        with atomic_output(path, overwrite) as temporary:
             write_picture(temporary, self.picture(bits), self.source.shot, source=source)
         return path
 

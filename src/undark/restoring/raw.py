@@ -22,7 +22,7 @@ from undark.engine.model import Model, load_model
 from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
-from undark.files.output import whole
+from undark.files.output import atomic_output
 from undark.files.picture import write_picture
 from undark.sensor.cfa import CFA, pack, unpack
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
@@ -66,7 +66,7 @@ class Restored:
         result's metadata. Raises `ExistsError`, `OutputError`.
         """
         path = Path(path)
-        with whole(path, overwrite) as temporary:
+        with atomic_output(path, overwrite) as temporary:
             if path.suffix.lower() == ".dng":
                 amplification = self.exposure.amplification
                 write_linear(temporary, self.linear, self.mosaic, amplification, source)

@@ -1,9 +1,9 @@
-"""The noise of a sensor: add it (training, demo, tests) and predict its size (restoring).
+"""A sensor's noise: simulate it (training, demo, tests) and predict its sigma (restoring).
 
 After Wei et al., "Physics-based noise modeling for extreme low-light photography" (TPAMI 2021):
-photons arrive by Poisson's law and are multiplied by the system gain K (DN per electron); read
-noise is Gaussian or, with its heavier tails, Tukey-lambda; each row is off by an amount of its
-own; the black level is off by a little for each position of the CFA; the converter rounds.
+Poisson shot noise times the system gain K (DN per electron); read noise, Gaussian or
+Tukey-lambda (heavier tails); a random offset of each row; a random black-level error of each
+position of the CFA's period; quantisation.
 
 One implementation serves NumPy and torch (array API). Parameters may be numbers or arrays that
 broadcast against the mosaic, so a batch can hold a different camera in each photo.
@@ -22,7 +22,7 @@ from undark.sensor.cfa import Array
 
 
 class Sampler(Protocol):
-    """Where randomness comes from; each method gives float arrays of its own library."""
+    """Random numbers as float arrays of one array library."""
 
     def poisson(self, rate: Array) -> Array: ...
     def normal(self, shape: tuple[int, ...]) -> Array: ...
@@ -30,7 +30,7 @@ class Sampler(Protocol):
 
 
 class NumPySampler:
-    """A `Sampler` for NumPy, float32, with a seed of its own."""
+    """A `Sampler` for NumPy, float32, seeded."""
 
     def __init__(self, seed: int | tuple[int, ...]) -> None:
         self._random = np.random.default_rng(seed)
@@ -52,7 +52,7 @@ class NoiseModel:
     gain: Array
     """K: DN per electron, above 0."""
     read: Array = 0.0
-    """Standard deviation of the read noise, whatever its shape."""
+    """Standard deviation of the read noise."""
     shape: Array | None = None
     """Tukey-lambda shape of the read noise; None: Gaussian. 0.14 is close to Gaussian."""
     row: Array = 0.0
@@ -60,22 +60,22 @@ class NoiseModel:
     bias: Array = 0.0
     """Standard deviation of the black level's error at each position of the CFA's period."""
     step: float = 1.0
-    """What the converter rounds to; 0: it does not."""
+    """Quantisation step of the converter; 0: none."""
 
     def variance(self, signal: Array) -> Array:
-        """Variance of a pixel, over frames, where the mean signal is `signal` (DN above black)."""
+        """Variance of a pixel, over frames, with mean `signal` (DN above black)."""
         xp = array_namespace(signal)
-        still = self.read**2 + self.row**2 + self.bias**2 + self.step**2 / 12
-        return self.gain * xp.clip(signal, 0, None) + still
+        at_black = self.read**2 + self.row**2 + self.bias**2 + self.step**2 / 12
+        return self.gain * xp.clip(signal, 0, None) + at_black
 
     def sigma(self, signal: Array) -> Array:
         """Standard deviation of a pixel in DN; see `variance`."""
         return array_namespace(signal).sqrt(self.variance(signal))
 
     def add(self, signal: Array, sampler: Sampler, period: int = 2) -> Array:
-        """A noisy frame of a clean mosaic (…, H, W) in DN above black; not clipped anywhere.
+        """A noisy frame of a clean mosaic (…, H, W), both in DN above black; nothing is clipped.
 
-        `period` is that of the CFA: its positions share an error of the black level.
+        `period` is the CFA's: all pixels at one position of it share a black-level error.
         """
         xp = array_namespace(signal)
         height, width = signal.shape[-2:]
@@ -94,7 +94,7 @@ class NoiseModel:
         return tukey_lambda(sampler.uniform(size), self.shape)
 
     def scaled(self, factor: float) -> NoiseModel:
-        """The same noise where every DN counts `factor` times as much (another white level)."""
+        """The noise of the same signal multiplied by `factor` (another white level)."""
         return NoiseModel(
             gain=self.gain * factor,
             read=self.read * factor,
@@ -106,7 +106,7 @@ class NoiseModel:
 
 
 def tukey_lambda(uniform: Array, shape: Array) -> Array:
-    """Uniform numbers in [0, 1) → Tukey-lambda distributed ones of standard deviation 1."""
+    """Uniform numbers in [0, 1) → Tukey-lambda deviates of standard deviation 1."""
     xp = array_namespace(uniform)
     lam = xp.asarray(shape, dtype=uniform.dtype, device=device(uniform))
     lam = xp.where(xp.abs(lam) < 1e-3, xp.asarray(1e-3, dtype=lam.dtype, device=device(lam)), lam)

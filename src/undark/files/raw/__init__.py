@@ -1,13 +1,8 @@
 """RAW files: decoding, metadata, black level, and LibRaw's own rendering."""
 
-from undark.files.raw.decode import (
-    LIBRAW_SPACES,
-    RAW_SUFFIXES,
-    check_rendering,
-    find_raws,
-    read_mosaic,
-    render_with_libraw,
-)
+from undark.files.raw.reading import find_raws, read_mosaic, render_with_libraw
+from undark.files.raw.rendering import LIBRAW_SPACES, check_rendering
+from undark.files.raw.suffixes import RAW_SUFFIXES
 
 __all__ = [
     "LIBRAW_SPACES",

@@ -1,4 +1,4 @@
-"""The black level: the file's tag, or what the sensor's masked border measured."""
+"""The black level measured on the sensor's masked border."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEAK = 2
-"""Pixels beside the visible frame that light may reach."""
-_MANY = 4000
-"""Masked pixels that fix the level: of each position of a Bayer pattern to 3 % of the noise."""
+"""Pixels next to the visible frame that light may leak into."""
+_ENOUGH = 4000
+"""Masked pixels needed: they give each Bayer position's level to 3 % of the noise."""
 _FAR = 0.01
-"""A border whose level is farther from the tag, as a part of the span, is not masked, or leaks."""
+"""Largest distance of the level from the tag, as a share of the span; beyond it light leaks in."""
 _WIDE = 0.02
-"""A border with a wider spread, as a part of the span, has seen light."""
+"""Largest standard deviation of unlit pixels, as a share of the span."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the visible frame lies in the RAW image."""
+    """Position and size of the visible frame in the RAW image, pixels."""
 
     top: int
     left: int
@@ -33,26 +33,28 @@ class _Border:
     levels: NDArray[np.float64]
     """Mean of each CFA position, DN."""
     spread: NDArray[np.float64]
+    """Standard deviation at each position, DN."""
     counts: NDArray[np.int64]
+    """Pixels at each position."""
 
 
 def masked_black(
     image: NDArray[np.uint16], frame: Frame, tag: NDArray[np.float32], white: float
 ) -> NDArray[np.float32] | None:
-    """The black level of each CFA position from the masked pixels round the visible frame.
+    """The black level of each CFA position from the masked pixels around the visible frame.
 
-    `image` is the RAW image with its borders, `tag` the file's own level, shaped like the CFA's
-    period. A border counts only if it is plausible at every position (see `_plausible`); None if
-    none is, or all together have too few pixels.
+    `image` is the RAW image with its borders, `tag` the file's own level (period, period),
+    DN. Borders that are not plausible (see `_plausible`) are ignored; None where too few pixels
+    remain.
     """
     found = [_measure(*border, frame, len(tag)) for border in _borders(image, frame)]
     darkest = _dark_end(image, frame, len(tag))
     good = [b for b in found if _plausible(b, tag, white, darkest)]
     counts = sum((b.counts for b in good), np.zeros(tag.shape, np.int64))
-    if counts.sum() < _MANY:
+    if counts.sum() < _ENOUGH:
         return None
     levels = sum(b.levels * b.counts for b in good) / counts
-    if len(tag) > 2:  # X-Trans: the 36 positions do not differ in black, but in luck
+    if len(tag) > 2:  # X-Trans: differences between the 36 positions are sampling error
         levels = tag + (levels - tag).mean()
     return np.asarray(levels, np.float32)
 
@@ -60,7 +62,7 @@ def masked_black(
 def _borders(
     image: NDArray[np.uint16], frame: Frame
 ) -> Iterator[tuple[NDArray[np.uint16], int, int]]:
-    """The four borders without the pixels next to the frame, each with its place in the image."""
+    """The four borders without the pixels next to the frame: (pixels, top, left)."""
     bottom, right = frame.top + frame.height, frame.left + frame.width
     rows, columns = slice(frame.top, bottom), slice(frame.left, right)
     yield image[: max(frame.top - _LEAK, 0), columns], 0, frame.left
@@ -84,7 +86,7 @@ def _measure(border: NDArray[np.uint16], top: int, left: int, frame: Frame, peri
 
 
 def _clean_mean(pixels: NDArray[np.uint16]) -> tuple[float, float]:
-    """Mean without hot and dead pixels, and the standard deviation that the quartiles imply."""
+    """Mean without hot and dead pixels, and the standard deviation derived from the quartiles."""
     low, middle, high = np.percentile(pixels, (25, 50, 75))
     sigma = max((high - low) / 1.349, 0.5)
     near = pixels[np.abs(pixels - middle) <= 4 * sigma]
@@ -92,7 +94,7 @@ def _clean_mean(pixels: NDArray[np.uint16]) -> tuple[float, float]:
 
 
 def _dark_end(image: NDArray[np.uint16], frame: Frame, period: int) -> NDArray[np.float64]:
-    """The level that 5 % of the visible pixels lie below, at each position."""
+    """The 5th percentile of the visible pixels at each position, DN."""
     visible = image[frame.top :, frame.left :][: frame.height, : frame.width]
     parts = [[visible[y::period, x::period] for x in range(period)] for y in range(period)]
     step = max(1, int((frame.height * frame.width / period**2 / 100_000) ** 0.5))
@@ -102,9 +104,9 @@ def _dark_end(image: NDArray[np.uint16], frame: Frame, period: int) -> NDArray[n
 def _plausible(
     border: _Border, tag: NDArray[np.float32], white: float, darkest: NDArray[np.float64]
 ) -> bool:
-    """Whether these pixels saw no light: near the tag where there is one, even, below the picture.
+    """Whether these pixels were unlit: near the tag if any, uniform, not above the visible pixels.
 
-    The darkest pixels of a picture without light lie 1.6 spreads below its black: 3 are allowed.
+    In a frame without light, the 5th percentile is 1.6 sigma below black: 3 are allowed.
     """
     far = _FAR * (white - float(tag.mean()))
     off = border.levels - tag

@@ -1,4 +1,4 @@
-"""What a DNG's own tags say of its sensor: exact where LibRaw rounds, present where it has none."""
+"""A DNG's own tags about its sensor: exact where LibRaw rounds, present where it has none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-# tifffile logs tags that it cannot read, and logging prints that where nobody has set it up
+# tifffile logs tags that it cannot read, and Python prints log messages that have no handler
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _CFA = 32803
@@ -24,7 +24,7 @@ _D65_TEMPERATURE = 6504
 
 @dataclass(frozen=True)
 class DngFacts:
-    """None: the tag is missing or makes no sense."""
+    """Values of tags; None where a tag is missing or invalid."""
 
     black: NDArray[np.float32] | None = None
     """(rows, columns) of its repeat pattern, DN."""
@@ -46,12 +46,12 @@ def read_facts(path: Path) -> DngFacts | None:
                 return None
             main = _main_image(first)
             return _facts(first, main) if main is not None else DngFacts()
-    except Exception:  # tifffile meets damaged tags with errors of every kind; LibRaw is to judge
+    except Exception:  # tifffile raises many kinds for damaged tags; LibRaw decides what is damaged
         return None
 
 
 def _main_image(first: Any) -> Any:
-    """The directory with the mosaic: the first one, or the largest of its children."""
+    """The directory with the mosaic: the largest among the first one and its children."""
     pages = [first, *(first.pages or [])]
     mosaics = [p for p in pages if p.photometric == _CFA]
     return max(mosaics, key=lambda p: p.imagewidth * p.imagelength, default=None)
@@ -89,7 +89,7 @@ def _positive(values: list[float], count: int) -> NDArray[np.float64] | None:
 
 
 def _black(main: Any) -> NDArray[np.float32] | None:
-    """The black level pattern; None where rows and columns have levels of their own (rare)."""
+    """The black level pattern; None where it varies by row or column (rare)."""
     levels = _numbers(main, 50714)
     rows, columns = (int(n) for n in _numbers(main, 50713) or (1, 1))
     differs_along = _numbers(main, 50715) + _numbers(main, 50716)  # BlackLevelDeltaH, V

@@ -1,4 +1,4 @@
-"""White balance from what a file offers: the camera's own, else daylight's, else grey world's."""
+"""White balance: the camera's own, else daylight's, else by the grey-world assumption."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from undark.sensor.cfa import BLUE, GREEN, RED, pack
 from undark.sensor.mosaic import Mosaic
 
 _EXTREME = 20.0
-"""No light and no filter ask for a gain beyond this."""
+"""Gains beyond this, or below its reciprocal, occur under no light source."""
 _USUAL_DAYLIGHT = np.array([2.0, 1.0, 1.5], np.float32)
 
 Gains = Sequence[float] | NDArray[np.float64]
@@ -20,15 +20,15 @@ Gains = Sequence[float] | NDArray[np.float64]
 def choose_white_balance(
     mosaic: Mosaic, camera: Gains, daylight: Gains
 ) -> tuple[NDArray[np.float32], str]:
-    """Gains (red, green, blue) with green 1, and where they come from.
+    """Gains (red, green, blue) with green 1, and their source.
 
-    `camera` and `daylight` are three or four gains in LibRaw's order, with whatever a file may
-    hold: reciprocals, zeros, -1, NaN.
+    `camera` and `daylight` are three or four gains in LibRaw's order; they may be reciprocals,
+    zeros, -1 or NaN in some files.
     """
     known = _daylight(daylight)
     gains = _usable(camera)
     if gains is not None:
-        return _turned_right(gains, _USUAL_DAYLIGHT if known is None else known), "camera"
+        return _corrected(gains, _USUAL_DAYLIGHT if known is None else known), "camera"
     return (known, "daylight") if known is not None else (_grey_world(mosaic), "grey world")
 
 
@@ -42,16 +42,16 @@ def _usable(values: Gains) -> NDArray[np.float32] | None:
 
 
 def _daylight(values: Gains) -> NDArray[np.float32] | None:
-    """Daylight's gains; LibRaw says 1 1 1 for cameras that it does not know."""
+    """Daylight's gains; LibRaw gives 1 1 1 for unknown cameras."""
     gains = _usable(values)
     return None if gains is None or np.all(gains == 1) else gains
 
 
-def _turned_right(gains: NDArray[np.float32], daylight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The gains, or their reciprocals where the file has those in their place.
+def _corrected(gains: NDArray[np.float32], daylight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The gains, or their reciprocals where the file holds those instead.
 
-    Sensors see green best: a red and a blue gain both below 1 are none, unless their reciprocals
-    are farther from daylight's.
+    Sensors are most sensitive to green, so gains of red and blue are rarely both below 1; then
+    the ones closer to daylight's are used.
     """
     if max(gains[RED], gains[BLUE]) >= 1:
         return gains
@@ -61,7 +61,7 @@ def _turned_right(gains: NDArray[np.float32], daylight: NDArray[np.float32]) -> 
 
 
 def _grey_world(mosaic: Mosaic) -> NDArray[np.float32]:
-    """Gains that make the mean colour grey, clipped pixels left out; 1 1 1 where it is black."""
+    """Gains that make the mean colour grey, without clipped pixels; 1 1 1 for a black frame."""
     planes = pack(mosaic.signal(), mosaic.cfa)
     unclipped = planes.max(axis=0) < 0.98 * mosaic.span
     colours = np.array(mosaic.cfa.colours)

@@ -1,4 +1,4 @@
-"""The noise of real cameras, by ISO: a table made from published measurements.
+"""The noise of real cameras by ISO, from published measurements.
 
 `scripts/camera_table.py` makes `cameras.json` and names the sources; each camera carries its own.
 """
@@ -39,8 +39,8 @@ class CameraNoise:
     def at(self, iso: float, span: float | None = None) -> NoiseModel:
         """The noise at an ISO setting, for a sensor of `span` DN from black to white.
 
-        Interpolates in ln ISO. Beyond the settings measured, the gain goes on in proportion to
-        the ISO and with it, digitally, all else.
+        Interpolates in ln ISO. Outside the measured range all parts scale with the ISO, as by
+        digital amplification.
         """
         low, high = self.iso_range
         inside = min(max(iso, low), high)

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pair_photos import inner, moved, scene
-from undark.align.registration import Motion, Noise, blurred, halved, register
+from undark.align import resample
+from undark.align.motion import Motion
+from undark.align.planes import Noise, blurred, halved
+from undark.align.registration import register
 
 
 def planes(light, other, gain=200.0, read=0.0002, seed=0):
@@ -16,7 +19,7 @@ def planes(light, other, gain=200.0, read=0.0002, seed=0):
     dark, bright = (halved(inner(one)[..., 1].astype(np.float32)) for one in (light, other))
     random = np.random.default_rng(seed)
     noise = Noise(1e-6, read**2)
-    sigma = np.sqrt(noise.slope * dark / gain + noise.still)
+    sigma = np.sqrt(noise.slope * dark / gain + noise.variance_at_black)
     return (
         (dark / gain + sigma * random.standard_normal(dark.shape)).astype(np.float32),
         bright,
@@ -67,7 +70,7 @@ def test_a_moved_object_does_not_pull_the_frame_along(light):
     other[100:220, 100:220] = other[250:370, 300:420]
     found = register(*planes(light, other))
     assert 2 * found.motion.x == pytest.approx(2, abs=0.2)
-    assert found.surprise.max() > 5 * np.median(found.surprise)
+    assert found.mahalanobis.max() > 5 * np.median(found.mahalanobis)
 
 
 def test_hot_pixels_and_rows_do_not_rule(light):
@@ -105,3 +108,27 @@ def test_blur_and_halving_keep_the_mean():
     point = np.zeros((5, 5), np.float32)
     point[2, 2] = 16
     np.testing.assert_array_equal(blurred(point)[1:4, 1:4], [[1, 2, 1], [2, 4, 2], [1, 2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("seed", "shift", "gain", "size", "expected"),
+    [
+        (0, (1.3, -2.6), 200, (480, 640), (0.6412035, -1.3072937, 199.8294903)),
+        (1, (50, -31), 50, (480, 640), (25.0017058, -15.5022120, 50.0077009)),
+        (3, (-3.2, 0.4), 300, (700, 832), (-1.5958915, 0.2011506, 300.0867421)),
+    ],
+)
+def test_results_are_those_before_the_code_was_split(seed, shift, gain, size, expected):
+    """Recorded at commit 1090a17; on one machine they were identical to the last bit."""
+    light = scene(*size, seed)
+    found = register(*planes(light, moved(light, *shift), gain, seed=seed))
+    assert (found.motion.x, found.motion.y) == pytest.approx(expected[:2], abs=1e-5)
+    assert found.gain == pytest.approx(expected[2], rel=1e-6)
+
+
+@given(st.floats(0, 1, exclude_max=True, width=32))
+def test_patches_and_frames_are_resampled_alike(t):
+    plane = np.random.default_rng(0).random((9, 9)).astype(np.float32)
+    shift = np.array([[t, 0.25]], np.float32)
+    whole = resample.moved(plane, (1, 1, 6, 6), (0.25, t))
+    np.testing.assert_allclose(resample.moved_patches(plane[None], shift)[0], whole, atol=1e-6)

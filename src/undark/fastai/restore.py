@@ -1,0 +1,115 @@
+"""Restore a whole photo with a fastai `Learner`: its network behind `undark.restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.data.transforms import Normalize
+from fastai.torch_core import get_model
+from numpy.typing import NDArray
+
+from undark.develop.colour import decode_rec709
+from undark.engine.card import SRGB_TASK, TASK, Card
+from undark.errors import TrainingError
+from undark.fastai.image import TensorLinearImage, TensorRawImage
+from undark.files.raw import read_mosaic
+from undark.learn.export import measured_halo
+from undark.learn.network import UNet
+from undark.restoring.raw import Restored, restore
+from undark.sensor.exposure import Exposure
+from undark.sensor.mosaic import Mosaic
+
+Floats = NDArray[np.float32]
+
+_MULTIPLE, _HALO = 32, 128
+"""Of networks that do not declare theirs: ResNets divide by 32, and a tile's border of 128 packed
+pixels holds what most U-Nets' outputs noticeably depend on."""
+_LICENCE = "not stated"
+
+
+def restore_photo(
+    learn: Any, photo: str | Path | Mosaic, exposure: Exposure | float | None = None
+) -> Restored:
+    """Restore a whole RAW photo, tile by tile, with the network of a `Learner`.
+
+    The network has one of two inputs. 2·cell² channels, as `ConditionPair` makes them: it gives
+    linear camera RGB, and `exposure` is as in `undark.restore`. cell² channels, the packed planes
+    of `RawImageBlock(packed=True)`: it gives LibRaw's rendering (default curve, sRGB), its
+    amplification is that of its training, and `exposure` stays None. `Normalize` is applied and
+    undone. The network runs on the device where it is and keeps its mode.
+
+    Raises `TrainingError` for a network with another input, and what `undark.restore` raises.
+    """
+    mosaic = photo if isinstance(photo, Mosaic) else read_mosaic(Path(photo))
+    packed, channels = mosaic.cfa.cell**2, _channels(learn)
+    if channels not in (packed, 2 * packed):
+        raise TrainingError(
+            f"this learner's network takes {channels} channels, a {mosaic.cfa.kind.name} photo has "
+            f"{packed} packed planes, or {2 * packed} with ConditionPair; use Learner.predict"
+        )
+    if channels == packed and exposure is not None:
+        raise TrainingError("a network on packed planes amplifies by itself: leave out exposure")
+    model: Any = _LearnerModel(learn, mosaic, channels)
+    return restore(mosaic, exposure=1.0 if channels == packed else exposure, model=model)
+
+
+def _channels(learn: Any) -> int:
+    """Of the network's input: those of its first convolution, or as a `UNet` says."""
+    network = get_model(learn.model)
+    if isinstance(network, UNet):
+        return network.config.channels
+    first = (m.in_channels for m in network.modules() if isinstance(m, torch.nn.Conv2d))
+    return next(first, 0)
+
+
+class _LearnerModel:
+    """A `Learner`'s network as `undark.restore` takes models: a card, and NumPy in and out."""
+
+    def __init__(self, learn: Any, mosaic: Mosaic, channels: int) -> None:
+        self._network, self._cell = get_model(learn.model), mosaic.cfa.cell
+        self._normalize = [
+            transform
+            for transform in getattr(getattr(learn.dls, "after_batch", None), "fs", [])
+            if isinstance(transform, Normalize)
+        ]
+        self._gains = mosaic.white_balance[list(mosaic.cfa.colours)][:, None, None]
+        self._is_packed = channels == self._cell**2
+        known = isinstance(self._network, UNet)
+        self.card = Card(
+            name=type(self._network).__name__,
+            task=SRGB_TASK if self._is_packed else TASK,
+            cfa=mosaic.cfa.kind.name,
+            channels=2 * self._cell**2,
+            multiple=self._network.config.multiple if known else _MULTIPLE,
+            halo=measured_halo(self._network) if known else _HALO,
+            conditioning="of the learner",
+            licence=_LICENCE,
+            training={},
+            scores={},
+        )
+
+    def __call__(self, inputs: Floats) -> Floats:
+        """(1, 2·cell², h, w) as `condition` makes them → (1, 3, cell·h, cell·w) linear light."""
+        if not self._is_packed:
+            return self._run(TensorLinearImage(torch.from_numpy(inputs)))
+        planes = inputs[:, : self._cell**2] / self._gains
+        picture = self._run(TensorRawImage(torch.from_numpy(planes)))
+        light: Floats = decode_rec709(np.clip(picture, 0, 1))
+        return light
+
+    def _run(self, batch: TensorRawImage) -> Floats:
+        device, training = next(self._network.parameters()).device, self._network.training
+        batch = batch.to(device)
+        for transform in self._normalize:
+            batch = transform(batch, split_idx=1)
+        try:
+            with torch.no_grad():
+                output = type(batch)(self._network.eval()(batch))
+        finally:
+            self._network.train(training)
+        for transform in reversed(self._normalize):
+            output = transform.decode(output)
+        return np.asarray(output.detach().cpu().float(), np.float32)

@@ -1,0 +1,80 @@
+"""What other packages call: RAW files in a folder, a file's mosaic, LibRaw's picture of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.errors import PhotoError, ReadError
+from undark.files.folder import find_files
+from undark.files.raw import pool
+from undark.files.raw.rendering import check_rendering
+from undark.files.raw.suffixes import RAW_SUFFIXES
+from undark.sensor.mosaic import Mosaic
+
+
+def find_raws(folder: Path) -> list[Path]:
+    """All RAW photos in a folder and its folders, sorted; hidden files and folders are left out."""
+    return find_files(folder, RAW_SUFFIXES)
+
+
+def read_mosaic(path: Path) -> Mosaic:
+    """Read a RAW photo of a Bayer or X-Trans sensor.
+
+    Raises `ReadError` for a file that is missing, empty, damaged, cut short or not a RAW photo,
+    `UnsupportedError` for a RAW photo of another kind.
+    """
+    mosaic: Mosaic = _run("decode", Path(path))
+    return mosaic
+
+
+def render_with_libraw(path: Path, **options: Any) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """LibRaw's own rendering of a RAW photo: (H, W, 3), of 8 bits, or 16 with `output_bps=16`.
+
+    `options` are those of rawpy's `postprocess`; see `check_rendering`. LibRaw rotates the picture
+    upright unless `user_flip=0`. Raises as `read_mosaic` does, but accepts any sensor.
+    """
+    check_rendering(**options)
+    if options.get("bad_pixels_path"):  # the child may have another working folder
+        options["bad_pixels_path"] = str(Path(options["bad_pixels_path"]).absolute())
+    picture: NDArray[np.uint8] | NDArray[np.uint16] = _run("render", Path(path), **options)
+    return picture
+
+
+def _run(task: str, path: Path, **options: Any) -> Any:
+    """A child's answer; its errors with the file's name."""
+    _check_file(path)
+    try:
+        return pool.run(task, path, **options)
+    except PhotoError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _check_file(path: Path) -> None:
+    """Raises `ReadError` for what no decoder can read."""
+    try:
+        _check_start(path)
+    except OSError as error:  # such as a name longer than any file's
+        raise ReadError(f"{path}: cannot be read ({error.strerror}); check the name") from error
+
+
+def _check_start(path: Path) -> None:
+    if path.is_dir():
+        raise ReadError(f"{path}: a folder without RAW photos; give RAW files or their folder")
+    if path.exists() and not path.is_file():
+        raise ReadError(f"{path}: not a regular file; give a RAW file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(1)
+    except FileNotFoundError as error:
+        raise ReadError(f"{path}: there is no such file; check the name") from error
+    except OSError as error:
+        why = error.strerror or error
+        raise ReadError(f"{path}: cannot be read ({why}); check its permissions") from error
+    if not start:
+        raise ReadError(f"{path}: the file is empty; copy it from the camera's card again")

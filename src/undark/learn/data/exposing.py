@@ -1,0 +1,164 @@
+"""Clean light → what a sensor makes of it in the dark, and what a network should make of that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from undark.learn.data.batches import Batch
+from undark.learn.data.defects import Defects, spoil, told
+from undark.learn.data.sampler import TorchSampler
+from undark.learn.kind import InputKind
+from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
+from undark.sensor.noise import NoiseModel
+
+NOISE_PARAMETERS = ("gain", "read", "shape", "row", "bias")
+"""The fields of `NoiseModel` that differ between photos."""
+_ARRAYS = ("amplification", "white_balance", "camera", "tint")
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """How a batch of N photos was taken; every field has N in front. Stays in main memory."""
+
+    amplification: NDArray[np.float32]
+    """(N,)"""
+    white_balance: NDArray[np.float32]
+    """(N, 3) gains, green 1."""
+    camera: NDArray[np.float32]
+    """(N, 3, 3): linear sRGB → white-balanced camera RGB."""
+    tint: NDArray[np.float32]
+    """(N, 3) colour of the light, in camera RGB: it stays in the target."""
+    span: float
+    """DN from black to white, the same for all: only the noise relative to it matters."""
+    noise: NoiseModel
+    """Parameters (N, 1, 1)."""
+
+    @property
+    def sigma_at_black(self) -> NDArray[np.float32]:
+        """(N, 3): standard deviation of each colour at black, in amplified, balanced light."""
+        dn = self.noise.sigma(self.noise.read * 0).flatten().cpu().numpy()
+        sigma: NDArray[np.float32] = (
+            self.white_balance * (self.amplification * dn / self.span)[:, None]
+        )
+        return sigma
+
+    def part(self, some: slice) -> Exposures:
+        """Those of some photos."""
+        noises: dict[str, Any] = {n: getattr(self.noise, n)[some] for n in NOISE_PARAMETERS}
+        arrays: dict[str, Any] = {n: getattr(self, n)[some] for n in _ARRAYS}
+        return replace(self, noise=replace(self.noise, **noises), **arrays)
+
+
+def stack(settings: Sequence[NoiseModel]) -> NoiseModel:
+    """One model whose parameters are (N, 1, 1), for a batch of N mosaics."""
+
+    def column(name: str) -> Tensor:
+        values = [float(getattr(s, name)) for s in settings]
+        return torch.tensor(values, dtype=torch.float32)[:, None, None]
+
+    columns: dict[str, Any] = {name: column(name) for name in NOISE_PARAMETERS}
+    return NoiseModel(**columns, step=settings[0].step)
+
+
+def join_exposures(parts: Sequence[Exposures]) -> Exposures:
+    """Many batches' exposures as one's."""
+    noises: dict[str, Any] = {
+        n: torch.cat([getattr(p.noise, n) for p in parts]) for n in NOISE_PARAMETERS
+    }
+    arrays: dict[str, Any] = {n: np.concatenate([getattr(p, n) for p in parts]) for n in _ARRAYS}
+    return replace(parts[0], noise=replace(parts[0].noise, **noises), **arrays)
+
+
+@dataclass(frozen=True)
+class PhotoCrops:
+    """Clean crops of N photos and what was drawn for them."""
+
+    target: Tensor
+    """(N, 3, H, W): linear sRGB. H and W are multiples of the kind's period."""
+    exposures: Exposures
+    defects: tuple[Defects, ...]
+    seeds: tuple[int, ...]
+    """Of each photo's noise."""
+    kind: InputKind
+
+    def to(self, device: torch.device | str) -> PhotoCrops:
+        """With the light on another device; the draws decide what is computed, so they stay."""
+        return replace(self, target=self.target.to(device))
+
+    def parts(self, count: int) -> list[PhotoCrops]:
+        size = -(-len(self.seeds) // count)
+        return [self._part(slice(i, i + size)) for i in range(0, len(self.seeds), size)]
+
+    def _part(self, some: slice) -> PhotoCrops:
+        return replace(
+            self,
+            target=self.target[some],
+            exposures=self.exposures.part(some),
+            defects=self.defects[some],
+            seeds=self.seeds[some],
+        )
+
+    def prepare(self) -> Batch:
+        sampler = TorchSampler(*self.seeds, device=self.target.device)
+        return expose(self.target, self.exposures, sampler, self.kind, self.defects)
+
+
+def join_photo_crops(parts: Sequence[PhotoCrops]) -> PhotoCrops:
+    """Many samples as one."""
+    return PhotoCrops(
+        torch.cat([p.target for p in parts]),
+        join_exposures([p.exposures for p in parts]),
+        tuple(d for p in parts for d in p.defects),
+        tuple(s for p in parts for s in p.seeds),
+        parts[0].kind,
+    )
+
+
+def expose(
+    light: Tensor,
+    exposures: Exposures,
+    sampler: TorchSampler,
+    kind: InputKind,
+    defects: Sequence[Defects] = (),
+) -> Batch:
+    """Linear sRGB (N, 3, H, W) → what a sensor makes of it in the dark, and what it should be.
+
+    `defects` has one entry a photo; none: no photo has any. Noise is that of the light itself, up
+    to the sensor's white; the target is cut at `HIGHLIGHT_CEILING`, as `condition` cuts the input
+    after predicting sigma from the noisy signal. Restoring does the same with a real photo.
+    """
+    defects, device = defects or [Defects()] * len(light), light.device
+    to_camera = torch.from_numpy(exposures.camera).to(device)
+    tint = torch.from_numpy(exposures.tint).to(device)
+    camera = torch.einsum("nij,njhw->nihw", to_camera * tint[:, :, None], light)
+    gains = exposures.white_balance * (exposures.amplification / exposures.span)[:, None]
+    per_colour = torch.from_numpy(gains).to(device)[:, :, None, None]
+    # what the sensor cannot hold nobody can restore
+    seen = torch.minimum(camera.clip(0), per_colour * exposures.span)
+    noise = _on(device, exposures.noise)
+    noisy = noise.add(kind.measured(seen / per_colour), sampler, kind.period)
+    for number, defect in enumerate(defects):
+        if defect.below_black:
+            one = slice(number, number + 1)
+            noisy[one] += kind.measured(camera[one].clip(None, 0) / per_colour[one])
+    noisy = spoil(noisy, defects, noise, exposures.span, sampler, kind.period)
+    factor = scale(
+        kind.cfa, exposures.white_balance, exposures.span, exposures.amplification, light
+    )
+    inputs = condition(noisy.clip(None, exposures.span), kind.cfa, told(noise, defects), factor)
+    unlimited = torch.full((len(light),), torch.inf, device=device)
+    target = seen.clip(None, HIGHLIGHT_CEILING)
+    return Batch(inputs, target, torch.linalg.inv(to_camera), unlimited, kind)
+
+
+def _on(device: torch.device, noise: NoiseModel) -> NoiseModel:
+    """The noise where the light is; the shape stays in main memory, where NumPy looks it up."""
+    there = [name for name in NOISE_PARAMETERS if name != "shape"]
+    return replace(noise, **{n: getattr(noise, n).to(device) for n in there})

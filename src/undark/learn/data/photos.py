@@ -1,0 +1,239 @@
+"""Ordinary photographs → clean crops, and what is drawn for each.
+
+After Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019): undo the
+rendering of a clean photo (curve, colour matrix, white balance), darken it, let a sensor see it.
+The RGB picture is augmented before the mosaic is made: a flipped mosaic would have its red pixels
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from undark.develop.colour import decode_srgb
+from undark.errors import ReadError, TrainingError
+from undark.files.folder import find_pictures as pictures_below
+from undark.files.picture import PICTURE_SUFFIXES, read_picture
+from undark.learn.data import radiance
+from undark.learn.data.batches import Samples
+from undark.learn.data.defects import Defects
+from undark.learn.data.draws import DEEP, draw_defects, draw_exposures
+from undark.learn.data.exposing import Exposures, PhotoCrops, join_photo_crops
+from undark.learn.data.scenes import draw_scene, saturate
+from undark.learn.kind import BAYER, InputKind
+from undark.sensor.conditioning import HIGHLIGHT_CEILING
+
+Photo = NDArray[np.uint8] | NDArray[np.float32]
+"""(H, W, 3): sRGB in 8 bits, or linear light."""
+SCENES = 0.14
+"""Share of samples that show a synthetic scene."""
+CACHE_BYTES = 2 << 30
+"""Decoded photographs that are kept in memory at most."""
+_NO_TINT = np.ones((1, 3), np.float32)
+
+_log = logging.getLogger(__name__)
+
+
+class PhotoFiles:
+    """Photographs, decoded when they are asked for; those used last are kept, up to a limit."""
+
+    def __init__(self, paths: Sequence[Path], limit: int = CACHE_BYTES) -> None:
+        """Photographs that cannot be read are left out, as far as that is known yet.
+
+        `limit` is in bytes: so many are decoded at once, the others at first use. Raises
+        `TrainingError` if none can be read.
+        """
+        self.paths, self.skipped = list(paths), dict[Path, str]()
+        self._limit, self._taken, self._lock = limit, 0, Lock()
+        self._kept: OrderedDict[Path, Photo] = OrderedDict()
+        self._shapes: dict[Path, tuple[int, ...]] = {}
+        for path in paths:
+            if self.get(path) is not None and self._taken > 0.9 * limit:
+                break
+        if not self.readable:
+            raise TrainingError(f"none of the photographs can be read; the first: {paths[0]}")
+
+    @property
+    def readable(self) -> list[Path]:
+        """All but those that are known to be unreadable."""
+        return [path for path in self.paths if path not in self.skipped]
+
+    def get(self, path: Path) -> Photo | None:
+        """A photograph; None where it cannot be read, which is logged once."""
+        if path in self.skipped:
+            return None
+        with self._lock:
+            if path in self._kept:
+                self._kept.move_to_end(path)
+                return self._kept[path]
+        try:
+            photo = _load(path)
+        except ReadError as error:
+            self._skip(path, str(error))
+            return None
+        self._keep(path, photo)
+        return photo
+
+    def share_skipped(self, skipped: dict[Path, str]) -> None:
+        """Keep unreadable photographs in this dict from now on, those so far included."""
+        skipped.update(self.skipped)
+        self.skipped = skipped
+
+    def known_shape(self, path: Path) -> tuple[int, ...] | None:
+        """(H, W, 3) of a photograph that was decoded before."""
+        return self._shapes.get(path)
+
+    def _skip(self, path: Path, why: str) -> None:
+        with self._lock:
+            if path not in self.skipped:
+                _log.warning("%s (left out)", why)
+            self.skipped[path] = why
+
+    def _keep(self, path: Path, photo: Photo) -> None:
+        """Keep a photograph; evict the least recently used ones beyond the limit."""
+        with self._lock:
+            self._shapes[path] = photo.shape
+            if path in self._kept:  # decoded by two threads
+                return
+            self._kept[path], self._taken = photo, self._taken + photo.nbytes
+            while self._taken > self._limit and len(self._kept) > 1:
+                self._taken -= self._kept.popitem(last=False)[1].nbytes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the lock and the pixels, for a worker process that is not forked."""
+        return self.__dict__ | {"_lock": None, "_kept": OrderedDict(), "_taken": 0}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_lock": Lock()}
+
+
+def _load(path: Path) -> Photo:
+    return radiance.read_radiance(path) if is_radiance(path) else read_picture(path)
+
+
+def is_radiance(path: Path) -> bool:
+    """Whether a file is a Radiance map, by its suffix."""
+    return path.suffix.lower() == radiance.SUFFIX
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """All photographs below a folder, sorted, without files that undark has made.
+
+    Raises `TrainingError` where there are none.
+    """
+    if not folder.is_dir():
+        what = "a file, not a folder" if folder.exists() else "there is no such folder"
+        raise TrainingError(f"{folder}: {what}; check the name")
+    found = pictures_below(folder, {*PICTURE_SUFFIXES, radiance.SUFFIX})
+    if not found:
+        raise TrainingError(f"{folder}: no photographs here; give a folder of JPEG, PNG or TIFF")
+    return found
+
+
+class PhotoSamples(Samples):
+    """Crops of photographs, taken as a camera with this kind of sensor would take them."""
+
+    def __init__(
+        self, files: PhotoFiles, crop: int, seed: int = 0, kind: InputKind = BAYER
+    ) -> None:
+        """`crop` is in packed pixels. Raises `TrainingError` if no photo is large enough."""
+        self._files, self._seed, self.kind = files, seed, kind
+        self._side = crop * kind.cell
+        self._paths = files.readable
+        if not any(self._may_fit(path) for path in self._paths):
+            raise self._too_small()
+        self._linear = decode_srgb(torch.arange(256) / 255)
+
+    def _may_fit(self, path: Path) -> bool:
+        shape = self._files.known_shape(path)
+        return shape is None or min(shape[:2]) >= self._side
+
+    def _too_small(self) -> TrainingError:
+        return TrainingError(
+            f"none of the photographs is {self._side} pixels wide and high; give larger ones"
+        )
+
+    def join(self, crops: Sequence[PhotoCrops]) -> PhotoCrops:
+        return join_photo_crops(crops)
+
+    def sample(self, step: int, number: int) -> PhotoCrops:
+        """One clean crop and its draws; a function of the seed, the step and the number alone."""
+        random = np.random.default_rng((self._seed, step, number))
+        light, exposures, defects = self._draw(random)
+        return PhotoCrops(light, exposures, (defects,), (int(random.integers(2**62)),), self.kind)
+
+    def _draw(self, random: np.random.Generator) -> tuple[Tensor, Exposures, Defects]:
+        """Light (1, 3, H, W) of one sample, how it is taken, and its defects."""
+        is_scene = random.random() < SCENES
+        exposures = draw_exposures(1, random, 0.4 if is_scene else DEEP)
+        sigma = exposures.noise.sigma(exposures.noise.read * 0)
+        defects = draw_defects(random, float(sigma), self.kind.period)
+        if not is_scene:
+            return self._light(random), exposures, defects
+        scene = draw_scene(random, self._side, exposures.sigma_at_black[0], HIGHLIGHT_CEILING)
+        camera = np.eye(3, dtype=np.float32)[None]
+        exposures = replace(exposures, camera=camera, tint=_NO_TINT)
+        return torch.from_numpy(scene)[None], exposures, replace(defects, below_black=True)
+
+    def _light(self, random: np.random.Generator) -> Tensor:
+        """(1, 3, H, W) linear sRGB of some photo's crop, its colours and highlights varied."""
+        crop = self._crop(random)
+        if crop.dtype == np.uint8:
+            index = torch.from_numpy(crop).int().flatten()
+            # not by indexing, which takes five times as long
+            light = self._linear.index_select(0, index).view(1, *crop.shape)
+        else:
+            light = torch.from_numpy(crop * np.float32(2 ** random.uniform(-1, 1)))[None]
+        light = _highlights(_recolour(light, random), random)
+        if random.random() < 0.07:
+            light = light.clone()
+            saturate(random, light[0].numpy())
+        return light
+
+    def _crop(self, random: np.random.Generator) -> Photo:
+        """(3, H, W): a square of a photo, flipped and transposed by chance."""
+        photo: NDArray[Any] = self._choose(random)
+        top, left = (random.integers(n - self._side + 1) for n in photo.shape[:2])
+        crop = photo[top : top + self._side, left : left + self._side]
+        crop = crop[:: random.choice((-1, 1)), :: random.choice((-1, 1))]
+        axes = (2, 1, 0) if random.random() < 0.5 else (2, 0, 1)
+        return np.ascontiguousarray(crop.transpose(axes))
+
+    def _choose(self, random: np.random.Generator) -> Photo:
+        """A photograph that can be read and is large enough. Raises `TrainingError` if none is."""
+        for at in random.permutation(len(self._paths)):
+            path = self._paths[at]
+            photo = self._files.get(path) if self._may_fit(path) else None
+            if photo is not None and min(photo.shape[:2]) >= self._side:
+                return photo
+        raise self._too_small()
+
+
+def _recolour(light: Tensor, random: np.random.Generator) -> Tensor:
+    """Some photos more, or less, colourful than they are, and some with channels exchanged.
+
+    Without it a network learns that pinks are rare and paints them orange.
+    """
+    if random.random() < 0.4:
+        grey = light.mean(1, keepdim=True)
+        light = torch.lerp(grey, light, 2 ** random.uniform(-0.5, 1.0)).clip(0)
+    return light[:, random.permutation(3)] if random.random() < 0.15 else light
+
+
+def _highlights(light: Tensor, random: np.random.Generator) -> Tensor:
+    """In some photos makes what is near white up to 16 times brighter, as before clipping."""
+    if random.random() >= 0.25:
+        return light
+    near_white = ((light.amin(1, keepdim=True) - 0.8) / 0.2).clip(0, 1)
+    return light * (1 + (2 ** random.uniform(0, 4) - 1) * near_white)

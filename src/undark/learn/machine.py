@@ -1,0 +1,58 @@
+"""What this machine can do, and what makes training on it faster."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from contextlib import suppress
+from functools import cache
+
+import torch
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""In glibc's malloc.h."""
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; "auto": a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that it frees, where its C library is glibc.
+
+    glibc gives large arrays back to the system at once and gets them again, page by page, at the
+    next step: on two cores a step took 0.93 s so, and 0.78 s with memory kept.
+    """
+    with suppress(OSError, AttributeError):  # not glibc
+        set_option = ctypes.CDLL("libc.so.6").mallopt
+        set_option(_M_MMAP_MAX, 0)
+        set_option(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@cache
+def bf16_is_faster() -> bool:
+    """Whether this CPU convolves faster in bfloat16 than in float32, by trying.
+
+    The flags do not say: with the same avx512_bf16, an AMD EPYC ran 1.6 times as fast and an
+    Intel Xeon without AMX 0.7 times.
+    """
+    x, weight = torch.randn(1, 64, 64, 64), torch.randn(64, 64, 3, 3)
+
+    def seconds(dtype: torch.dtype) -> float:
+        a, w = (t.to(dtype, memory_format=torch.channels_last) for t in (x, weight))
+        began = time.perf_counter()
+        torch.nn.functional.conv2d(a, w, padding=1)
+        return time.perf_counter() - began
+
+    # in turn, so that whatever else the machine does holds up both
+    rounds = [(seconds(torch.bfloat16), seconds(torch.float32)) for _ in range(12)]
+    half, full = (min(times) for times in zip(*rounds, strict=True))
+    return half < 0.9 * full

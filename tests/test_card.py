@@ -1,0 +1,94 @@
+"""The card of a model: there and back, and every field that cannot be is refused."""
+
+import json
+from dataclasses import asdict
+
+import onnxruntime
+import pytest
+
+import undark
+from undark.engine.card import Card
+
+GOOD = {
+    "name": "mine",
+    "task": "mosaic to linear RGB",
+    "cfa": "Bayer",
+    "channels": 8,
+    "multiple": 8,
+    "halo": 24,
+    "conditioning": "",
+    "licence": "Apache-2.0",
+    "training": {"steps": 3},
+    "scores": {"x100": 31.5},
+}
+
+
+def test_a_card_comes_back_as_it_was():
+    for card in (undark.load_model().card, Card(**GOOD)):
+        assert Card.from_json(card.to_json()) == card
+        assert json.loads(card.to_json()) == asdict(card)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        {"task": "mosaic to linear sRGB"},
+        {"task": "picture to picture", "cfa": "none", "channels": 3},
+        {"cfa": "X-Trans", "channels": 18},
+        {"multiple": 1, "halo": 0},
+        {"halo": 0},
+    ],
+)
+def test_cards_that_can_be(right):
+    assert Card.from_json(json.dumps(GOOD | right)).to_json()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"task": "mosaic to poetry"},
+        {"channels": 4},
+        {"channels": 9},
+        {"multiple": 8.0},
+        {"halo": 24.0},
+        {"halo": "24"},
+        {"multiple": 0},
+        {"multiple": -8},
+        {"halo": -8},
+        {"halo": 20},
+        {"multiple": 7},
+    ],
+)
+def test_cards_that_cannot_be(wrong):
+    with pytest.raises((ValueError, TypeError)):
+        Card.from_json(json.dumps(GOOD | wrong))
+
+
+@pytest.mark.parametrize("missing", GOOD)
+def test_a_card_with_a_field_missing(missing):
+    rest = {name: value for name, value in GOOD.items() if name != missing}
+    with pytest.raises(KeyError, match=missing):
+        Card.from_json(json.dumps(rest))
+
+
+@pytest.mark.parametrize(
+    ("device", "providers"),
+    [
+        ("cpu", ["CPUExecutionProvider"]),
+        ("cuda", ["CUDAExecutionProvider"]),
+        ("auto", ["CUDAExecutionProvider", "CPUExecutionProvider"]),
+    ],
+)
+def test_a_model_runs_where_it_is_told_to(monkeypatch, device, providers):
+    """As if there were a graphics card; "auto" is all there is, the CPU last."""
+    asked, session = [], onnxruntime.InferenceSession
+
+    def recorded(path, options=None, providers=None):
+        asked.append(providers)
+        return session(path, options, providers=["CPUExecutionProvider"])
+
+    there = ["CPUExecutionProvider", "AzureExecutionProvider", "CUDAExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", recorded)
+    assert undark.load_model(device=device).device == device
+    assert asked == [providers]

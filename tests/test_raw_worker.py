@@ -1,0 +1,210 @@
+"""RAW files are decoded in child processes, which may crash, hang or run out of memory."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from undark.errors import ReadError, SetupError
+from undark.files.dng import write_mosaic
+from undark.files.raw import pool, read_mosaic, render_with_libraw
+
+# Put before the worker's own start: files of these names do what damaged files may do to LibRaw
+TROUBLE = """
+import ctypes, os, time
+from pathlib import Path
+from undark.files.raw import worker
+decode = worker.TASKS["decode"]
+def trouble(path):
+    match path.stem:
+        case "abort": os.abort()
+        case "segfault": ctypes.string_at(0)
+        case "hang": time.sleep(60)
+        case "memory": bytearray(10 << 30)
+        case "slow": time.sleep(1)
+        case "fault": raise ZeroDivisionError("a fault of undark's")
+        case "noise":
+            os.write(1, b"to stdout"), os.write(2, b"to stderr")
+    return decode(path)
+worker.TASKS["decode"] = trouble
+"""
+
+
+@pytest.fixture
+def trouble(monkeypatch):
+    """Workers that crash, hang and so on over files of certain names."""
+    start = "import sys; sys.path[:] = sys.argv[2:]\n" + TROUBLE + pool._START
+    monkeypatch.setattr(pool, "_START", start)
+    pool.stop()
+    yield
+    pool.stop()
+
+
+@pytest.fixture
+def photo(tmp_path, make_mosaic):
+    """A function that writes a DNG of a name."""
+
+    def write(name):
+        write_mosaic(tmp_path / f"{name}.dng", make_mosaic())
+        return tmp_path / f"{name}.dng"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("abort", "crashed.*SIGABRT"), ("segfault", "crashed.*SIGSEGV"), ("memory", "too much mem")],
+)
+def test_a_crash_costs_one_photo(trouble, photo, capfd, name, why):
+    bad, good = photo(name), photo("good")
+    for _ in range(2):  # again at every run
+        with pytest.raises(ReadError, match=f"^{re.escape(str(bad))}: [^\n]*{why}[^\n]*$"):
+            read_mosaic(bad)
+        assert read_mosaic(good).shape == (64, 96)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_that_takes_too_long(trouble, photo, monkeypatch):
+    monkeypatch.setattr(pool, "SECONDS", 0.5)
+    began = time.monotonic()
+    with pytest.raises(ReadError, match=r"hang\.dng: not decoded within 0\.5 s"):
+        read_mosaic(photo("hang"))
+    assert time.monotonic() - began < 10
+    monkeypatch.undo()
+    assert read_mosaic(photo("good")).shape == (64, 96)
+
+
+def test_a_worker_killed_while_idle_is_replaced(photo):
+    path = photo("x")
+    read_mosaic(path)
+    for worker in list(pool._pool._all):
+        worker._process.kill()
+        worker._process.wait()
+    assert read_mosaic(path).shape == (64, 96)
+
+
+def test_two_files_at_once_and_stderr_is_left_alone(trouble, photo, capfd):
+    """A second of waiting each, in one second; other threads print meanwhile."""
+    paths = [photo("slow"), photo("slow")]
+    if pool._AT_ONCE < 2:
+        pytest.skip("one processor")
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(read_mosaic, [photo("good")] * 2))  # both workers have started
+        began = time.monotonic()
+        reading = [threads.submit(read_mosaic, path) for path in paths]
+        time.sleep(0.3)
+        print("meanwhile", file=sys.stderr, flush=True)
+        os.write(2, b"and from C\n")
+        assert capfd.readouterr().err == "meanwhile\nand from C\n"  # not held back
+        assert not any(r.done() for r in reading)
+        assert [r.result().shape for r in reading] == [(64, 96)] * 2
+    assert time.monotonic() - began < 1.8
+
+
+def test_what_a_worker_prints_is_kept_off_the_terminal_and_its_answers(trouble, photo, capfd):
+    assert read_mosaic(photo("noise")).shape == (64, 96)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_fault_of_undarks_own_is_not_called_damage(trouble, photo):
+    with pytest.raises(ZeroDivisionError) as caught:
+        read_mosaic(photo("fault"))
+    assert "fault.dng" in caught.value.__notes__[0]
+    assert read_mosaic(photo("good")).shape == (64, 96)
+
+
+def test_a_worker_that_does_not_start(photo, monkeypatch):
+    path = photo("x")
+    pool.stop()
+    monkeypatch.setattr(pool, "_START", "import nonesuch")
+    with pytest.raises(SetupError, match="No module named 'nonesuch'"):
+        read_mosaic(path)
+    monkeypatch.setattr(sys, "executable", "/nonesuch")
+    with pytest.raises(SetupError, match="no child process"):
+        read_mosaic(path)
+
+
+def test_an_interrupted_request_leaves_no_answer_behind(trouble, photo, monkeypatch):
+    """Else the next file would be given the pixels of the one before."""
+    paths = photo("slow"), photo("good")
+    read_mosaic(paths[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(pool, "receive", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            read_mosaic(paths[0])
+    assert not pool._pool._all
+    assert read_mosaic(paths[1]).shape == (64, 96)
+
+
+def test_in_a_thread(photo):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(read_mosaic(photo("x")).shape))
+    thread.start()
+    thread.join()
+    assert found == [(64, 96)]
+
+
+def test_in_a_plain_script_and_no_process_outlives_it(photo, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, undark\n"
+        "print(undark.read(sys.argv[1]).shape)\n"
+        "from undark.files.raw import pool\n"
+        "print(*(w._process.pid for w in pool._pool._all))\n"
+    )
+    # of a folder that was left meanwhile, by a relative name
+    done = subprocess.run(
+        [sys.executable, "script.py", photo("x").name],
+        cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    shape, pids = done.stdout.splitlines()
+    assert (shape, done.stderr) == ("(64, 96)", "")
+    assert pids
+    for pid in pids.split():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid), 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_in_forked_workers_of_a_data_loader(photo):
+    """Daemonic processes, forked while this one has a worker of its own."""
+    data = pytest.importorskip("torch.utils.data")
+    paths = [photo(f"x{n}") for n in range(4)]
+    read_mosaic(paths[0])
+    before = {w._process.pid for w in pool._pool._all}
+    loader = data.DataLoader(
+        paths, batch_size=None, num_workers=2, multiprocessing_context="fork", collate_fn=_read
+    )
+    read = list(loader)
+    assert [shape for shape, _ in read] == [(64, 96)] * 4
+    assert not before & {pid for _, pids in read for pid in pids}
+    assert read_mosaic(paths[0]).shape == (64, 96)
+    assert before == {w._process.pid for w in pool._pool._all}
+
+
+def _read(path):
+    return read_mosaic(path).shape, [w._process.pid for w in pool._pool._all]
+
+
+def test_a_healthy_photo_costs_at_most_a_tenth_of_a_second(tmp_path, make_mosaic):
+    """24 million pixels: the way to the worker and back, without the decoding."""
+    frame = np.zeros((4000, 6000), np.uint16)
+    write_mosaic(tmp_path / "x.dng", make_mosaic(shape=(64, 96)))
+    picture = render_with_libraw(tmp_path / "x.dng")
+    assert picture.shape == (64, 96, 3)
+    ours, theirs = os.pipe()
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        sender = threading.Thread(target=pool.send, args=(theirs, frame))
+        sender.start()
+        assert pool.receive(ours).shape == frame.shape
+        sender.join()
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.1
