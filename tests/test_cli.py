@@ -273,3 +273,40 @@ def test_ctrl_c_stops_with_a_line_and_leaves_nothing_partial(dark_dng):
     assert "Traceback" not in err
     assert 0 < len(list(dark_dng.parent.glob("*-undark.jpg"))) < 59
     assert not _partial(dark_dng.parent)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+@pytest.mark.parametrize("stderr", ["/dev/full", "&-"])
+def test_standard_error_that_takes_nothing_does_not_end_the_run(dark_dng, stderr):
+    """Full or closed: both photos are done, and the exit status tells of the one that failed."""
+    (dark_dng.parent / "IMG_0.dng").write_bytes(b"II*\0 damaged")
+    (dark_dng.parent / "IMG_2.dng").write_bytes(dark_dng.read_bytes())
+    command = f'"{sys.executable}" -m undark restore "{dark_dng.parent}" --json 2>{stderr}'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert [r["status"] for r in json.loads(done.stdout)] == ["failed", "restored", "restored"]
+    command = f'"{sys.executable}" -m undark restore "{dark_dng}" 2>{stderr}'
+    assert subprocess.run(command, shell=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_slash_names_a_folder(run, dark_dng, tmp_path, many):
+    photos = [dark_dng.parent] if many else [dark_dng]
+    assert run("restore", *photos, "-o", f"{tmp_path}/new.jpg/")[0] == 0
+    assert (tmp_path / "new.jpg" / "IMG_1-undark.jpg").is_file()
+
+
+def test_an_unreadable_folder_is_named(run, dark_dng, monkeypatch):
+    (dark_dng.parent / "locked").mkdir()
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    status, _, err = run("restore", dark_dng.parent)
+    assert status == 1
+    assert str(dark_dng.parent / "locked") in err
+    assert dark_dng.with_name("IMG_1-undark.jpg").exists()

@@ -84,7 +84,7 @@ def test_the_exposure_is_chosen_from_the_picture(tmp_path):
     window = dark.levels.copy()
     window[:, :60] = 32768
     made = restore_picture(replace(dark, levels=window), model=Same())
-    assert "all but lamps below 1," in made.exposure.reason
+    assert "all but light sources below 1," in made.exposure.reason
     assert made.linear.max() == pytest.approx(1, abs=1e-3)
 
 

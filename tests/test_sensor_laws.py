@@ -311,7 +311,12 @@ def flat(level, bright=None, **changes):
     ("level", "bright", "amplification", "why"),
     [
         (0.01, None, MIDDLE_LEVEL / 0.01, f"brings the middle tone of the scene to {MIDDLE_LEVEL}"),
-        (0.01, 0.5, WHITE_LEVEL / 0.5, "holds all but lamps below 3, where detail still shows"),
+        (
+            0.01,
+            0.5,
+            WHITE_LEVEL / 0.5,
+            "holds all but light sources below 3, where detail still shows",
+        ),
         (0.5, None, 1, "bright enough as it is"),
         (0.0001, None, MAX_AMPLIFICATION, "the most there is; the middle tone only reaches 0.030"),
         (0.0, None, MAX_AMPLIFICATION, "the most there is; the middle tone only reaches 0.000"),

@@ -69,7 +69,7 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
 
 
 def load_scene() -> NDArray[np.float32]:
-    """(H, W, 3): undark's own scene as linear sRGB, white 1, lamps above."""
+    """(H, W, 3): undark's own scene as linear sRGB, white 1, light sources above."""
     return read_light(Path(str(files("undark.scene") / "scene.jxl")))
 
 
@@ -78,7 +78,7 @@ def photograph(
 ) -> Mosaic:
     """What a Sony A7S2 makes of a scene `amplification` times too dark.
 
-    `light` is (H, W, 3) linear sRGB as it should look, white 1, lamps above.
+    `light` is (H, W, 3) linear sRGB as it should look, white 1, light sources above.
     """
     camera = find_camera(CAMERA)
     assert camera is not None

@@ -1,10 +1,14 @@
-"""What the commands share in talking to a user: one line at a time, on stderr."""
+"""Output to the user that all commands share: one line at a time, on standard error."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 import typer
 from rich.console import Console
@@ -13,7 +17,48 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 INTERRUPTED = 130
 """The exit status after Ctrl-C."""
 
-say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+class _StandardError(io.TextIOBase):
+    """The current `sys.stderr`; messages are dropped where it is closed or its disk is full.
+
+    The work goes on: the exit status and the results still say what was done.
+    """
+
+    def write(self, text: str) -> int:
+        self._attempt(lambda: sys.stderr.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._attempt(lambda: sys.stderr.flush())
+
+    def isatty(self) -> bool:
+        try:
+            return sys.stderr.isatty()
+        except (OSError, ValueError, AttributeError):
+            return False
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # rich draws bars in ASCII by it
+        return getattr(sys.stderr, "encoding", None) or "utf-8"
+
+    def _attempt(self, output: Callable[[], object]) -> None:
+        try:
+            output()
+        except (OSError, ValueError, AttributeError):  # full, closed, None
+            # Python flushes sys.stderr at exit, and exits with 120 where that fails
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+say = Console(
+    file=cast("IO[str]", _StandardError()),
+    highlight=False,
+    soft_wrap=True,
+    markup=False,
+    emoji=False,
+)
 
 
 def tell(line: str) -> None:

@@ -3,7 +3,7 @@
 Without a bias anywhere, and with leaky ReLU, the network is homogeneous: twice the light and twice
 the noise give twice the output, exactly (Mohan et al., "Robust and interpretable blind image
 denoising via bias-free convolutional neural networks", ICLR 2020). One network thus serves ×1 and
-×300, and lamps far above white. Residual blocks and added skips after DRUNet (Zhang et al.,
+×300, and light sources far above white. Residual blocks and added skips after DRUNet (Zhang et al.,
 TPAMI 2021).
 """
 

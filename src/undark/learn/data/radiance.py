@@ -1,4 +1,4 @@
-"""Radiance RGBE environment maps (.hdr): photographs in linear light, lamps above white."""
+"""Radiance RGBE environment maps (.hdr): photographs in linear light, light sources above white."""
 
 from __future__ import annotations
 
