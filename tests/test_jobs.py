@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from undark.demo import photograph
-from undark.engine.catalogue import DEFAULT_MODEL
-from undark.errors import ModelError
+from undark.errors import ModelError, UnsupportedError
 from undark.files.dng import write_mosaic
 from undark.files.picture import write_picture
 from undark.files.provenance import digest_of, source_of
@@ -85,14 +84,16 @@ def test_an_unknown_model_stops_before_any_photo(tmp_path):
 def test_the_model_is_chosen_by_the_sensor(make_mosaic, monkeypatch):
     loaded = []
     monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name))
-    monkeypatch.setattr(jobs, "shipped_models", lambda: {"bayer": 1, "x-trans": 1})
+    monkeypatch.setattr(jobs, "choose", {"Bayer": "bayer", "X-Trans": "xtrans"}.__getitem__)
     models = jobs._Models(None, "auto")
     for cfa in (RGGB, X_TRANS, RGGB):
         models.for_photo(make_mosaic(cfa))
-    assert loaded == ["bayer", "x-trans"]
-    monkeypatch.setattr(jobs, "shipped_models", lambda: {"bayer": 1})
-    jobs._Models(None, "auto").for_photo(make_mosaic(X_TRANS))
-    assert loaded[-1] == DEFAULT_MODEL
+    assert loaded == ["bayer", "xtrans"]
+
+
+def test_a_sensor_that_no_model_is_for(make_mosaic):
+    with pytest.raises(UnsupportedError, match=r"X-Trans.*train one.*--model"):
+        jobs._Models(None, "auto").for_photo(make_mosaic(X_TRANS))
 
 
 def test_closing_the_iterator_ends_the_thread_and_leaves_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""Which model files there are: those that ship, and what the user gave."""
+"""Which model file to use: for a task, a sensor and a quality, or what the user gave."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
-from undark.errors import ModelError
+from undark.engine.card import TASK, read_card
+from undark.errors import ModelError, UnsupportedError
 
 DEFAULT_MODEL = "bayer"
+BEST, FAST = "best", "fast"
+"""Qualities. A model of the second has a name that ends in "-fast"."""
 
 
 def shipped_models() -> dict[str, Path]:
@@ -28,4 +31,20 @@ def find_model(name: str) -> Path:
     raise ModelError(
         f"{name}: no such model; give the path of an .onnx file that undark trained, "
         f"or one of: {', '.join(shipped)}"
+    )
+
+
+def choose(cfa: str, task: str = TASK, quality: str = BEST) -> str:
+    """The name of the model that ships for a sensor ("Bayer", "X-Trans"), a task and a quality.
+
+    Raises `UnsupportedError` where none does.
+    """
+    for name, path in shipped_models().items():
+        card = read_card(path)
+        its_quality = FAST if name.endswith(f"-{FAST}") else BEST
+        if (card.cfa, card.task, its_quality) == (cfa, task, quality):
+            return name
+    raise UnsupportedError(
+        f"this photo's sensor is {cfa}, and no model for {cfa} ships; train one with "
+        "`undark train` and give it with --model"
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from undark.engine.card import PICTURE_TASK
-from undark.engine.catalogue import DEFAULT_MODEL, find_model, shipped_models
+from undark.engine.catalogue import DEFAULT_MODEL, choose, find_model
 from undark.engine.model import Model, load_model, read_card
 from undark.errors import PhotoError, naming
 from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_picture
@@ -183,12 +183,11 @@ class _Models:
     def for_photo(self, photo: Mosaic | Picture) -> Model:
         """The named model, or the shipped one of the photo's sensor; `restore` checks that it fits.
 
-        Raises `ModelError`, `DeviceError`.
+        Raises `UnsupportedError`, `ModelError`, `DeviceError`.
         """
         if self._name is not None:
             return self.of(self._name)
-        kind = photo.cfa.kind.name.lower() if isinstance(photo, Mosaic) else DEFAULT_MODEL
-        return self.of(kind if kind in shipped_models() else DEFAULT_MODEL)
+        return self.of(choose(photo.cfa.kind.name) if isinstance(photo, Mosaic) else DEFAULT_MODEL)
 
     @property
     def of_pictures(self) -> bool:

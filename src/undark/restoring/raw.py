@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from undark.develop.demosaic import demosaic
 from undark.develop.render import render, srgb_matrix
 from undark.engine.card import PICTURE_TASK, SRGB_TASK
-from undark.engine.catalogue import DEFAULT_MODEL
+from undark.engine.catalogue import choose
 from undark.engine.model import Model, cached_model
 from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
@@ -80,7 +80,7 @@ def restore(
     *,
     exposure: Exposure | float | None = None,
     strength: float = 1.0,
-    model: Model | str = DEFAULT_MODEL,
+    model: Model | str | None = None,
     noise: NoiseModel | None = None,
     tile: int = TILE,
     progress: Callable[[float], None] = lambda share: None,
@@ -88,8 +88,8 @@ def restore(
     """Restore a dark photo.
 
     `exposure` is an amplification ratio or an `Exposure`, by default chosen from the photo;
-    `noise` by default from its tags, its camera or itself; `progress` is called with the share
-    done. Raises `ValueError` for arguments out of range, `UnsupportedError` where the model is for
+    `model` by default the one that ships for its sensor, `noise` that of its tags, its camera or
+    its own pixels; `progress` is called with the share done. Raises `ValueError` for arguments out of range, `UnsupportedError` where the model is for
     another CFA, and `ModelError`.
     """
     check_arguments(mosaic.shape, strength, tile)
@@ -97,6 +97,8 @@ def restore(
     source = "as given"
     if noise is None:
         noise, source = noise_of(mosaic)
+    if model is None:
+        model = choose(mosaic.cfa.kind.name)
     network = cached_model(model) if isinstance(model, str) else model
     linear = _run(network, mosaic, noise, chosen.amplification, tile, progress)
     return Restored(mosaic, linear, chosen, noise, source).blend(strength)

@@ -16,7 +16,8 @@ from undark.sensor.cfa import CFA, Array, pack
 from undark.sensor.noise import NoiseModel
 
 HIGHLIGHT_CEILING = 4.0
-"""Amplified values above this (white is 1) are not given to a network: light sources, nearly free of noise."""
+"""Amplified values above this (white is 1) are not given to a network: light sources have little
+relative noise."""
 
 
 def scale(
