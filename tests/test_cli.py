@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from undark.cli.terminal import warnings_shown
 from undark.demo import photograph
 from undark.develop.colour import encode_srgb, light_of
 from undark.engine.card import PICTURE_TASK
 from undark.files.dng import write_mosaic
 from undark.files.picture import open_picture, write_picture
+from undark.pairs.choose import PairsWarning
 from undark.sensor.mosaic import Shot
 
 
@@ -310,3 +313,13 @@ def test_an_unreadable_folder_is_named(run, dark_dng, monkeypatch):
     assert status == 1
     assert str(dark_dng.parent / "locked") in err
     assert dark_dng.with_name("IMG_1-undark.jpg").exists()
+
+
+def test_warnings_of_undark_are_one_line(capfd):
+    with warnings_shown():
+        warnings.warn("a.csv: 1 of 2 pairs left out", PairsWarning, stacklevel=1)
+        warnings.simplefilter("default")
+        warnings.warn("another package's", UserWarning, stacklevel=1)
+    ours, theirs = capfd.readouterr().err.split("\n", 1)
+    assert ours == "a.csv: 1 of 2 pairs left out"
+    assert "UserWarning: another package's" in theirs

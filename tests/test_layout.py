@@ -42,21 +42,21 @@ def _imports(path):
 
 def _files():
     for path in sorted(SOURCE.rglob("*.py")):
-        room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-        if room != "__init__":
-            yield room, path
+        name = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        if name != "__init__":
+            yield name, path
 
 
-@pytest.mark.parametrize(("room", "path"), list(_files()), ids=lambda v: getattr(v, "name", v))
-def test_packages_import_only_from_above(room, path):
+@pytest.mark.parametrize(("name", "path"), list(_files()), ids=lambda v: getattr(v, "name", v))
+def test_packages_import_only_from_above(name, path):
     for module in _imports(path):
         if module.startswith("undark."):
             other = module.split(".")[1]
-            assert other == room or ORDER[other] < ORDER[room], f"{path.name} imports {module}"
+            assert other == name or ORDER[other] < ORDER[name], f"{path.name} imports {module}"
 
 
 @pytest.mark.parametrize(
-    ("package", "rooms"),
+    ("package", "packages"),
     [
         ("torch", {"learn", "fastai"}),
         ("lightning", {"learn"}),
@@ -66,9 +66,40 @@ def test_packages_import_only_from_above(room, path):
         ("OpenImageIO", set()),
     ],
 )
-def test_packages_that_few_others_import(package, rooms):
+def test_packages_that_few_others_import(package, packages):
     users = {r for r, path in _files() for m in _imports(path) if m.split(".")[0] == package}
-    assert users == rooms
+    assert users == packages
+
+
+FRONT_ENDS = {"cli", "__main__"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for name, path in _files() if name not in FRONT_ENDS],
+    ids=lambda path: path.relative_to(SOURCE).as_posix(),
+)
+def test_library_packages_never_print(path):
+    """They return, raise or warn; only front ends print, and only they use typer and rich."""
+    tree = ast.parse(path.read_text())
+    named = [n.id for n in ast.walk(tree) if isinstance(n, ast.Name)]
+    attributes = [ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Attribute)]
+    assert "print" not in named
+    assert not {"sys.stdout", "sys.stderr"} & set(attributes)
+    assert not {"typer", "rich", "click"} & {m.split(".")[0] for m in _imports(path)}
+
+
+def test_no_package_imports_a_front_end():
+    users = {name for name, path in _files() for m in _imports(path) if "undark.cli" in m}
+    assert users == {"cli"}
+
+
+def test_from_the_command_to_the_restored_photo_are_three_hops():
+    """cli/restore.py → restoring/jobs.py → restoring/raw.py, and no short cut."""
+    command = set(_imports(SOURCE / "cli" / "restore.py"))
+    assert "undark.restoring.jobs" in command
+    assert "undark.restoring.raw" not in command
+    assert "undark.restoring.raw" in set(_imports(SOURCE / "restoring" / "jobs.py"))
 
 
 def test_importing_undark_is_light():

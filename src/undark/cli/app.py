@@ -16,7 +16,7 @@ from undark.cli.info import info
 from undark.cli.models import models
 from undark.cli.pairs import pairs
 from undark.cli.restore import restore_command
-from undark.cli.terminal import tell
+from undark.cli.terminal import tell, warnings_shown
 from undark.cli.train import train_app
 from undark.cli.tune import tune
 from undark.errors import PhotoError, UndarkError
@@ -40,7 +40,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which undark.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     pass
@@ -56,12 +56,13 @@ app.command()(demo)
 
 
 def main() -> None:
-    """The `undark` command: what is wrong is one line; exit status 2 if the run stopped."""
+    """The `undark` command: an error is one line; exit status 1 for a photo, 2 for the run."""
     for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal's window was closed
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _end)
     try:
-        app()
+        with warnings_shown():
+            app()
     except UndarkError as error:
         tell(str(error))
         sys.exit(1 if isinstance(error, PhotoError) else 2)
@@ -71,5 +72,5 @@ def main() -> None:
 
 
 def _end(number: int, frame: object) -> None:
-    """Leave by way of every `finally`, so that nothing half-written stays."""
+    """Exit by an exception, so that every `finally` runs and no partial file stays."""
     sys.exit(128 + number)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TextIO, cast
 
 import typer
 from rich.console import Console
@@ -89,6 +90,29 @@ def progress_bars() -> Progress:
     return Progress(
         *columns, TimeRemainingColumn(), console=say, transient=True, disable=not say.is_terminal
     )
+
+
+@contextmanager
+def warnings_shown() -> Iterator[None]:
+    """undark's own warnings inside are one line each, without the place in its code."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell_ours(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if category.__module__.startswith("undark."):
+                tell(str(message))
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = tell_ours
+        yield
 
 
 @contextmanager

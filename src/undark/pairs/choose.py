@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
+import warnings
 from pathlib import Path
 
 from undark.errors import DataError
@@ -11,6 +11,10 @@ from undark.files.exif_read import shot_of
 from undark.pairs.find import Pair, find_pairs
 from undark.pairs.photo import pair_ratio
 from undark.pairs.table import GOOD, NAME, Row, read_rows
+
+
+class PairsWarning(UserWarning):
+    """Pairs of a folder that are left out, or that `undark pairs` has not checked."""
 
 
 def good_rows(folder: Path) -> list[Row]:
@@ -21,8 +25,8 @@ def good_rows(folder: Path) -> list[Row]:
 def choose(folder: Path) -> tuple[list[Row], list[Path]]:
     """The good pairs of its table, or where it has none, all pairs that are found in a folder.
 
-    And photos without a partner, where no table has said so already. How many pairs are left out
-    is said on stderr. Raises `DataError`, `ReadError`.
+    And photos without a partner, where no table has said so already. Warns (`PairsWarning`) of
+    pairs that are left out or were never checked. Raises `DataError`, `ReadError`.
     """
     table = folder / NAME
     return (_checked(table), []) if table.exists() else _unchecked(folder)
@@ -32,9 +36,10 @@ def _checked(table: Path) -> list[Row]:
     rows = read_rows(table)
     good = [row for row in rows if row.verdict == GOOD]
     if len(good) < len(rows):
-        print(
+        warnings.warn(
             f"{table}: {len(rows) - len(good)} of {len(rows)} pairs are not good: left out",
-            file=sys.stderr,
+            PairsWarning,
+            stacklevel=2,
         )
     if not good:
         raise DataError(f"{table}: no good pairs; mend what its verdicts say, or shoot others")
@@ -55,9 +60,10 @@ def _unchecked(folder: Path) -> tuple[list[Row], list[Path]]:
     found = find_pairs(folder)
     if not found.pairs:
         raise DataError(f"{folder}: photos, but no pairs; docs/pairs.md says how pairs are named")
-    print(
+    warnings.warn(
         f"{folder}: pairs not checked; `undark pairs` finds those that are no good",
-        file=sys.stderr,
+        PairsWarning,
+        stacklevel=2,
     )
     return [Row(pair.dark, pair.bright, _ratio(pair)) for pair in found.pairs], found.alone
 
