@@ -89,8 +89,8 @@ def restore(
 
     `exposure` is an amplification ratio or an `Exposure`, by default chosen from the photo;
     `model` by default the one that ships for its sensor, `noise` that of its tags, its camera or
-    its own pixels; `progress` is called with the share done. Raises `ValueError` for arguments out of range, `UnsupportedError` where the model is for
-    another CFA, and `ModelError`.
+    its own pixels; `progress` is called with the share done. Raises `ValueError` for arguments
+    out of range, `UnsupportedError` where the model is for another CFA, and `ModelError`.
     """
     check_arguments(mosaic.shape, strength, tile)
     chosen = as_exposure(exposure, mosaic)
