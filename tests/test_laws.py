@@ -181,7 +181,7 @@ def test_pictures_have_eight_bits_if_nothing_is_said(restored, tmp_path):
 
 
 @settings(deadline=None, max_examples=10)
-@given(st.floats(0, 1.5))
+@given(st.floats(0, 1))
 def test_strength_is_the_share_of_the_model(strength):
     class Grey(Plain):
         def __call__(self, inputs):

@@ -36,13 +36,13 @@ _DETAILS = ((0.30, 0.55), (0.55, 0.45), (0.75, 0.65))
 def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> Iterator[str]:
     """Write dark.dng, restored.jpg and sheet.jpg to `folder`; yields lines to print.
 
-    Raises `SetupError` if they are there already and `overwrite` is not set.
+    Raises `SetupError` if they exist and `overwrite` is not set.
     """
     names = ("dark.dng", "restored.jpg", "sheet.jpg")
     dng, picture, sheet = (folder / name for name in names)
     for path in (dng, picture, sheet):
         if path.exists() and not overwrite:
-            raise SetupError(f"{path}: here already; add --overwrite or choose another folder -o")
+            raise SetupError(f"{path}: exists already; add --overwrite or choose another folder -o")
     light = load_scene()
     with atomic_output(dng, overwrite) as temporary:
         write_mosaic(temporary, photograph(light, iso, amplification))
@@ -69,16 +69,16 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
 
 
 def load_scene() -> NDArray[np.float32]:
-    """(H, W, 3): undark's own scene as linear sRGB, white 1, light sources above."""
+    """(H, W, 3): undark's own scene as linear sRGB; white is 1, light sources are above."""
     return read_light(Path(str(files("undark.scene") / "scene.jxl")))
 
 
 def photograph(
     light: NDArray[np.float32], iso: float, amplification: float, seed: int = 1
 ) -> Mosaic:
-    """What a Sony A7S2 makes of a scene `amplification` times too dark.
+    """The mosaic that a Sony A7S2 records of a scene `amplification` times too dark.
 
-    `light` is (H, W, 3) linear sRGB as it should look, white 1, light sources above.
+    `light` is (H, W, 3) linear sRGB at the wanted exposure; white is 1, light sources are above.
     """
     camera = find_camera(CAMERA)
     assert camera is not None
@@ -112,7 +112,7 @@ def _scores(picture: NDArray[Any], truth: NDArray[Any]) -> tuple[float, float]:
 def draw_sheet(
     pictures: dict[str, NDArray[Any]], scores: dict[str, tuple[float, float]]
 ) -> NDArray[np.uint8]:
-    """The pictures side by side, each named and scored, and details of the last three below."""
+    """The pictures side by side with titles and scores, and rows of enlarged details below."""
     height, width = next(iter(pictures.values())).shape[:2]
     side = width // 4
     whole_frames = [resized(p, height * side // width, side) for p in pictures.values()]

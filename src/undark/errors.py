@@ -1,13 +1,13 @@
-"""What can go wrong, as one tree. Every message is one line for the user: what, where, what to do.
+"""The exception tree. Every message is one line for the user: what, where, what to do.
 
 UndarkError
-├── PhotoError            this photo cannot be done; the others can
+├── PhotoError            one photo fails; the others can be done
 │   ├── ReadError         missing, empty, damaged or not a RAW file
 │   ├── UnsupportedError  a RAW file, but not of a kind that undark restores
-│   ├── PairError         two photos that are no pair
-│   ├── ExistsError       the output is there already
-│   └── NameTooLongError  the output's name is more than the disk allows
-└── SetupError            nothing can be done until this is mended: the run stops
+│   ├── PairError         two photos that do not form a pair
+│   ├── ExistsError       the output exists already
+│   └── NameTooLongError  the output's name is longer than the disk allows
+└── SetupError            no photo can be done: the run stops
     ├── ModelError        unknown model, or a file that is not an undark model
     ├── DeviceError       no such device on this machine or in this installation
     ├── OutputError       the output cannot be written: read-only, disk full
@@ -21,11 +21,11 @@ from pathlib import Path
 
 
 class UndarkError(Exception):
-    """Base of all errors that undark raises on purpose; `str(error)` is meant to be shown."""
+    """Base of all errors that undark raises; `str(error)` is shown to the user."""
 
 
 class PhotoError(UndarkError):
-    """One photo cannot be done."""
+    """One photo fails; the others can be done."""
 
 
 class ReadError(PhotoError):
@@ -37,7 +37,7 @@ class UnsupportedError(PhotoError):
 
 
 class PairError(PhotoError):
-    """Two photos that are no pair; `verdict` says why in a few words, for a table."""
+    """Two photos that do not form a pair; `verdict` is the short reason for a table."""
 
     def __init__(self, message: str, verdict: str) -> None:
         super().__init__(message)
@@ -53,15 +53,15 @@ class NameTooLongError(PhotoError):
 
 
 class SetupError(UndarkError):
-    """The run as a whole cannot go on."""
+    """The run cannot continue."""
 
 
 class ModelError(SetupError):
-    """An unknown model, or a file that is not one of ours."""
+    """An unknown model, or a file that is not an undark model."""
 
 
 class DeviceError(SetupError):
-    """A device that this machine or this installation lacks."""
+    """A device that this machine or installation does not have."""
 
 
 class OutputError(SetupError):
@@ -73,10 +73,10 @@ class DataError(SetupError):
 
 
 class TrainingError(SetupError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 def naming(error: UndarkError, *photos: Path) -> str:
-    """What the error says, with the first of these photos before it where it names none of them."""
+    """The message; prefixed with the first of these photos if it names none of them."""
     said = str(error)
     return said if any(str(photo) in said for photo in photos) else f"{photos[0]}: {said}"

@@ -1,4 +1,4 @@
-"""The command line: a file a command; each parses, calls and prints."""
+"""The command line: one file per command, which parses, calls and prints."""
 
 from undark.cli.app import app, main
 

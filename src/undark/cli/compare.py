@@ -1,4 +1,4 @@
-"""The command that draws one photo by every method: `undark compare`."""
+"""The command that renders one photo by every method: `undark compare`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def compare(
     ] = DEFAULT_MODEL,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet.")] = False,
 ) -> None:
-    """Draw one photo by the model and by every classical method, side by side."""
+    """Render one photo by the model and by every classical method, side by side."""
     check_installed()
     network = load_model(model)
     target = output or photo.with_name(f"{photo.stem}-compare{MARK}.jpg")

@@ -1,4 +1,4 @@
-"""Optional dependencies: which extra of undark brings a package that is not there."""
+"""Optional dependencies: names the pip extra that installs a missing package."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from undark.errors import SetupError
 
 
 def lacking(what: str, package: str, extra: str) -> SetupError:
-    """Says which extra of undark brings a package that is not there."""
+    """The error that names the pip extra to install."""
     return SetupError(f"{what} needs {package}; install it with: pip install 'undark[{extra}]'")
 
 
 @contextmanager
 def needed(what: str, extra: str) -> Iterator[None]:
-    """Say which extra of undark brings what cannot be imported."""
+    """Raise `SetupError` that names the pip extra where an import in the block fails."""
     try:
         yield
     except ModuleNotFoundError as error:

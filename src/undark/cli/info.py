@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from undark.cli.terminal import tell
+from undark.cli.terminal import printable, tell
 from undark.errors import PhotoError
 from undark.restoring.describe import describe
 
@@ -17,15 +17,14 @@ def info(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="RAW files.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Say what a RAW photo is: camera, exposure, black, noise, proposed amplification and why."""
+    """Describe a RAW photo: camera, exposure, black, noise, proposed amplification and why."""
     reports = [_report(path) for path in photos]
     for report in reports:
         if "error" in report:
             tell(report["error"])
         elif not as_json:
-            print(
-                "\n".join(f"{'' if k == 'file' else f'  {k:<16} '}{v}" for k, v in report.items())
-            )
+            for key, value in report.items():
+                print(printable(f"{'' if key == 'file' else f'  {key:<16} '}{value}"))
     if as_json:
         print(json.dumps(reports, indent=1))
     if any("error" in report for report in reports):

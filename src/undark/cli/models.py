@@ -15,11 +15,11 @@ from undark.engine.model import read_card
 def models(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|FILE]...", help="Those that ship, or of your own."),
+        typer.Argument(metavar="[NAME|FILE]...", help="Default: the shipped models."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole cards.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the complete cards.")] = False,
 ) -> None:
-    """Say which models ship and how good they are, or what a model file says of itself."""
+    """List the shipped models and their scores, or print the card of a model file."""
     paths = {name: find_model(name) for name in files} if files else shipped_models()
     cards = {name: read_card(path) for name, path in paths.items()}
     if as_json:

@@ -31,7 +31,7 @@ from undark.sensor.exposure import ExposureWish, parse_exposure
 
 
 class Kind(StrEnum):
-    """What a result is written as."""
+    """File format of a result."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 
 class Bits(StrEnum):
-    """Bits a channel."""
+    """Bits per channel."""
 
     EIGHT = "8"
     SIXTEEN = "16"
@@ -68,7 +68,7 @@ def restore_command(
     to: Annotated[
         Kind | None, typer.Option(help="Default: as the -o FILE's suffix says, else jpeg.")
     ] = None,
-    bits: Annotated[Bits, typer.Option(help="Bits a channel, for png and tiff.")] = Bits.EIGHT,
+    bits: Annotated[Bits, typer.Option(help="Bits per channel of png and tiff.")] = Bits.EIGHT,
     exposure: Annotated[
         ExposureWish,
         typer.Option(
@@ -76,7 +76,7 @@ def restore_command(
         ),
     ] = "auto",  # type: ignore[assignment]  # typer parses defaults too
     strength: Annotated[
-        float, typer.Option(min=0, max=1, help="How much of the noise to take away.")
+        float, typer.Option(min=0, max=1, help="Share of the noise to remove.")
     ] = 1.0,
     model: Annotated[
         str | None,
@@ -85,15 +85,15 @@ def restore_command(
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda|...", help="What runs the model.")
+        str, typer.Option(metavar="auto|cpu|cuda|...", help="The device that runs the model.")
     ] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Restore dark RAW photos.
 
-    Results go beside the photos, or to -o, as NAME-undark.jpg; photos whose result is there
-    already are skipped, so an interrupted run is taken up again by the same command.
+    Results go beside the photos, or to -o, as NAME-undark.jpg. Photos whose result is there
+    already are skipped, so the same command continues an interrupted run.
     """
     options = Options(exposure, strength, model, device, int(bits), overwrite)
     suffixes = suffixes_for(model)
