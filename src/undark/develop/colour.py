@@ -11,7 +11,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from undark.sensor.cfa import Array
+from undark.sensor.arrays import Array
 
 XYZ_FROM_SRGB = np.array(
     [

@@ -92,11 +92,16 @@ def _damaged(record: Path) -> str:
 def start_from(network: UNet, path: Path) -> None:
     """Give a network the weights of another run. Raises `TrainingError` if they do not fit.
 
-    A network may have grown residual blocks since: they begin as the identity.
+    A network may have grown residual blocks since: they begin as the identity. From a network for
+    another kind of input only what lies between the `_ENDS` is taken, whose planes are others.
     """
+    weights, may_lack = load_weights(path), ["encoder.", "decoder."]
+    if _is_of_another_kind(network, weights):
+        weights = {name: w for name, w in weights.items() if name not in _ENDS}
+        may_lack += _ENDS
     try:
-        fit = network.load_state_dict(load_weights(path), strict=False)
-        lacking = [k for k in fit.missing_keys if not k.startswith(("encoder.", "decoder."))]
+        fit = network.load_state_dict(weights, strict=False)
+        lacking = [k for k in fit.missing_keys if not k.startswith(tuple(may_lack))]
         if lacking or fit.unexpected_keys:
             raise RuntimeError(f"{lacking} are missing, {fit.unexpected_keys} have no place")
     except RuntimeError as error:
@@ -104,6 +109,14 @@ def start_from(network: UNet, path: Path) -> None:
             f"{path}: the weights of another network than the one to be trained; "
             "start without --from, or from weights of the same widths and blocks"
         ) from error
+
+
+_ENDS = ("head.weight", "tail.weight", "demosaic.weight")
+
+
+def _is_of_another_kind(network: UNet, weights: dict[str, torch.Tensor]) -> bool:
+    linear = weights.get("demosaic.weight")
+    return linear is not None and linear.shape != network.demosaic.weight.shape
 
 
 def export(network: UNet, out: Path, record: dict[str, Any]) -> Path:

@@ -72,7 +72,9 @@ class InputKind:
     def colour_means(self, planes: Tensor) -> Tensor:
         """(N, planes, h, w) → (N, 3, h, w): each colour the mean of its planes."""
         of = [[i for i, c in enumerate(self.colours) if c == colour] for colour in range(3)]
-        return torch.stack([planes[:, chosen].mean(1) for chosen in of], 1)
+        # plane by plane: a list as an index would make the CPU wait for a GPU
+        means = [torch.stack([planes[:, i] for i in chosen]).mean(0) for chosen in of]
+        return torch.stack(means, 1)
 
 
 BAYER = InputKind(BAYER_KIND)

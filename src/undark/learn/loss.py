@@ -16,12 +16,12 @@ from undark.learn.data.batches import Batch
 # where sRGB's curve is steep: the linear terms keep the light, the picture's term the appearance.
 LIGHT_WEIGHT = 0.5
 PICTURE_WEIGHT = 0.5
-LOW_FREQUENCY_WEIGHT = 0.4
+LOW_FREQUENCY_WEIGHT = 0.2
 BLOCKS = (8, 16)
 """Sides of the blocks, in pixels, whose mean light has a term of its own."""
 DARK = 0.02
 """Linear light (white 1) below which the error of a block's mean weighs the same at any level."""
-NOISE_WEIGHT = 0.5
+NOISE_WEIGHT = 0.25
 FLOOR = 1e-7
 """Mean squared error below which a photo is as good as perfect (70 dB)."""
 
@@ -105,4 +105,5 @@ def _compress(light: Tensor) -> Tensor:
 
 def _picture(light: Tensor, srgb: Tensor) -> Tensor:
     """Light (N, 3, H, W) and matrices (N, 3, 3) to linear sRGB → sRGB's curve in [0, 1]."""
-    return encode_srgb(torch.einsum("nij,njhw->nihw", srgb, light))
+    with torch.autocast(light.device.type, enabled=False):  # bfloat16 has as many bits as a JPEG
+        return encode_srgb(torch.einsum("nij,njhw->nihw", srgb, light))

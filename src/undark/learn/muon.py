@@ -7,7 +7,7 @@ matrix of the short side: 0.02 s a step instead of 0.08 s for 2.4 million parame
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,42 +33,49 @@ class Muon(torch.optim.Muon):
         with torch.enable_grad():
             loss = closure() if closure else None
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    self._move(weight, weight.grad, group["lr"], group["momentum"])
+            moved = [weight for weight in group["params"] if weight.grad is not None]
+            sides = {min(weight.shape) for weight in moved}
+            for side in sorted(sides):
+                of_side = [weight for weight in moved if min(weight.shape) == side]
+                self._move(of_side, group["lr"], group["momentum"])
         return loss
 
-    def _move(self, weight: Tensor, gradient: Tensor, rate: float, momentum: float) -> None:
-        state = self.state[weight]
-        if not state:
-            state["momentum_buffer"] = torch.zeros_like(weight)
-        mean = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
-        update = orthogonal(gradient.lerp(mean, momentum))
-        weight.sub_(update, alpha=0.2 * max(weight.shape) ** 0.5 * rate)
+    def _move(self, weights: list[Tensor], rate: float, momentum: float) -> None:
+        """Move weights that have the same short side."""
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        means = [self.state[weight]["momentum_buffer"] for weight in weights]
+        torch._foreach_lerp_(means, gradients, 1 - momentum)
+        updates = orthogonal(torch._foreach_lerp(gradients, means, momentum))
+        for weight, update in zip(weights, updates, strict=True):
+            weight.sub_(update, alpha=0.2 * max(weight.shape) ** 0.5 * rate)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """(m, n) → with the same singular vectors, all singular values between about 0.7 and 1.2.
+def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Each (m, n) → with the same singular vectors, all singular values about 0.7 to 1.2.
 
     Jordan's quintic Newton-Schulz iteration X ← (a + bG + cG²) X, G = XXᵀ. The factors commute with
-    G, so that only they are iterated, and X is multiplied once.
+    G, so that only they are iterated, and X is multiplied once. All have the same short side, so
+    that a GPU iterates them together: one by one they kept it waiting.
     """
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonal(matrix.T).T
-    start = matrix / matrix.norm().clamp(min=1e-7)
-    gram = start @ start.T
-    product = _factor(gram)
-    last = product
+    wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
+    norms = torch.stack(torch._foreach_norm(wide)).clamp(min=1e-7)
+    grams = torch.stack([matrix @ matrix.T for matrix in wide]) / norms[:, None, None] ** 2
+    product = last = _factor(grams)
     for _ in range(_ITERATIONS - 1):
-        gram = last @ gram @ last
-        last = _factor(gram)
+        grams = last @ grams @ last
+        last = _factor(grams)
         product = last @ product
-    return product @ start
+    product = product / norms[:, None, None]
+    found = [one @ matrix for one, matrix in zip(product, wide, strict=True)]
+    return [f if f.shape == m.shape else f.T for f, m in zip(found, matrices, strict=True)]
 
 
-def _factor(gram: Tensor) -> Tensor:
-    """a + bG + cG²."""
+def _factor(grams: Tensor) -> Tensor:
+    """(k, n, n) → a + bG + cG² of each."""
     a, b, c = _QUINTIC
-    factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-    factor.diagonal().add_(a)
+    factor = torch.baddbmm(grams, grams, grams, beta=b, alpha=c)
+    factor.diagonal(dim1=1, dim2=2).add_(a)
     return factor

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,18 @@ def ignore(event: Event) -> None:
     """A front end that shows nothing."""
 
 
+EVERY = 0.1
+"""Seconds between two reports, at least: for each, the CPU waits for a GPU."""
+
+
 class Reporter(pl.Callback):
-    """Reports after every step, in the first process."""
+    """Reports after steps that lie at least `EVERY` apart, and the last, in the first process."""
 
     def __init__(self, report: Report, fraction: Callable[[], float]) -> None:
         self._report, self._fraction = report, fraction
-        self._loss: float | None = None
-        self._began, self._first = time.monotonic(), 0.0
+        self._loss: Tensor | None = None
+        self._began = self._last = time.monotonic()
+        self._first = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began, self._first = time.monotonic(), self._fraction()
@@ -50,13 +56,22 @@ class Reporter(pl.Callback):
     ) -> None:
         if not trainer.is_global_zero:
             return
-        loss = float(outputs["loss"])
-        self._loss = loss if self._loss is None else 0.98 * self._loss + 0.02 * loss
+        loss = outputs["loss"].detach()
+        self._loss = loss.clone() if self._loss is None else self._loss.lerp_(loss, 0.02)
+        if time.monotonic() - self._last >= EVERY:
+            self._tell(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if trainer.is_global_zero and self._loss is not None:
+            self._tell(trainer, pl_module)
+
+    def _tell(self, trainer: pl.Trainer, task: Any) -> None:
+        self._last = time.monotonic()
+        assert self._loss is not None
         fraction = min(1.0, self._fraction())
-        left = minutes_left(fraction, self._first, time.monotonic() - self._began)
-        self._report(
-            Event("training", fraction, trainer.global_step, self._loss, pl_module.scores, left)
-        )
+        left = minutes_left(fraction, self._first, self._last - self._began)
+        loss = float(self._loss)
+        self._report(Event("training", fraction, trainer.global_step, loss, task.scores, left))
 
 
 def minutes_left(fraction: float, first: float, seconds: float) -> float:

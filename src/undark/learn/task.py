@@ -157,7 +157,9 @@ class RestoreTask(pl.LightningModule):
         sampler = StepSampler(
             self._batch, self.global_rank, self.trainer.world_size, self.global_step
         )
-        return loader(self.plan.samples, sampler, workers_for(self.trainer.strategy.root_device))
+        device = self.trainer.strategy.root_device
+        on_gpu = device.type != "cpu"
+        return loader(self.plan.samples, sampler, workers_for(device), pin=on_gpu)
 
     def transfer_batch_to_device(
         self, batch: Crops, device: torch.device, dataloader_idx: int
@@ -174,11 +176,13 @@ class RestoreTask(pl.LightningModule):
             rate = self.trainer.strategy.broadcast(rate)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
+        # on the device without waiting for it
+        self._rate = torch.tensor(rate).to(self.device, non_blocking=True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.plan.loss(self.network, batch)
         self.log("loss", loss, batch_size=self._batch)
-        self.log("rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
+        self.log("rate", self._rate, batch_size=1)
         height, width = batch.inputs.shape[-2:]
         self.progress.packed_pixels += self._batch * height * width
         return loss
@@ -197,4 +201,4 @@ class RestoreTask(pl.LightningModule):
 
 def workers_for(device: torch.device) -> int:
     """Processes that make clean crops: none on the CPU, where the threads are as fast."""
-    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))
+    return 0 if device.type == "cpu" else min(15, max(1, (os.cpu_count() or 2) - 1))

@@ -29,7 +29,13 @@ from undark.learn.checkpoints import (
 )
 from undark.learn.export import export, record_of, start_from
 from undark.learn.film import Film
-from undark.learn.machine import bf16_is_faster, choose_device, is_out_of_memory, keep_memory
+from undark.learn.machine import (
+    bf16_is_faster,
+    choose_device,
+    convolve_exactly,
+    is_out_of_memory,
+    keep_memory,
+)
 from undark.learn.network import UNet, init_network
 from undark.learn.options import Outcome, Training
 from undark.learn.progress import Report, Reporter, ignore
@@ -53,6 +59,7 @@ def train(training: Training, make_plan: MakePlan, report: Report = ignore) -> O
     """
     training.check()
     keep_memory()
+    convolve_exactly()
     last = read_state(training.out, training.resume)
     if last:
         check_network(training.out, last, training.config)
@@ -248,6 +255,7 @@ def _trainer(
             Reporter(report, task.fraction_done),
             *([Film(training.out, task.plan, training.batch)] if training.film else []),
         ],
+        benchmark=on_cuda,  # all steps have one size
         use_distributed_sampler=False,  # the task's own sampler gives each process its share
         num_sanity_val_steps=0,
         enable_progress_bar=False,

@@ -29,16 +29,32 @@ class Average(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        def average(mean: torch.Tensor, now: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-            steps = float(count)
-            return torch.lerp(mean, now, 1 - min(decay, (1 + steps) / (10 + steps)))
-
-        super().__init__(avg_fn=average)
+        super().__init__()
+        self._decay, self._steps = decay, 0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Keeps the average where the network will be; Lightning moves that only later."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Counts on: an average that was kept has its count."""
+        assert self._average_model is not None
+        self._steps = int(self._average_model.n_averaged)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+        """One more step. As Lightning does it, but its count lies on a GPU, and asking for it
+        would wait for the GPU at every weight.
+        """
+        if self._average_model is None or trainer.global_step <= self._latest_update_step:
+            return
+        weight = 1 - min(self._decay, (1 + self._steps) / (10 + self._steps)) if self._steps else 1
+        means, now = self._average_model.module.parameters(), pl_module.parameters()
+        with torch.no_grad():
+            torch._foreach_lerp_(list(means), list(now), weight)
+        self._average_model.n_averaged += 1
+        self._steps += 1
+        self._latest_update_step = trainer.global_step
 
     @contextmanager
     def in_place(self, task: pl.LightningModule) -> Iterator[None]:

@@ -15,10 +15,8 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
+from undark.sensor.arrays import Array
 from undark.sensor.kind import SENSOR_KINDS, X_TRANS_KIND, Rows, SensorKind
-
-Array = Any
-"""An array of any library that speaks the Python array API (NumPy, torch)."""
 
 RED, GREEN, BLUE = 0, 1, 2
 

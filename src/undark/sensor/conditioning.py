@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from undark.sensor.cfa import CFA, Array, pack
+from undark.sensor.arrays import Array, like
+from undark.sensor.cfa import CFA, pack
 from undark.sensor.noise import NoiseModel
 
 HIGHLIGHT_CEILING = 4.0
@@ -25,16 +26,16 @@ def scale(
     white_balance: NDArray[np.float32],
     span: float,
     amplification: NDArray[np.float32] | float,
-    like: Array,
+    other: Array,
 ) -> Array:
     """(…, cell², 1, 1): what turns DN above black into amplified, white-balanced light.
 
-    `white_balance` is (…, 3) with green 1, `amplification` (…); the result is of `like`'s library.
+    `white_balance` is (…, 3) with green 1, `amplification` (…); the result is like `other`.
     """
     gains = white_balance[..., list(cfa.colours)]
     factor = gains * (np.asarray(amplification) / span)[..., None]
-    xp = array_namespace(like)
-    return xp.asarray(factor, dtype=like.dtype, device=device(like))[..., None, None]
+    placed: Array = like(factor, other)
+    return placed[..., None, None]
 
 
 def condition(signal: Array, cfa: CFA, noise: NoiseModel, factor: Array) -> Array:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
-from undark.sensor.cfa import Array
+from undark.sensor.arrays import Array, like
 
 
 class Sampler(Protocol):
@@ -106,21 +106,16 @@ class NoiseModel:
 
 
 def tukey_lambda(uniform: Array, shape: Array) -> Array:
-    """Uniform numbers in [0, 1) → Tukey-lambda deviates of standard deviation 1."""
+    """Uniform numbers in [0, 1) → Tukey-lambda deviates of standard deviation 1.
+
+    `shape`: a number, or an array in main memory that broadcasts against `uniform`.
+    """
     xp = array_namespace(uniform)
-    lam = xp.asarray(shape, dtype=uniform.dtype, device=device(uniform))
-    lam = xp.where(xp.abs(lam) < 1e-3, xp.asarray(1e-3, dtype=lam.dtype, device=device(lam)), lam)
+    shapes = np.asarray(shape, np.float64)
+    deviations = np.array([tukey_std(float(s)) for s in shapes.ravel()]).reshape(shapes.shape)
+    lam = like(np.where(np.abs(shapes) < 1e-3, 1e-3, shapes), uniform)
     middle = xp.clip(uniform, 1e-6, 1 - 1e-6)
-    deviate = (middle**lam - (1 - middle) ** lam) / lam
-    return deviate / _tukey_deviation(shape, uniform)
-
-
-def _tukey_deviation(shape: Array, like: Array) -> Array:
-    """Standard deviation of Tukey-lambda noise of scale 1 (finite above shape -0.5)."""
-    xp = array_namespace(like)
-    flat = np.asarray(shape, dtype=np.float64)
-    values = np.array([tukey_std(float(s)) for s in flat.ravel()]).reshape(flat.shape)
-    return xp.asarray(values, dtype=like.dtype, device=device(like))
+    return (middle**lam - (1 - middle) ** lam) / (lam * like(deviations, uniform))
 
 
 def tukey_std(shape: float) -> float:

@@ -59,8 +59,17 @@ class Crops(Protocol):
     Exposure, noise and conditioning follow in `prepare`, on the device where the crops are then.
     """
 
+    @property
+    def device(self) -> torch.device:
+        """Where the crops are."""
+        ...
+
     def to(self, device: torch.device | str) -> Self:
         """The same on another device."""
+        ...
+
+    def pin_memory(self) -> Self:
+        """The same in memory that a GPU copies from while the CPU goes on."""
         ...
 
     def parts(self, count: int) -> Sequence[Self]:
@@ -78,16 +87,10 @@ def prepare(crops: Crops) -> Batch:
     Random numbers take more than half of the time, and torch draws them in one thread.
     """
     with torch.no_grad():
-        if device_of(crops).type != "cpu":
+        if crops.device.type != "cpu":
             return crops.prepare()
         parts = list(_in_threads(lambda part: part.prepare(), crops.parts(_threads())))
         return join_batches(parts)
-
-
-def device_of(crops: Any) -> torch.device:
-    """Where crops are."""
-    device: torch.device = crops.target.device
-    return device
 
 
 class Samples(Dataset[Any]):
@@ -124,10 +127,13 @@ class StepSampler(Sampler[list[Key]]):
             step += 1
 
 
-def loader(samples: Samples, sampler: StepSampler, workers: int = 0) -> DataLoader[Any]:
-    """A `DataLoader` that yields one `Crops` a step."""
+def loader(
+    samples: Samples, sampler: StepSampler, workers: int = 0, pin: bool = False
+) -> DataLoader[Any]:
+    """A `DataLoader` that yields one `Crops` a step; `pin`: in pinned memory, for a GPU."""
     return DataLoader(
         samples,
+        pin_memory=pin,
         batch_sampler=sampler,
         collate_fn=samples.join,
         num_workers=workers,

@@ -9,10 +9,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from undark.learn.data.sampler import TorchSampler
+from undark.sensor.arrays import like
 from undark.sensor.noise import NoiseModel
 
 BAND_KNOTS = 12
@@ -23,8 +25,8 @@ BAND_KNOTS = 12
 class Defects:
     """The defects of one photo. The sizes of stripes are standard deviations in sigma at black."""
 
-    hot: bool = False
-    """Whether it has hot pixels."""
+    hot: float = 0.0
+    """Share of its pixels that are hot."""
     pattern: float = 0.0
     """Correlated noise, in read noises; always counted in the predicted noise."""
     rows: float = 0.0
@@ -97,7 +99,7 @@ def _spoil_one(
         for position, error in enumerate(defects.black):
             plane[:, position // period :: period, position % period :: period] += error
     if defects.hot:
-        _light_hot_pixels(plane, span, sampler)
+        _light_hot_pixels(plane, defects.hot, span, sampler)
     if defects.step > 1:
         plane.div_(defects.step).round_().mul_(defects.step)
     if defects.crush is not None:
@@ -110,7 +112,7 @@ def told(noise: NoiseModel, defects: Sequence[Defects]) -> NoiseModel:
         return noise
 
     def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, device=noise.read.device)[:, None, None]
+        return like(np.array(values), noise.read)[:, None, None]
 
     stripes = column([d.stripes if d.counted else 0.0 for d in defects])
     pattern = column([d.pattern for d in defects])
@@ -127,11 +129,11 @@ def told(noise: NoiseModel, defects: Sequence[Defects]) -> NoiseModel:
     )
 
 
-def _stripes(like: Tensor, defects: Defects, sampler: TorchSampler) -> Tensor:
+def _stripes(plane: Tensor, defects: Defects, sampler: TorchSampler) -> Tensor:
     """(1, H, W) offsets of rows and columns in sigma at black."""
-    height, width = like.shape[-2:]
-    rows = torch.zeros(1, height, 1, device=like.device)
-    columns = torch.zeros(1, 1, width, device=like.device)
+    height, width = plane.shape[-2:]
+    rows = torch.zeros(1, height, 1, device=plane.device)
+    columns = torch.zeros(1, 1, width, device=plane.device)
     if defects.rows:
         rows = rows + defects.rows * sampler.normal((1, height, 1))
     if defects.bands:
@@ -156,16 +158,16 @@ def _bands(height: int, sampler: TorchSampler) -> Tensor:
     return 1.2 * smooth.transpose(1, 2)
 
 
-def _pattern(like: Tensor, sampler: TorchSampler) -> Tensor:
+def _pattern(plane: Tensor, sampler: TorchSampler) -> Tensor:
     """(N, H, W) correlated noise of unit variance: correlation along rows, plus column offsets."""
-    fine = sampler.normal(tuple(like.shape))
+    fine = sampler.normal(tuple(plane.shape))
     alike = torch.cat([fine[..., :2], 0.7 * fine[..., :-2] + 0.51**0.5 * fine[..., 2:]], -1)
-    columns = sampler.normal((len(like), 1, like.shape[-1]))
+    columns = sampler.normal((len(plane), 1, plane.shape[-1]))
     return (alike + 0.5 * columns) / 1.25**0.5
 
 
-def _light_hot_pixels(plane: Tensor, span: float, sampler: TorchSampler) -> None:
-    """Light up to one pixel in 5,000 of (1, H, W) as the sensor itself does: faint to white."""
-    count = int(2e-4 * float(sampler.uniform((1, 1))) * plane.numel())
+def _light_hot_pixels(plane: Tensor, share: float, span: float, sampler: TorchSampler) -> None:
+    """Light a share of the pixels of (1, H, W) as the sensor itself does: faint to white."""
+    count = int(share * plane.numel())
     at = (sampler.uniform((1, count))[0] * plane.numel()).long()
     plane.view(-1)[at] += span * sampler.uniform((1, count))[0] ** 4

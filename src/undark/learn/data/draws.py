@@ -18,6 +18,8 @@ from undark.sensor.profiles.cameras import cameras
 MAX_AMPLIFICATION = 300.0
 DEEP = 0.75
 """Share of photos amplified by more than 50: what a network is asked for."""
+MOST_HOT = 2e-4
+"""Share of pixels that are hot in some samples, at most."""
 MOST_PATTERN = 1.5
 """Correlated noise, in read noises, that some samples have at most."""
 MOST_BLACK = 2.5
@@ -100,7 +102,7 @@ def draw_defects(random: np.random.Generator, black: float, period: int = 2) -> 
 
     gain, read = _draw_told(random)
     return Defects(
-        hot=random.random() < 0.5,
+        hot=size(0.5, MOST_HOT),
         pattern=size(0.2, MOST_PATTERN),
         rows=size(0.14, 1.5),
         columns=size(0.1, 1.0),

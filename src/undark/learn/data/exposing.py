@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from undark.learn.data.batches import Batch
 from undark.learn.data.defects import Defects, spoil, told
+from undark.learn.data.looks import Look, decode
 from undark.learn.data.sampler import TorchSampler
 from undark.learn.kind import InputKind
+from undark.sensor.arrays import like
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
 from undark.sensor.noise import NoiseModel
 
@@ -76,44 +78,75 @@ def join_exposures(parts: Sequence[Exposures]) -> Exposures:
     return replace(parts[0], noise=replace(parts[0].noise, **noises), **arrays)
 
 
+LINEAR = torch.float32
+"""Type of linear light."""
+
+
 @dataclass(frozen=True)
 class PhotoCrops:
     """Clean crops of N photos and what was drawn for them."""
 
-    target: Tensor
-    """(N, 3, H, W): linear sRGB. H and W are multiples of the kind's period."""
+    coded: Tensor
+    """(P, 3, H, W) uint8, sRGB: those of photographs of 8 bits, as small as they are."""
+    linear: Tensor
+    """(N - P, 3, H, W) `LINEAR`, linear sRGB: the others. H and W are multiples of the period."""
+    looks: tuple[Look, ...]
+    """Of all N, in order; each says from which of the two its crop comes."""
     exposures: Exposures
     defects: tuple[Defects, ...]
     seeds: tuple[int, ...]
     """Of each photo's noise."""
     kind: InputKind
 
+    @property
+    def device(self) -> torch.device:
+        """Where the crops are."""
+        return self.coded.device
+
     def to(self, device: torch.device | str) -> PhotoCrops:
-        """With the light on another device; the draws decide what is computed, so they stay."""
-        return replace(self, target=self.target.to(device))
+        """With the crops on another device; the draws decide what is computed, so they stay."""
+        return self._each(lambda crops: crops.to(device, non_blocking=True))
+
+    def pin_memory(self) -> PhotoCrops:
+        """In memory that a GPU copies from while the CPU goes on; a `DataLoader` calls this."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> PhotoCrops:
+        return replace(self, coded=change(self.coded), linear=change(self.linear))
 
     def parts(self, count: int) -> list[PhotoCrops]:
         size = -(-len(self.seeds) // count)
-        return [self._part(slice(i, i + size)) for i in range(0, len(self.seeds), size)]
+        return [self._part(i, i + size) for i in range(0, len(self.seeds), size)]
 
-    def _part(self, some: slice) -> PhotoCrops:
+    def _part(self, first: int, end: int) -> PhotoCrops:
+        some = slice(first, end)
+        before, inside = (sum(one.coded for one in self.looks[:n]) for n in (first, end))
         return replace(
             self,
-            target=self.target[some],
+            coded=self.coded[before:inside],
+            linear=self.linear[first - before : end - inside],
+            looks=self.looks[some],
             exposures=self.exposures.part(some),
             defects=self.defects[some],
             seeds=self.seeds[some],
         )
 
+    def light(self) -> Tensor:
+        """(N, 3, H, W) linear sRGB, each crop with its look."""
+        coded, linear = iter(decode(self.coded)), iter(self.linear)
+        return torch.stack([one.light(next(coded if one.coded else linear)) for one in self.looks])
+
     def prepare(self) -> Batch:
-        sampler = TorchSampler(*self.seeds, device=self.target.device)
-        return expose(self.target, self.exposures, sampler, self.kind, self.defects)
+        sampler = TorchSampler(*self.seeds, device=self.device)
+        return expose(self.light(), self.exposures, sampler, self.kind, self.defects)
 
 
 def join_photo_crops(parts: Sequence[PhotoCrops]) -> PhotoCrops:
     """Many samples as one."""
     return PhotoCrops(
-        torch.cat([p.target for p in parts]),
+        torch.cat([p.coded for p in parts]),
+        torch.cat([p.linear for p in parts]),
+        tuple(look for p in parts for look in p.looks),
         join_exposures([p.exposures for p in parts]),
         tuple(d for p in parts for d in p.defects),
         tuple(s for p in parts for s in p.seeds),
@@ -135,11 +168,10 @@ def expose(
     after predicting sigma from the noisy signal. Restoring does the same with a real photo.
     """
     defects, device = defects or [Defects()] * len(light), light.device
-    to_camera = torch.from_numpy(exposures.camera).to(device)
-    tint = torch.from_numpy(exposures.tint).to(device)
-    camera = torch.einsum("nij,njhw->nihw", to_camera * tint[:, :, None], light)
+    tinted = exposures.camera * exposures.tint[:, :, None]
+    camera = torch.einsum("nij,njhw->nihw", like(tinted, light), light)
     gains = exposures.white_balance * (exposures.amplification / exposures.span)[:, None]
-    per_colour = torch.from_numpy(gains).to(device)[:, :, None, None]
+    per_colour = like(gains, light)[:, :, None, None]
     # what the sensor cannot hold nobody can restore
     seen = torch.minimum(camera.clip(0), per_colour * exposures.span)
     noise = _on(device, exposures.noise)
@@ -155,10 +187,11 @@ def expose(
     inputs = condition(noisy.clip(None, exposures.span), kind.cfa, told(noise, defects), factor)
     unlimited = torch.full((len(light),), torch.inf, device=device)
     target = seen.clip(None, HIGHLIGHT_CEILING)
-    return Batch(inputs, target, torch.linalg.inv(to_camera), unlimited, kind)
+    to_srgb = like(np.linalg.inv(exposures.camera), light)
+    return Batch(inputs, target, to_srgb, unlimited, kind)
 
 
 def _on(device: torch.device, noise: NoiseModel) -> NoiseModel:
     """The noise where the light is; the shape stays in main memory, where NumPy looks it up."""
     there = [name for name in NOISE_PARAMETERS if name != "shape"]
-    return replace(noise, **{n: getattr(noise, n).to(device) for n in there})
+    return replace(noise, **{n: getattr(noise, n).to(device, non_blocking=True) for n in there})

@@ -34,8 +34,17 @@ class PairCrops:
     """(N,); see `Batch`."""
     kind: InputKind
 
+    @property
+    def device(self) -> torch.device:
+        """Where the crops are."""
+        return self.target.device
+
     def to(self, device: torch.device | str) -> PairCrops:
-        return self._each(lambda tensor, _: tensor.to(device))
+        return self._each(lambda tensor, _: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> PairCrops:
+        """In memory that a GPU copies from while the CPU goes on; a `DataLoader` calls this."""
+        return self._each(lambda tensor, _: tensor.pin_memory())
 
     def parts(self, count: int) -> list[PairCrops]:
         size = -(-len(self.target) // count)

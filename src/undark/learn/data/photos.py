@@ -21,15 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from undark.develop.colour import decode_srgb
 from undark.errors import ReadError, TrainingError
 from undark.files.folder import find_pictures as pictures_below
 from undark.files.picture import PICTURE_SUFFIXES, read_picture
 from undark.learn.data import radiance
 from undark.learn.data.batches import Samples
-from undark.learn.data.defects import Defects
 from undark.learn.data.draws import DEEP, draw_defects, draw_exposures
-from undark.learn.data.exposing import Exposures, PhotoCrops, join_photo_crops
+from undark.learn.data.exposing import LINEAR, PhotoCrops, join_photo_crops
+from undark.learn.data.looks import Look, decode, draw_look
 from undark.learn.data.scenes import draw_scene, saturate
 from undark.learn.kind import BAYER, InputKind
 from undark.sensor.conditioning import HIGHLIGHT_CEILING
@@ -153,7 +152,6 @@ class PhotoSamples(Samples):
         self._paths = files.readable
         if not any(self._may_fit(path) for path in self._paths):
             raise self._too_small()
-        self._linear = decode_srgb(torch.arange(256) / 255)
 
     def _may_fit(self, path: Path) -> bool:
         shape = self._files.known_shape(path)
@@ -170,36 +168,33 @@ class PhotoSamples(Samples):
     def sample(self, step: int, number: int) -> PhotoCrops:
         """One clean crop and its draws; a function of the seed, the step and the number alone."""
         random = np.random.default_rng((self._seed, step, number))
-        light, exposures, defects = self._draw(random)
-        return PhotoCrops(light, exposures, (defects,), (int(random.integers(2**62)),), self.kind)
-
-    def _draw(self, random: np.random.Generator) -> tuple[Tensor, Exposures, Defects]:
-        """Light (1, 3, H, W) of one sample, how it is taken, and its defects."""
         is_scene = random.random() < SCENES
         exposures = draw_exposures(1, random, 0.4 if is_scene else DEEP)
         sigma = exposures.noise.sigma(exposures.noise.read * 0)
         defects = draw_defects(random, float(sigma), self.kind.period)
-        if not is_scene:
-            return self._light(random), exposures, defects
-        scene = draw_scene(random, self._side, exposures.sigma_at_black[0], HIGHLIGHT_CEILING)
-        camera = np.eye(3, dtype=np.float32)[None]
-        exposures = replace(exposures, camera=camera, tint=_NO_TINT)
-        return torch.from_numpy(scene)[None], exposures, replace(defects, below_black=True)
-
-    def _light(self, random: np.random.Generator) -> Tensor:
-        """(1, 3, H, W) linear sRGB of some photo's crop, its colours and highlights varied."""
-        crop = self._crop(random)
-        if crop.dtype == np.uint8:
-            index = torch.from_numpy(crop).int().flatten()
-            # not by indexing, which takes five times as long
-            light = self._linear.index_select(0, index).view(1, *crop.shape)
+        if is_scene:
+            sigmas = exposures.sigma_at_black[0]
+            light = torch.from_numpy(draw_scene(random, self._side, sigmas, HIGHLIGHT_CEILING))
+            camera = np.eye(3, dtype=np.float32)[None]
+            exposures = replace(exposures, camera=camera, tint=_NO_TINT)
+            look, defects = Look(), replace(defects, below_black=True)
         else:
-            light = torch.from_numpy(crop * np.float32(2 ** random.uniform(-1, 1)))[None]
-        light = _highlights(_recolour(light, random), random)
+            light, look = self._photo(random)
+        seeds = (int(random.integers(2**62)),)
+        coded, linear = (light[None][: light.dtype == dtype] for dtype in (torch.uint8, LINEAR))
+        return PhotoCrops(coded, linear, (look,), exposures, (defects,), seeds, self.kind)
+
+    def _photo(self, random: np.random.Generator) -> tuple[Tensor, Look]:
+        """(3, H, W) of some photo, sRGB in 8 bits or linear sRGB, and what is to vary of it."""
+        crop = torch.from_numpy(self._crop(random))
+        if crop.dtype != torch.uint8:
+            crop = crop * 2 ** random.uniform(-1, 1)
+        look = draw_look(random, coded=crop.dtype == torch.uint8)
         if random.random() < 0.07:
-            light = light.clone()
-            saturate(random, light[0].numpy())
-        return light
+            crop = look.light(decode(crop) if look.coded else crop).clone()
+            saturate(random, crop.numpy())
+            look = Look()
+        return crop, look
 
     def _crop(self, random: np.random.Generator) -> Photo:
         """(3, H, W): a square of a photo, flipped and transposed by chance."""
@@ -218,22 +213,3 @@ class PhotoSamples(Samples):
             if photo is not None and min(photo.shape[:2]) >= self._side:
                 return photo
         raise self._too_small()
-
-
-def _recolour(light: Tensor, random: np.random.Generator) -> Tensor:
-    """Some photos more, or less, colourful than they are, and some with channels exchanged.
-
-    Without it a network learns that pinks are rare and paints them orange.
-    """
-    if random.random() < 0.4:
-        grey = light.mean(1, keepdim=True)
-        light = torch.lerp(grey, light, 2 ** random.uniform(-0.5, 1.0)).clip(0)
-    return light[:, random.permutation(3)] if random.random() < 0.15 else light
-
-
-def _highlights(light: Tensor, random: np.random.Generator) -> Tensor:
-    """In some photos makes what is near white up to 16 times brighter, as before clipping."""
-    if random.random() >= 0.25:
-        return light
-    near_white = ((light.amin(1, keepdim=True) - 0.8) / 0.2).clip(0, 1)
-    return light * (1 + (2 ** random.uniform(0, 4) - 1) * near_white)
