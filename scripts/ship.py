@@ -17,10 +17,14 @@ from undark.learn.network import UNet, UNetConfig
 
 ROOT = Path(__file__).parent.parent
 DATA = (
-    "113 photographs from the wallpaper collections of Budgie (CC0-1.0), elementary (Unsplash and "
-    "Pexels licences, CC0), Solus (public domain, CC0, CC BY, CC BY-SA) and Pop!_OS (Unsplash), "
-    "at most 1536 pixels wide"
+    "from the wallpaper collections of Budgie (CC0-1.0), elementary (Unsplash and Pexels licences, "
+    "CC0), Solus (public domain, CC0, CC BY, CC BY-SA), Pop!_OS (Unsplash), Ubuntu MATE "
+    "(CC BY-SA 4.0, CC0) and Project Trident (Pexels licence), at most 1536 pixels wide, and "
+    "environment maps of Poly Haven (CC0)"
 )
+"""Where the training photographs come from, with their licences."""
+PRIVATE = ("data_folder",)
+"""What a record says of the machine that trained."""
 
 
 def main() -> None:
@@ -28,14 +32,16 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--name", default="bayer")
     asked = parser.parse_args()
-    record = json.loads((asked.run / "training.json").read_text()) | {"data": DATA, "task": TASK}
+    record = json.loads((asked.run / "training.json").read_text())
+    record = {k: v for k, v in record.items() if k not in PRIVATE}
+    record |= {"data": f"{len(record['photographs'])} photographs {DATA}", "task": TASK}
     network = UNet(UNetConfig.from_dict(record["network"]))
     start_from(network, asked.run / "model.safetensors")
     home = ROOT / "models" / asked.name
     home.mkdir(parents=True, exist_ok=True)
     shutil.copy(asked.run / "model.safetensors", home)
     (home / "training.json").write_text(json.dumps(record, indent=1) + "\n")
-    shown = {k: v for k, v in record.items() if k != "photos"}
+    shown = {k: v for k, v in record.items() if k != "photographs"}
     card = make_card(network, shown, asked.name)
     target = ROOT / "src/undark/engine/weights" / f"{asked.name}.onnx"
     target.write_bytes(to_onnx(network, card))
