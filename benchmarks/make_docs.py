@@ -62,6 +62,7 @@ JOBS = {
     "speed": Job("benchmarks/speed.py"),
     "pairs": Job("benchmarks/pairs.py --sheet docs/pairs.jpg", ("pairs.jpg",)),
     "finetune": Job("benchmarks/finetune.py"),
+    "exposure": Job("benchmarks/exposure.py"),
     "throughput": Job("benchmarks/throughput.py"),
     "evaluate": Job("benchmarks/sid_like.py {work}"),
     "tuned": Job("benchmarks/tuned.py {work} --draw docs", ("importance.png", "history.png")),

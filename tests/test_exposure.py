@@ -3,6 +3,7 @@ import pytest
 
 from undark.sensor.cfa import RGGB
 from undark.sensor.exposure import (
+    HIGHLIGHT_LEVEL,
     MAX_AMPLIFICATION,
     MIDDLE_LEVEL,
     Exposure,
@@ -32,9 +33,26 @@ def photo(level, noise=None, seed=0, **shot):
 
 @pytest.mark.parametrize("ratio", [10, 100, 250])
 def test_the_middle_tone_reaches_its_level(ratio):
-    exposure = propose_exposure(photo(MIDDLE_LEVEL / ratio))
+    exposure = propose_exposure(contrasty(MIDDLE_LEVEL / ratio))
     assert exposure.amplification == pytest.approx(ratio, rel=0.15)
     assert "middle tone" in exposure.reason
+
+
+def contrasty(level):
+    """A textured scene whose middle tone is at the level; a tenth of it is ten times as bright."""
+    grey = photo(level)
+    plane = grey.plane.copy()
+    bright = plane[:, : plane.shape[1] // 10]
+    bright[:] = np.minimum(512 + 10 * (bright.astype(int) - 512), 16383)
+    return grey.replace(plane=plane)
+
+
+@pytest.mark.parametrize("ratio", [10, 100, 250])
+def test_a_white_wall_becomes_white(ratio):
+    # the scene's texture reaches 1.5 times its mean
+    exposure = propose_exposure(photo(HIGHLIGHT_LEVEL / 1.5 / ratio))
+    assert exposure.amplification == pytest.approx(ratio, rel=0.15)
+    assert "brightest part" in exposure.reason
 
 
 def test_noise_does_not_move_it():

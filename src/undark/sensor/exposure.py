@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from undark.sensor.cfa import GREEN, pack
 from undark.sensor.mosaic import Mosaic, Shot
 
-MIDDLE_LEVEL = 0.14
+MIDDLE_LEVEL = 0.1
 """Linear level, white = 1, that the middle tone of the scene is brought to."""
+HIGHLIGHT_LEVEL = 0.65
+"""Linear level that the brightest part of the scene, light sources left out, reaches at least:
+what makes a white wall or snow white, whose middle tone is far above that of other scenes."""
 WHITE_LEVEL = 3.0
 """Linear level that all but light sources stay below; the renderer shows it below white."""
 MAX_AMPLIFICATION = 300.0
@@ -48,20 +51,23 @@ def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposu
     """The amplification, 1 to 300, that shows the scene well.
 
     The median of the scene is brought to `MIDDLE_LEVEL`, unless more than `LIGHT_SOURCES` of the
-    frame would then pass `white_level`. Medians of means over blocks: noise, hot pixels and light
-    sources do not move it.
+    frame would then pass `white_level`, or the brightest part would stay below `HIGHLIGHT_LEVEL`.
+    Medians of means over blocks: noise, hot pixels and light sources do not move it.
     """
     levels = block_levels(mosaic)
     middle = float(np.median(levels))
     bright = float(np.quantile(levels, 1 - LIGHT_SOURCES))
     by_middle = MIDDLE_LEVEL / max(middle, 1e-9)
     by_bright = white_level / max(bright, 1e-9)
-    wanted = min(by_middle, by_bright)
+    by_highlights = HIGHLIGHT_LEVEL / max(bright, 1e-9)
+    wanted = max(min(by_middle, by_bright), by_highlights)
     amplification = min(max(wanted, 1.0), MAX_AMPLIFICATION)
     if wanted > MAX_AMPLIFICATION:
         reason = f"the most there is; the middle tone only reaches {middle * amplification:.3f}"
     elif wanted < 1:
         reason = "bright enough as it is"
+    elif by_highlights > by_middle:
+        reason = f"brings the brightest part of the scene to {HIGHLIGHT_LEVEL:g}"
     elif by_bright < by_middle:
         reason = f"holds all but light sources below {white_level:g}, where detail still shows"
     else:
