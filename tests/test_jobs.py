@@ -8,16 +8,20 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
+import imagecodecs
 import numpy as np
 import pytest
 
+import undark
 from undark.demo import photograph
+from undark.engine.card import PICTURE_TASK
 from undark.errors import ModelError, UnsupportedError
 from undark.files.dng import write_mosaic
-from undark.files.picture import write_picture
+from undark.files.picture import open_picture, write_picture
 from undark.files.provenance import digest_of, source_of
-from undark.restoring import jobs
+from undark.restoring import claims, jobs
 from undark.restoring.claims import claim_path, claimed
 from undark.restoring.jobs import (
     DONE,
@@ -32,9 +36,11 @@ from undark.restoring.jobs import (
     plan,
     run,
 )
+from undark.restoring.picture import restore_picture
 from undark.sensor.cfa import RGGB, X_TRANS
 from undark.sensor.exposure import parse_exposure
 from undark.sensor.mosaic import Shot
+from undark.sensor.profiles.lookup import noise_of
 
 
 def dark_photo(path: Path, seed: int = 1, level: float = 0.2) -> Path:
@@ -67,6 +73,48 @@ def test_events_of_a_batch(tmp_path, capfd):
     assert done.amplification == 32
     assert str(bad) in failed.reason
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_batch_writes_what_the_functions_give(tmp_path, bits):
+    """Exposure, strength and bits arrive; the event says what was done."""
+    photo = dark_photo(tmp_path / "a.dng")
+    asked = Options(exposure=parse_exposure("5"), strength=0.3, bits=bits)
+    began = time.perf_counter()
+    (done,) = (e for e in run(plan([photo], tmp_path / "a.png"), asked) if isinstance(e, Restored))
+    assert 0 < done.seconds < time.perf_counter() - began
+    mosaic = undark.read(photo)
+    assert (done.amplification, done.noise) == (32, noise_of(mosaic)[1])
+    assert done.exposure == "+5 EV, as asked"
+    expected = undark.restore(mosaic, exposure=32, strength=0.3).picture(bits)
+    assert np.array_equal(read_levels(done.target), expected)
+
+
+def read_levels(path):
+    levels = open_picture(path).levels
+    assert levels.dtype == imagecodecs.imread(path).dtype
+    return levels
+
+
+def test_a_batch_of_pictures_writes_what_the_functions_give(tmp_path, monkeypatch):
+    """Exposure, strength and the white level of pictures arrive."""
+    dark = np.random.default_rng(0).integers(2, 40, (32, 48, 3)).astype(np.uint8)
+    write_picture(tmp_path / "a.png", dark, Shot())
+    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, name="half")
+    model = type("Half", (), {"card": card, "__call__": lambda _, light: light / 2})()
+    monkeypatch.setattr(jobs, "load_model", lambda name, device: model)
+    for text in ("2", "auto"):
+        asked = Options(model="x", exposure=parse_exposure(text), strength=0.3)
+        target = tmp_path / f"{text}.png"
+        (done,) = (
+            e for e in run(plan([tmp_path / "a.png"], target), asked) if isinstance(e, Restored)
+        )
+        source = open_picture(tmp_path / "a.png")
+        exposure = parse_exposure(text).of(source.mosaic, 1.0)
+        expected = restore_picture(source, model=model, exposure=exposure, strength=0.3)
+        assert done.amplification == exposure.amplification
+        assert done.noise is None
+        assert np.array_equal(read_levels(target), expected.picture())
 
 
 @pytest.mark.parametrize("wrong", [{"strength": 2}, {"strength": float("nan")}, {"bits": 12}])
@@ -214,6 +262,40 @@ def test_the_claim_of_a_killed_run_is_taken_over(tmp_path):
     with claimed(target) as ours:
         assert ours
     assert not claim_path(target).exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not remove open files")
+def test_a_claim_file_that_its_holder_removes_meanwhile_is_made_again(tmp_path, monkeypatch):
+    """Between opening the file and locking it: the lock of a removed file would hold nobody off."""
+    target, lock, handles = tmp_path / "x.jpg", claims._lock, []
+
+    def late(handle):
+        if not handles:
+            claim_path(target).unlink()
+        handles.append(handle)
+        lock(handle)
+
+    monkeypatch.setattr(claims, "_lock", late)
+    before = len(os.listdir("/dev/fd"))
+    with claimed(target) as ours:
+        assert ours
+        assert claim_path(target).exists()
+        with claimed(target) as others:
+            assert not others
+        assert len(os.listdir("/dev/fd")) == before + 1
+    assert len(handles) == 3
+    assert list(tmp_path.iterdir()) == []
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_disk_without_locks_grants_every_claim(tmp_path, monkeypatch):
+    def refuse(handle):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(claims, "_lock", refuse)
+    with claimed(tmp_path / "x.jpg") as ours, claimed(tmp_path / "x.jpg") as others:
+        assert ours
+        assert others
 
 
 def test_many_threads_claim_one_at_a_time(tmp_path):

@@ -1,0 +1,49 @@
+"""`undark info`, label by label, of a photo whose every property is known."""
+
+import numpy as np
+
+from undark.files.dng import write_mosaic
+from undark.restoring.describe import UNKNOWN, describe
+from undark.sensor.mosaic import Shot
+
+
+def described(tmp_path, mosaic):
+    write_mosaic(tmp_path / "a.dng", mosaic)
+    return describe(tmp_path / "a.dng")
+
+
+def test_each_label_shows_what_the_file_says(make_mosaic, tmp_path):
+    black = np.array([[512, 510], [513, 512]], np.float32)
+    found = described(tmp_path, make_mosaic(black=black, default_crop=(4, 8, 48, 64)))
+    assert {label: found[label] for label in list(found)[:17]} == {
+        "camera": "SONY ILCE-7SM2",
+        "lens": "FE 35mm F1.8",
+        "exposure time": "0.0333333 s",
+        "aperture": "f/2.8",
+        "ISO": "25600",
+        "focal length": "35 mm",
+        "taken": "2024-05-06 07:08:09",
+        "GPS": "-33.50000, 151.25000",
+        # log2(2.8² · 30) - log2(256)
+        "exposure value": "EV -0.1 at ISO 100",
+        "size": "96 x 64",
+        "default crop": "64 x 48 at 8, 4",
+        "CFA": "RGGB",
+        "black level": "510, 512, 513 DN (tag)",
+        "white level": "16383 DN",
+        "white balance": "2.125, 1.000, 1.500 (camera)",
+        "colour matrix": "known",
+        "orientation": "1",
+    }
+    assert found["noise"].endswith(")")
+    assert found["scene"].endswith("lux")
+
+
+def test_what_the_file_does_not_say_is_unknown(make_mosaic, tmp_path):
+    found = described(tmp_path, make_mosaic(shot=Shot(), camera_from_xyz=None))
+    assert found["camera"] == "unknown camera"
+    assert found["default crop"] == "all"
+    assert found["scene"] == UNKNOWN
+    for label in ("lens", "exposure time", "aperture", "ISO", "focal length", "taken", "GPS"):
+        assert found[label] == UNKNOWN
+    assert found["exposure value"] == found["colour matrix"] == UNKNOWN
