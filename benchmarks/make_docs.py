@@ -63,6 +63,7 @@ JOBS = {
     "pairs": Job("benchmarks/pairs.py --sheet docs/pairs.jpg", ("pairs.jpg",)),
     "finetune": Job("benchmarks/finetune.py"),
     "exposure": Job("benchmarks/exposure.py"),
+    "reading": Job("benchmarks/reading.py"),
     "throughput": Job("benchmarks/throughput.py"),
     "evaluate": Job("benchmarks/sid_like.py {work}"),
     "tuned": Job("benchmarks/tuned.py {work} --draw docs", ("importance.png", "history.png")),
