@@ -1,0 +1,135 @@
+"""The X-Trans model beside the Bayer one: the same photographs, noise and number of pixels.
+
+    python benchmarks/xtrans.py --photos 3                    # about five minutes on two cores
+    python benchmarks/xtrans.py --xtrans run/model.onnx
+
+Photographs of `../shared/photos/val` become light as in `quality.py` and are seen through both
+filters with the noise of a Sony A7S2, which is told. The first table is sRGB PSNR in dB. The second
+restores one X-Trans frame at each of the 18 phases of its pattern, and with tiles of 48 packed
+pixels instead of one: how much the PSNR differs, and the largest difference in a pixel, in standard
+deviations of the noise there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import undark
+from classical_planes import Plane
+from darkroom import (
+    BLACK,
+    MATRIX,
+    SHARED,
+    SPAN,
+    WHITE,
+    WHITE_BALANCE,
+    Cell,
+    load_light,
+    picture,
+    sensor_noise,
+)
+from undark.develop.metrics import psnr
+from undark.sensor.cfa import CFA, RGGB, X_TRANS, mosaic
+from undark.sensor.mosaic import Mosaic
+from undark.sensor.noise import NoiseModel
+
+CELLS = (Cell(400, 100), Cell(1600, 200), Cell(6400, 300))
+MIDDLE = 576
+"""Most pixels of a photo's height and width; a multiple of the periods of both patterns."""
+SMALL_TILE = 48
+
+
+def middle(light: Plane) -> Plane:
+    """At most `MIDDLE` pixels a side."""
+    side = [min(MIDDLE, n // 12 * 12) for n in light.shape[:2]]
+    top, left = ((n - s) // 2 for n, s in zip(light.shape[:2], side, strict=True))
+    return light[top : top + side[0], left : left + side[1]]
+
+
+def shoot(light: Plane, cfa: CFA, cell: Cell, seed: int) -> Mosaic:
+    """What a sensor with this filter sees of a light, `cell.amplification` times too weak."""
+    seen = mosaic(np.moveaxis(light / WHITE_BALANCE, -1, 0), cfa)
+    signal = sensor_noise(cell.iso).add(seen * cell.white, np.random.default_rng(seed))
+    plane: NDArray[np.uint16] = np.rint(signal.clip(-BLACK, SPAN) + BLACK).astype(np.uint16)
+    return Mosaic(
+        plane=plane,
+        cfa=cfa,
+        black=np.full(cfa.pattern.shape, BLACK, np.float32),
+        white=float(WHITE),
+        white_balance=WHITE_BALANCE.astype(np.float32),
+        camera_from_xyz=MATRIX.astype(np.float32),
+    )
+
+
+def noise_model(cell: Cell) -> NoiseModel:
+    noise = sensor_noise(cell.iso)
+    return NoiseModel(noise.gain, noise.read, noise.shape, noise.row, noise.bias)
+
+
+def restored(frame: Mosaic, cell: Cell, model: Any, **how: Any) -> Plane:
+    """Light by `undark.restore`, the noise given."""
+    ratio = float(cell.amplification)
+    made = undark.restore(frame, exposure=ratio, noise=noise_model(cell), model=model, **how)
+    return made.linear.astype(np.float64)
+
+
+def beside_bayer(photos: list[Path], models: dict[str, Any]) -> None:
+    """Print the first table."""
+    print("| ISO, amplification | Bayer | X-Trans | Bayer above X-Trans |\n|---|---|---|---|")
+    for cell in CELLS:
+        scores: dict[str, list[float]] = {"Bayer": [], "X-Trans": []}
+        for number, photo in enumerate(photos):
+            light = middle(load_light(photo))
+            truth = picture(light)
+            for cfa in (RGGB, X_TRANS):
+                made = restored(shoot(light, cfa, cell, number), cell, models[cfa.kind.name])
+                scores[cfa.kind.name].append(psnr(picture(made), truth))
+        first, second = (np.mean(scores[name]) for name in ("Bayer", "X-Trans"))
+        print(f"| {cell} | {first:.2f} | {second:.2f} | {first - second:.2f} |")
+
+
+def phases_and_tiles(photo: Path, cell: Cell, model: Any) -> str:
+    """A row of the second table."""
+    light = middle(load_light(photo))
+    scores = []
+    patterns: dict[tuple[tuple[int, ...], ...], tuple[int, int]] = {}
+    for top in range(6):
+        for left in range(6):
+            patterns.setdefault(X_TRANS.crop(top, left).rows, (top, left))
+    for top, left in patterns.values():
+        cfa = X_TRANS.crop(top, left)
+        made = restored(shoot(light, cfa, cell, 0), cell, model)
+        scores.append(psnr(picture(made), picture(light)))
+    frame = shoot(light, X_TRANS, cell, 0)
+    one, many = (restored(frame, cell, model, tile=side) for side in (768, SMALL_TILE))
+    to_light = WHITE_BALANCE * (cell.amplification / SPAN)
+    sigma = noise_model(cell).sigma(light * cell.white / WHITE_BALANCE) * to_light
+    seams = float((np.abs(one - many) / sigma).max())
+    return f"| {cell} | {len(patterns)} | {min(scores):.2f} | {max(scores):.2f} | {seams:.4f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--bayer", default="bayer", metavar="NAME|FILE")
+    parser.add_argument("--xtrans", default="xtrans", metavar="NAME|FILE")
+    parser.add_argument("--photos", type=int, default=12, help="how many at most")
+    asked = parser.parse_args()
+    models = {
+        "Bayer": undark.load_model(asked.bayer),
+        "X-Trans": undark.load_model(asked.xtrans),
+    }
+    photos = sorted((SHARED / "photos" / "val").glob("*.jpg"))[: asked.photos]
+    beside_bayer(photos, models)
+    print("\n| ISO, amplification | phases | lowest, dB | highest, dB | tiles, sigma |")
+    print("|---|---|---|---|---|")
+    for cell in CELLS[1:]:
+        print(phases_and_tiles(photos[0], cell, models["X-Trans"]))
+
+
+if __name__ == "__main__":
+    main()
