@@ -10,6 +10,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
+from undark.cli.training_progress import _left  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
 from undark.learn.data import radiance  # noqa: E402
 from undark.learn.data.draws import draw_defects, draw_exposures  # noqa: E402
@@ -18,6 +19,7 @@ from undark.learn.from_pairs import FEW, split_pairs  # noqa: E402
 from undark.learn.machine import choose_device, is_out_of_memory  # noqa: E402
 from undark.learn.network import UNetConfig  # noqa: E402
 from undark.learn.options import Training  # noqa: E402
+from undark.learn.progress import Event, minutes_left  # noqa: E402
 from undark.learn.rate import STEPS, _stride, steepest  # noqa: E402
 from undark.learn.record import start_of  # noqa: E402
 from undark.pairs.table import Row  # noqa: E402
@@ -69,6 +71,15 @@ def test_weights_to_start_from_are_named_without_their_place(tmp_path, file, nam
     path.parent.mkdir()
     path.write_bytes(b"weights")
     assert start_of(path) == {"name": name, "sha256": hashlib.sha256(b"weights").hexdigest()}
+
+
+@pytest.mark.parametrize(
+    ("fraction", "seconds", "said"),
+    [(0.25, 60, ", 3 min left"), (0.9, 180, ", 20 s left"), (1.1, 60, ", 0 s left"), (0.0, 9, "")],
+)
+def test_the_time_left_is_said_in_minutes_or_seconds(fraction, seconds, said):
+    left = minutes_left(fraction, 0.0, seconds)
+    assert _left(Event("training", fraction, 1, 0.0, {}, left)) == said
 
 
 def test_how_fast_the_rates_rise():

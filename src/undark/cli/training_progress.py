@@ -89,4 +89,6 @@ def describe(event: Event) -> str:
 def _left(event: Event) -> str:
     if event.minutes_left == float("inf"):
         return ""
+    if event.minutes_left < 1:
+        return f", {60 * event.minutes_left:.0f} s left"
     return f", {event.minutes_left:.0f} min left"
