@@ -3,11 +3,12 @@
     python benchmarks/low_frequency.py --model bayer --photos 4
 
 Photographs of `../shared/photos/val` are made dark as in `quality.py`. Of each photo the darkest
-third of its blocks counts. "Error" is the RMSE of a block's mean light in red, green and blue, and
-"colour" the same after each block's mean over the three is taken off, both as a share of what the
-mean of the noisy pixels of each colour has. "Bias" is the mean error in red, green and blue, in
-thousandths of white. Plain averaging keeps black-level and row errors too, so a share of 1 can be
-beaten only by using neighbouring blocks.
+third of its blocks counts. "Error" is the root mean square error of a block's mean light in red,
+green and blue, "colour" the same after each block's mean over the three is taken off, both as a
+share of what the mean of the noisy pixels of each colour has: geometric means over the photos.
+"Bias" is the mean error of red, green and blue, in per cent of the light there. Plain averaging
+keeps black-level and row errors too, so a share of 1 can be beaten only by using neighbouring
+blocks.
 """
 
 from __future__ import annotations
@@ -21,24 +22,12 @@ import numpy as np
 from classical_planes import Plane
 from darkroom import SHARED, WHITE_BALANCE, Cell, Frame, darken, load_light
 from quality import network_light
+from undark.develop.metrics import BLOCK, block_means, colour_error, dark_block_errors, dark_part
 from undark.sensor.cfa import RGGB
 
-BLOCK = 16
-"""Pixels of a block's side."""
-DARKEST = 1 / 3
-"""Share of blocks that counts."""
 CELLS = (Cell(1600, 200), Cell(6400, 300))
 MIDDLE = 512
 """Most pixels of a photo's height and width, from its middle."""
-
-
-def block_means(light: Plane) -> Plane:
-    """(H, W, C) → (blocks, C); what does not fill a block is left out."""
-    down, across = (n // BLOCK for n in light.shape[:2])
-    cut = light[: down * BLOCK, : across * BLOCK]
-    means = cut.reshape(down, BLOCK, across, BLOCK, -1).mean(axis=(1, 3))
-    listed: Plane = means.reshape(down * across, -1)
-    return listed
 
 
 def averaged(frame: Frame) -> Plane:
@@ -51,12 +40,12 @@ def averaged(frame: Frame) -> Plane:
     return light
 
 
-def errors(frame: Frame, light: Plane) -> tuple[Plane, Plane]:
-    """(blocks, 3) errors in the darkest blocks of restored light and of plain averaging."""
-    truth = block_means(frame.truth)
-    level = truth.mean(axis=1)
-    dark = level <= np.quantile(level, DARKEST)
-    return (block_means(light) - truth)[dark], (averaged(frame) - truth)[dark]
+def plain_errors(frame: Frame) -> Plane:
+    """(blocks, 3) errors in the dark blocks of plain averaging."""
+    height, width = (n // BLOCK * BLOCK for n in frame.truth.shape[:2])
+    means = averaged(frame).reshape(height // BLOCK, width // BLOCK, 3)
+    plain = np.repeat(np.repeat(means, BLOCK, 0), BLOCK, 1)
+    return dark_block_errors(plain, frame.truth[:height, :width])
 
 
 def _middle(light: Plane) -> Plane:
@@ -70,24 +59,22 @@ def _rms(error: Plane) -> float:
     return float(np.sqrt((error**2).mean()))
 
 
-def _colour(error: Plane) -> Plane:
-    chroma: Plane = error - error.mean(axis=1, keepdims=True)
-    return chroma
-
-
 def measure(cell: Cell, photos: list[Path], model: Any, seed: int) -> str:
     """One row of the table: geometric mean over photos of the shares, mean of the biases."""
     shares, colours, biases = [], [], []
     for number, photo in enumerate(photos):
         frame = darken(_middle(load_light(photo)), cell, (seed, number))
-        error, plain = errors(frame, network_light(frame, model))
+        error = dark_block_errors(network_light(frame, model), frame.truth)
+        plain = plain_errors(frame)
         shares.append(_rms(error) / _rms(plain))
-        colours.append(_rms(_colour(error)) / _rms(_colour(plain)))
-        biases.append(1000 * error.mean(axis=0))
-    bias = " / ".join(f"{b:+.2f}" for b in np.mean(biases, axis=0))
-    size = " / ".join(f"{b:.2f}" for b in np.abs(biases).mean(axis=0))
+        colours.append(colour_error(error) / colour_error(plain))
+        truth = block_means(frame.truth)
+        biases.append(100 * error.mean(axis=0) / truth[dark_part(truth)].mean(axis=0))
+    bias = " / ".join(f"{b:+.1f}" for b in np.mean(biases, axis=0))
+    size = " / ".join(f"{b:.1f}" for b in np.abs(biases).mean(axis=0))
     share, colour = (np.exp(np.mean(np.log(s))) for s in (shares, colours))
-    return f"| {cell} | {len(photos)} | {share:.3f} | {colour:.3f} | {bias} | {size} |"
+    found = f"{share:.3f} | {colour:.3f} | {max(colours):.3f}"
+    return f"| {cell} | {len(photos)} | {found} | {bias} | {size} |"
 
 
 def main() -> None:
@@ -101,8 +88,11 @@ def main() -> None:
 
     model = undark.load_model(asked.model)
     photos = sorted(asked.folder.glob("*.jpg"))[: asked.photos]
-    print("| ISO | photos | error | colour | bias R / G / B, ‰ | mean size of a photo's bias, ‰ |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| ISO, amplification | photos | error | colour | worst colour | bias R / G / B, % "
+        "| size of a photo's bias, % |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for cell in CELLS:
         print(measure(cell, photos, model, asked.seed))
 

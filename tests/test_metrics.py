@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from undark.develop.metrics import brightness_correction, psnr, ssim
+from undark.develop.metrics import (
+    BLOCK,
+    brightness_correction,
+    colour_error,
+    dark_block_errors,
+    psnr,
+    ssim,
+)
 
 
 def pair(shape, noise=0.1):
@@ -79,3 +86,23 @@ def test_brightness_correction_minimises_the_error():
 
 def test_brightness_correction_of_a_black_picture():
     assert brightness_correction(np.zeros((3, 3)), np.ones((3, 3)) / 2) == 1
+
+
+def test_errors_of_the_dark_blocks():
+    """Nine blocks of known levels: the three darkest count, with the errors put into them."""
+    levels = np.array([[9, 1, 8], [2, 7, 3], [6, 5, 4]]) / 10.0
+    truth = np.repeat(np.repeat(levels, BLOCK, 0), BLOCK, 1)[..., None] * np.ones(3)
+    truth = np.pad(truth, ((0, 5), (0, 7), (0, 0)))  # fills no block: left out
+    off = np.zeros_like(truth)
+    off[:BLOCK, BLOCK : 2 * BLOCK] = (0.02, 0, 0)
+    off[BLOCK : 2 * BLOCK, :BLOCK] = 0.01
+    off[:BLOCK, :BLOCK] = 1.0  # the brightest
+    noise = np.random.default_rng(0).normal(0, 0.05, truth.shape)
+    blocks = noise[: 3 * BLOCK, : 3 * BLOCK].reshape(3, BLOCK, 3, BLOCK, 3).mean(axis=(1, 3))
+    noise[: 3 * BLOCK, : 3 * BLOCK] -= np.repeat(np.repeat(blocks, BLOCK, 0), BLOCK, 1)
+    errors = dark_block_errors(truth + off + noise, truth)
+    assert errors == pytest.approx(np.array([[0.02, 0, 0], [0.01] * 3, [0] * 3]), abs=1e-12)
+    # (2/3, -1/3, -1/3) · 0.02 in one of three blocks
+    assert colour_error(errors) == pytest.approx(0.02 * math.sqrt(6 / 9 / 9))
+    with pytest.raises(ValueError, match="no block of 16 pixels"):
+        dark_block_errors(truth[:8], truth[:8])

@@ -1,4 +1,4 @@
-"""PSNR, SSIM and the brightness correction of RAW scores.
+"""PSNR, SSIM, the brightness correction of RAW scores, and the error of colour in dark blocks.
 
 PSNR and SSIM equal those of scikit-image 0.26 with its defaults to 1e-6 (`tests/test_metrics.py`),
 computed in float64 with NumPy alone, so that they need no optional package.
@@ -21,6 +21,10 @@ WINDOW = 7
 """Side of SSIM's window, in pixels."""
 BAND = 64
 """Rows worked on at a time: they fit a CPU cache."""
+BLOCK = 16
+"""Pixels of the side of a block whose mean is compared."""
+DARKEST = 1 / 3
+"""Share of the blocks that is the dark part of a picture."""
 K1, K2 = 0.01, 0.03
 """SSIM's constants (Wang et al., "Image quality assessment", IEEE TIP 2004)."""
 
@@ -70,6 +74,44 @@ def brightness_correction(p: ArrayLike, g: ArrayLike, data_range: float = 1.0) -
         common += float(prediction @ truth[unsaturated])
         energy += float(prediction @ prediction)
     return common / energy if energy else 1.0
+
+
+def dark_block_errors(light: ArrayLike, truth: ArrayLike) -> Plane:
+    """(blocks, C): errors of the mean of each block of a picture (H, W, C), in its dark part.
+
+    Blocks are `BLOCK` pixels a side, those that do not fill one are left out; the `DARKEST` share
+    of them counts, by the mean of the truth. What is left in such means is not noise of pixels but
+    blotches and casts. Raises `ValueError` for pictures smaller than a block.
+    """
+    made, true = (block_means(picture) for picture in _pair(light, truth))
+    errors: Plane = (made - true)[dark_part(true)]
+    return errors
+
+
+def dark_part(means: Plane) -> NDArray[np.bool_]:
+    """(blocks,): which blocks, of means (blocks, C), are the `DARKEST` share."""
+    level = means.mean(axis=1)
+    dark: NDArray[np.bool_] = level <= np.quantile(level, DARKEST)
+    return dark
+
+
+def colour_error(errors: Plane) -> float:
+    """Root mean square of errors (blocks, C) less each block's mean over the colours."""
+    return float(np.sqrt(np.mean((errors - errors.mean(axis=1, keepdims=True)) ** 2)))
+
+
+def block_means(picture: ArrayLike) -> Plane:
+    """(H, W, C) → (blocks, C), row by row of blocks of `BLOCK` pixels a side.
+
+    Raises `ValueError` for pictures smaller than a block.
+    """
+    light = np.asarray(picture, np.float64)
+    if min(light.shape[:2]) < BLOCK:
+        raise ValueError(f"no block of {BLOCK} pixels in a picture of {light.shape}")
+    down, across = (n // BLOCK for n in light.shape[:2])
+    cut = light[: down * BLOCK, : across * BLOCK]
+    means: Plane = cut.reshape(down, BLOCK, across, BLOCK, -1).mean(axis=(1, 3))
+    return means.reshape(down * across, -1)
 
 
 def _pair(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
