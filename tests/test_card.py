@@ -37,6 +37,7 @@ def test_a_card_comes_back_as_it_was():
         {"cfa": "X-Trans", "channels": 18},
         {"multiple": 1, "halo": 0},
         {"halo": 0},
+        {"multiple": 256, "halo": 2048},  # the most there may be
     ],
 )
 def test_cards_that_can_be(right):
@@ -51,6 +52,8 @@ def test_cards_that_can_be(right):
         {"channels": 9},
         {"multiple": 8.0},
         {"halo": 24.0},
+        {"multiple": 1, "halo": 2049},
+        {"multiple": 257, "halo": 257},
         {"halo": "24"},
         {"multiple": 0},
         {"multiple": -8},
