@@ -289,6 +289,28 @@ def test_metadata_is_what_onnx_itself_reads(tmp_path):
         assert read_metadata(path) == expected
 
 
+@pytest.mark.parametrize("length", [0, 1, 124, 128, 129, 256, 16384, 1 << 21])
+def test_metadata_of_any_length(tmp_path, length):
+    """Lengths are varints of 7 bits a byte; those of 128 and 16384 begin with bytes of no bits."""
+    from undark.engine.metadata import read_metadata
+
+    model = onnx.ModelProto(producer_name="x" * length, ir_version=1 << 40)
+    model.metadata_props.add(key="before", value="y" * length)
+    model.metadata_props.add(key="k" * length, value="after")
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    assert read_metadata(tmp_path / "a.onnx") == {"before": "y" * length, "k" * length: "after"}
+
+
+def test_an_entry_of_metadata_beyond_16_mib_is_passed_over(tmp_path):
+    from undark.engine.metadata import read_metadata
+
+    model = onnx.ModelProto()
+    model.metadata_props.add(key="huge", value="y" * (1 << 24))
+    model.metadata_props.add(key="b", value="c")
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    assert read_metadata(tmp_path / "a.onnx") == {"b": "c"}
+
+
 def test_ctrl_c_while_importing(tmp_path):
     """What is imported first raises KeyboardInterrupt, as Ctrl-C does."""
     (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
