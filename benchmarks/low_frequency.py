@@ -32,8 +32,7 @@ MIDDLE = 512
 
 def averaged(frame: Frame) -> Plane:
     """(blocks, 3): mean of the noisy pixels of each colour, white-balanced light."""
-    height, width = frame.signal.shape
-    colours = np.tile(RGGB.pattern, (height // 2, width // 2))
+    colours = RGGB.colour_map(frame.signal.shape)
     seen = (colours[..., None] == np.arange(3)).astype(np.float64)
     means = block_means(seen * frame.signal[..., None]) / block_means(seen)
     light: Plane = means * WHITE_BALANCE / frame.cell.white

@@ -6,22 +6,19 @@ python scripts/cli_docs.py > docs/cli.md
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
-COMMANDS = (
-    "",
-    "restore",
-    "info",
-    "pairs",
-    "evaluate",
-    "compare",
-    "demo",
-    "models",
-    "train",
-    "train photos",
-    "train pairs",
-    "train sid",
-    "tune",
-)
+from typer.main import get_command
+
+from undark.cli import app
+
+
+def commands() -> Iterator[str]:
+    """Every command by name, the program itself first, in the order of its help."""
+    yield ""
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        yield name
+        yield from (f"{name} {sub}" for sub in getattr(command, "commands", {}))
 
 
 def help_of(command: str) -> str:
@@ -35,7 +32,7 @@ def help_of(command: str) -> str:
 def reference() -> str:
     """The whole page."""
     parts = ["# Command reference\n\nMade by `python scripts/cli_docs.py > docs/cli.md`.\n"]
-    for command in COMMANDS:
+    for command in commands():
         title = f"undark {command}".strip()
         parts.append(f"\n## {title}\n\n```\n{help_of(command).strip()}\n```\n")
     return "".join(parts)

@@ -98,3 +98,12 @@ def test_other_patterns_are_refused(rows):
 def test_names_and_shifts(cfa):
     assert (cfa.name == "X-Trans") == (cfa.period == 6)
     assert np.array_equal(np.roll(cfa.pattern, cfa.shift, (0, 1)), cfa.kind.pattern)
+
+
+@pytest.mark.parametrize("cfa", [*BAYER_ORDERS, X_TRANS, X_TRANS.crop(1, 4)])
+def test_the_colour_of_every_pixel_is_that_of_its_filter(cfa):
+    """A picture whose colours are 0, 1 and 2 gives a mosaic of its own colour map."""
+    rgb = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((3, 13, 17), np.uint8)
+    seen = cfa.colour_map((13, 17))
+    assert np.array_equal(seen, mosaic(rgb, cfa))
+    assert seen[0, 0] == cfa.rows[0][0]

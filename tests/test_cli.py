@@ -242,6 +242,20 @@ def test_info(run, dark_dng):
     for word in ("ILCE-7SM2", "RGGB", "512", "amplification", "because"):
         assert word in out
     assert run("info", dark_dng.parent / "missing.dng")[0] == 1
+    status, _, err = run("info", "")
+    assert status == 2
+    assert "an empty name" in err
+
+
+def test_info_as_json_goes_on_after_a_photo_that_cannot_be_read(run, dark_dng):
+    missing = dark_dng.parent / "missing.dng"
+    status, out, err = run("info", "--json", missing, dark_dng, dark_dng.parent)
+    assert status == 1
+    first, second, third = json.loads(out)
+    assert "no such file" in first["error"]
+    assert second["CFA"] == "RGGB"
+    assert "a folder, where a RAW file is asked for" in third["error"]
+    assert len(err.splitlines()) == 2
 
 
 def test_models(run):

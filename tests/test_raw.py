@@ -383,7 +383,9 @@ def test_missing_empty_and_folder(tmp_path):
     (tmp_path / "x.arw").touch()
     with pytest.raises(ReadError, match=r"x\.arw: the file is empty"):
         read_mosaic(tmp_path / "x.arw")
-    with pytest.raises(ReadError, match="a folder without RAW photos"):
+    with pytest.raises(
+        ReadError, match="a folder, where a RAW file is asked for; give the files in it"
+    ):
         read_mosaic(tmp_path)
 
 

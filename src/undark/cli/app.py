@@ -27,8 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(train_app, name="train")
-app.command("tune")(tune)
 
 
 def _version(asked: bool) -> None:
@@ -51,8 +49,10 @@ app.command()(info)
 app.command()(pairs)
 app.command()(evaluate)
 app.command()(compare)
-app.command()(models)
 app.command()(demo)
+app.command()(models)
+app.add_typer(train_app, name="train")
+app.command()(tune)
 
 
 def main() -> None:

@@ -8,18 +8,20 @@ from typing import Annotated
 
 import typer
 
-from undark.cli.terminal import printable, tell
+from undark.cli.terminal import path, printable, tell
 from undark.errors import PhotoError
 from undark.restoring.describe import describe
 
 
 def info(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="RAW files.")],
+    photos: Annotated[list[Path], typer.Argument(parser=path, metavar="PHOTO", help="RAW files.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Describe a RAW photo: camera, exposure, black, noise, proposed amplification and why."""
-    reports = [_report(path) for path in photos]
-    for report in reports:
+    reports = []
+    for photo in photos:
+        report = _report(photo)
+        reports.append(report)
         if "error" in report:
             tell(report["error"])
         elif not as_json:
@@ -31,9 +33,9 @@ def info(
         raise typer.Exit(1)
 
 
-def _report(path: Path) -> dict[str, str]:
+def _report(photo: Path) -> dict[str, str]:
     """What `undark.restoring.describe.describe` says of a photo, or the error."""
     try:
-        return {"file": str(path)} | describe(path)
+        return {"file": str(photo)} | describe(photo)
     except PhotoError as error:
-        return {"file": str(path), "error": str(error)}
+        return {"file": str(photo), "error": str(error)}

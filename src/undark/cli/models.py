@@ -15,7 +15,7 @@ from undark.engine.model import read_card
 def models(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|FILE]...", help="Default: the shipped models."),
+        typer.Argument(metavar="[NAME|FILE]", help="Default: the shipped models."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the complete cards.")] = False,
 ) -> None:

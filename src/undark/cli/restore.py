@@ -51,7 +51,7 @@ def restore_command(
         list[Path],
         typer.Argument(
             parser=path,
-            metavar="PHOTO|FOLDER...",
+            metavar="PHOTO|FOLDER",
             help="RAW files, or folders of them; pictures, with a --model for pictures.",
         ),
     ],

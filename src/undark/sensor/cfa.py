@@ -85,6 +85,12 @@ class CFA:
         assert found is not None  # held by __post_init__
         return found
 
+    def colour_map(self, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """(H, W): the colour that each pixel of a mosaic of this shape sees, as in `pattern`."""
+        rows, columns = (np.arange(n) % self.period for n in shape)
+        seen: NDArray[np.uint8] = self.pattern[np.ix_(rows, columns)]
+        return seen
+
     def crop(self, top: int, left: int) -> CFA:
         """The pattern as seen from another top left pixel."""
         rolled = np.roll(self.pattern, (-top, -left), (0, 1))

@@ -65,7 +65,7 @@ def _check_file(path: Path) -> None:
 
 def _check_start(path: Path) -> None:
     if path.is_dir():
-        raise ReadError(f"{path}: a folder without RAW photos; give RAW files or their folder")
+        raise ReadError(f"{path}: a folder, where a RAW file is asked for; give the files in it")
     if path.exists() and not path.is_file():
         raise ReadError(f"{path}: not a regular file; give a RAW file")
     try:
