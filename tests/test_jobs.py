@@ -288,6 +288,21 @@ def test_a_claim_file_that_its_holder_removes_meanwhile_is_made_again(tmp_path, 
     assert len(os.listdir("/dev/fd")) == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not remove open files")
+def test_a_claim_is_removed_before_its_lock_is_released(tmp_path, monkeypatch):
+    """The other way round, another run could lock the file just before it is removed."""
+    target, close, left = tmp_path / "x.jpg", os.close, []
+
+    def watch(handle):
+        left.append(claim_path(target).exists())
+        close(handle)
+
+    with claimed(target):
+        monkeypatch.setattr(os, "close", watch)
+    monkeypatch.undo()
+    assert left == [False]
+
+
 def test_a_disk_without_locks_grants_every_claim(tmp_path, monkeypatch):
     def refuse(handle):
         raise OSError(95, "Operation not supported")

@@ -82,8 +82,8 @@ def _release(handle: int, path: Path) -> None:
     if sys.platform == "win32":  # which does not remove open files
         os.close(handle)
         with suppress(OSError):
-            path.unlink(missing_ok=True)
+            path.unlink()
         return
     with suppress(OSError):
-        path.unlink(missing_ok=True)  # before the lock is released: no other run removes ours
+        path.unlink()  # before the lock is released: no other run removes ours
     os.close(handle)
