@@ -37,6 +37,7 @@ from undark.restoring.jobs import (
     run,
 )
 from undark.restoring.picture import restore_picture
+from undark.restoring.plan import kind_of
 from undark.sensor.cfa import RGGB, X_TRANS
 from undark.sensor.exposure import parse_exposure
 from undark.sensor.mosaic import Shot
@@ -226,6 +227,15 @@ def test_an_unreadable_folder_fails_the_run(tmp_path, monkeypatch):
     assert isinstance(done, Restored)
     assert isinstance(failed, Failed)
     assert str(tmp_path / "locked") in failed.reason
+
+
+def test_the_kind_that_an_output_says(tmp_path):
+    """A slash at the end names a folder, whether it is there or not; so does a folder's name."""
+    (tmp_path / "folder.jpg").mkdir()
+    for folder in (None, f"{tmp_path}/new.jpg/", tmp_path / "folder.jpg", tmp_path, "new"):
+        assert kind_of(folder) is None
+    for name, kind in (("a.jpg", "jpeg"), ("a.JPEG", "jpeg"), ("a.png", "png"), ("a.dng", "dng")):
+        assert kind_of(tmp_path / name) == kind_of(f"{tmp_path}/{name}") == kind
 
 
 def test_a_photo_that_another_run_restores_is_skipped(tmp_path):
