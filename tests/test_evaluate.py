@@ -232,7 +232,7 @@ def test_pairs_that_are_not_good_and_exposures_that_nobody_knows(tmp_path):
     write_rows(tmp_path / "pairs.csv", rows)
     with pytest.warns(PairsWarning, match="1 of 2 pairs are not good: left out"):
         assert list(problems(tmp_path)) == ["b_dark.dng"]
-    assert "let `undark pairs` measure it" in problems(tmp_path)["b_dark.dng"]
+    assert "run `undark pairs` first" in problems(tmp_path)["b_dark.dng"]
 
 
 def test_data_that_is_no_data(tmp_path, sid):

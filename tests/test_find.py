@@ -38,7 +38,7 @@ def pairs(folder):
 
 
 def alone(folder):
-    return [p.relative_to(folder).as_posix() for p in find_pairs(folder).alone]
+    return [p.relative_to(folder).as_posix() for p in find_pairs(folder).unpaired]
 
 
 def test_sid_names_in_one_folder(folder):
@@ -162,7 +162,7 @@ def test_names_of_ones_own(folder, names, dark, bright):
     put(folder, *names, "other/unused.ARW")
     found = find_named(folder, dark, bright)
     assert found.pairs == [Pair(*(folder / name for name in names))]
-    assert found.alone == []  # what neither option names is not asked for
+    assert found.unpaired == []  # what neither option names is not asked for
 
 
 def test_own_folders_with_other_names_go_by_time(folder):
@@ -174,7 +174,7 @@ def test_own_folders_with_other_names_go_by_time(folder):
     found = find_named(folder, "night", "day")
     pairs = [(p.dark.stem, p.bright.stem) for p in found.pairs]
     assert pairs == [("IMG_1", "IMG_2"), ("IMG_3", "IMG_4")]
-    assert [p.stem for p in found.alone] == ["IMG_5"]
+    assert [p.stem for p in found.unpaired] == ["IMG_5"]
 
 
 def test_own_names_that_match_nothing_or_the_same(folder):

@@ -227,7 +227,7 @@ def test_what_cannot_be_used_stops_no_training(tmp_path, caplog):
     assert set(outcome.skipped) == {gone.dark, unknown.dark, other.dark}
     err = caplog.text
     assert f"{gone.dark}: there is no such file" in err
-    assert f"{unknown.dark}: its exposure beside {unknown.bright.name} is not known" in err
+    assert f"{unknown.dark}: its exposure relative to {unknown.bright.name} is not known" in err
     assert f"{other.dark}: X-Trans, but most pairs are Bayer" in err
 
     (data / "pairs.csv").unlink()

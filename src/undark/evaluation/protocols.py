@@ -20,7 +20,7 @@ from undark.develop.metrics import brightness_correction, psnr, ssim
 from undark.develop.render import srgb_matrix
 from undark.errors import PairError
 from undark.files.raw import read_mosaic
-from undark.pairs.examine import MOST_SHIFT, SMALLEST, check_alike
+from undark.pairs.examine import MAX_SHIFT, MIN_SIDE, check_alike
 from undark.pairs.find import Pair
 from undark.pairs.place import check_sizes, common, moved
 from undark.pairs.table import Row
@@ -51,7 +51,7 @@ class Truth:
     """Its place in the dark photo."""
     planes: Floats | None
     """(h, w, cell²) in [0, 1]; None where whole periods of the CFA leave a shift of more than
-    `MOST_SHIFT`."""
+    `MAX_SHIFT`."""
     planes_place: Place
 
 
@@ -72,7 +72,7 @@ def truth_of(row: Row, dark: Mosaic) -> Truth:
     return Truth(
         picture=np.clip(moved(rendered, place, row) / np.float32(WHITE), 0, 1),
         place=place,
-        planes=packed(light, planes_place, dark.cfa) if left_over <= MOST_SHIFT else None,
+        planes=packed(light, planes_place, dark.cfa) if left_over <= MAX_SHIFT else None,
         planes_place=planes_place,
     )
 
@@ -84,7 +84,7 @@ def _in_whole_periods(row: Row, cfa: CFA) -> Row:
 
 
 def _large_enough(row: Row, place: Place, cfa: CFA) -> Place:
-    if min(place[2:]) < SMALLEST * cfa.cell // 2:
+    if min(place[2:]) < MIN_SIDE * cfa.cell // 2:
         raise PairError(
             f"{row.dark}: hardly any of it is in {row.bright.name}; take the pair out", "too small"
         )

@@ -172,7 +172,7 @@ def _judged(frames: PairFrames, rows: Sequence[Row], span: Span) -> list[Batch]:
     ]
     if not found:
         why = frames.skipped.get(chosen[0].dark) or frames.skipped[chosen[0].bright]
-        raise TrainingError(f"nothing left to judge by; take this pair out: {why}")
+        raise TrainingError(f"nothing left to judge by; remove this pair: {why}")
     return found
 
 
@@ -209,4 +209,6 @@ def train_sid(
             )
     chosen = PairSplit(splits["train"], splits["validation"])
     rows = splits["train"]
-    return learn(training, rows, lambda _: chosen, found.alone, PairLoss(aim, loss), cache, report)
+    return learn(
+        training, rows, lambda _: chosen, found.unpaired, PairLoss(aim, loss), cache, report
+    )
