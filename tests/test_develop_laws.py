@@ -92,7 +92,7 @@ def test_a_camera_that_sees_as_srgb_changes_nothing():
 def test_one_bad_row_spoils_a_matrix(row, value):
     matrix = np.linalg.inv(XYZ_FROM_SRGB)
     matrix[row] = matrix[row] * value if value in (0, -1) else value
-    with pytest.raises(ValueError, match="does not keep white white"):
+    with pytest.raises(ValueError, match="does not map white to white"):
         camera_from_srgb(matrix)
 
 
