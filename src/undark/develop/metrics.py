@@ -20,7 +20,7 @@ Plane = NDArray[np.float64]
 WINDOW = 7
 """Side of SSIM's window, in pixels."""
 BAND = 64
-"""Rows processed at a time: they fit a CPU cache."""
+"""Rows worked on at a time: they fit a CPU cache."""
 K1, K2 = 0.01, 0.03
 """SSIM's constants (Wang et al., "Image quality assessment", IEEE TIP 2004)."""
 
