@@ -1,4 +1,4 @@
-"""Which photos are pairs. Only EXIF is read here, so files hold nothing else."""
+"""Finding pairs. Only EXIF is read, so the files contain nothing else."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -93,7 +93,7 @@ def test_a_missing_partner_stays_alone_where_names_are_the_rule(folder):
     assert alone(folder) == ["dark/b.dng"]
 
 
-def test_exif_tells_where_names_do_not(folder):
+def test_exif_pairs_photos_that_names_do_not(folder):
     for number, (time, after) in enumerate(
         [(10, 0), (0.1, 15), (0.05, 20), (0.1, 600), (30, 605), (1 / 30, 660), (1 / 3, 665)]
     ):
@@ -128,7 +128,7 @@ def test_one_folder_a_scene(folder):
     assert pairs(folder) == {(f"{s}/{d}.ARW", f"{s}/z.ARW") for s in ("one", "two") for d in "xy"}
 
 
-def test_what_has_nothing_in_common_is_alone(folder):
+def test_photos_with_nothing_in_common_are_unpaired(folder):
     put(folder, "a.ARW", "b.ARW")
     assert alone(folder) == ["a.ARW", "b.ARW"]
 

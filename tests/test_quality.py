@@ -1,4 +1,4 @@
-"""The pieces of `benchmarks/quality.py`: its noise, its transform, LibRaw's AHD, its tables."""
+"""Functions of `benchmarks/quality.py`: its noise, its transform, LibRaw's AHD, its tables."""
 
 import json
 import sys
@@ -66,7 +66,7 @@ def test_noise_is_that_of_the_file(iso):
         entry["bias_std"],
     )
     assert noise.shape == entry["tukey_lambda_shape"]
-    # the file's Gaussian fit of the same pixels is another way to the same spread
+    # the file also has a Gaussian fit of the same pixels
     assert noise.read == pytest.approx(entry["gaussian_std"], rel=0.03)
 
 

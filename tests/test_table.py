@@ -1,4 +1,4 @@
-"""pairs.csv: written, read back, refused."""
+"""pairs.csv: writing, reading, and errors."""
 
 import math
 from dataclasses import fields

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from undark.learn.data.batches import Batch
-from undark.learn.data.defects import Defects, spoil, told
+from undark.learn.data.defects import Defects, predicted_noise, spoil
 from undark.learn.data.looks import Look, decode
 from undark.learn.data.sampler import TorchSampler
 from undark.learn.kind import InputKind
@@ -172,7 +172,7 @@ def expose(
     camera = torch.einsum("nij,njhw->nihw", like(tinted, light), light)
     gains = exposures.white_balance * (exposures.amplification / exposures.span)[:, None]
     per_colour = like(gains, light)[:, :, None, None]
-    # what the sensor cannot hold nobody can restore
+    # light above the sensor's saturation is not in the data
     seen = torch.minimum(camera.clip(0), per_colour * exposures.span)
     noise = _on(device, exposures.noise)
     noisy = noise.add(kind.measured(seen / per_colour), sampler, kind.period)
@@ -184,7 +184,9 @@ def expose(
     factor = scale(
         kind.cfa, exposures.white_balance, exposures.span, exposures.amplification, light
     )
-    inputs = condition(noisy.clip(None, exposures.span), kind.cfa, told(noise, defects), factor)
+    inputs = condition(
+        noisy.clip(None, exposures.span), kind.cfa, predicted_noise(noise, defects), factor
+    )
     unlimited = torch.full((len(light),), torch.inf, device=device)
     target = seen.clip(None, HIGHLIGHT_CEILING)
     to_srgb = like(np.linalg.inv(exposures.camera), light)
