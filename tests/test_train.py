@@ -226,7 +226,7 @@ def test_without_memory_batches_are_halved(folder, tmp_path, monkeypatch, caplog
 
     monkeypatch.setattr("undark.learn.from_photos.photo_loss", loss)
     train_photos(settings(folder, tmp_path / "out", batch=4, steps=2))
-    assert "out of memory: going on with 2 samples a step" in caplog.text
+    assert "out of memory: continuing with 2 samples a step" in caplog.text
     record = json.loads((tmp_path / "out" / "training.json").read_text())
     assert record["settings"]["batch"] == 2
 

@@ -1,6 +1,7 @@
-"""What real dark frames have beyond the noise model: stripes, wrong black levels, crushed blacks.
+"""Defects of real dark frames beyond the noise model: stripes, wrong black levels, clipping.
 
-A network that never saw them treats them as picture. Each photo of a batch has its own.
+A network that was not trained with them preserves them as image content. Each photo of a batch has
+its own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Defects:
     """The defects of one photo. The sizes of stripes are standard deviations in sigma at black."""
 
     hot: float = 0.0
-    """Share of its pixels that are hot."""
+    """Fraction of hot pixels."""
     pattern: float = 0.0
     """Correlated noise, in read noises; always counted in the predicted noise."""
     rows: float = 0.0
