@@ -1,9 +1,9 @@
-"""Three classical denoisers for a Bayer mosaic with known noise: what a network must beat.
+"""Three classical denoisers for a Bayer mosaic with known noise: baselines for the networks.
 
-Each works a plane (R, G, G, B by itself), between a generalised Anscombe transform, which gives
-the noise a standard deviation of 1 everywhere, and the exact unbiased inverse of it (Mäkitalo &
-Foi, "Optimal inversion of the generalized Anscombe transformation for Poisson-Gaussian noise",
-IEEE TIP 2013). They are told the true noise of the sensor, Tukey-lambda tails included.
+Each plane (R, G, G, B) is denoised separately, between a generalised Anscombe transform, which
+gives the noise a standard deviation of 1 everywhere, and its exact unbiased inverse (Mäkitalo &
+Foi, "Optimal inversion of the generalized Anscombe transformation for Poisson-Gaussian noise", IEEE
+TIP 2013). The denoisers use the true noise of the sensor, including its Tukey-lambda distribution.
 
 - wavelet: BayesShrink or VisuShrink (scikit-image), over all small shifts (Coifman & Donoho 1995);
 - nl-means: Buades et al., CVPR 2005, with the correction for known noise (scikit-image);
@@ -35,9 +35,9 @@ class SensorNoise:
     gain: float
     """K, DN per electron."""
     shape: float
-    """Of the Tukey-lambda read noise."""
+    """Shape of the Tukey-lambda read noise."""
     scale: float
-    """Of the Tukey-lambda read noise."""
+    """Scale of the Tukey-lambda read noise."""
     row: float
     """Standard deviation of the offset of a row."""
     bias: float
@@ -62,8 +62,8 @@ class SensorNoise:
         return self.scale * math.sqrt(2 / lam**2 * (1 / (1 + 2 * lam) - beta))
 
     @property
-    def still(self) -> float:
-        """Standard deviation of all that does not depend on the light."""
+    def sigma_at_black(self) -> float:
+        """Standard deviation of all noise that does not depend on the light."""
         return math.sqrt(self.read**2 + self.row**2 + self.bias**2 + 1 / 12)
 
     def add(self, signal: Plane, random: np.random.Generator) -> Plane:
@@ -81,50 +81,50 @@ class SensorNoise:
 class Stabiliser:
     """The generalised Anscombe transform of a sensor and its exact unbiased inverse.
 
-    Scaled so that light from 0 to `white` (DN) becomes 0 to 1; `sigma` is the noise there.
+    Scaled so that light from 0 to `white` (DN) becomes 0 to 1; `sigma` is the noise on that scale.
     """
 
     def __init__(self, noise: SensorNoise, white: float) -> None:
         self._noise = noise
         self._low, high = (float(v) for v in self._stabilise(np.array([0.0, white])))
         self.sigma = 1 / (high - self._low)
-        # the mean of what is seen of each light, from which the inverse reads the light
+        # table of expected values, which the inverse interpolates
         self._light = 4 * white * np.linspace(0, 1, 512) ** 2
-        self._seen = self._expectation(self._light)
+        self._expected = self._expectation(self._light)
 
     def forward(self, signal: Plane) -> Plane:
-        """DN above black → numbers with noise of standard deviation `sigma`."""
+        """DN above black → values whose noise has the standard deviation `sigma`."""
         return (self._stabilise(signal) - self._low) * self.sigma
 
     def inverse(self, stable: Plane) -> Plane:
         """Expected values of `forward` → DN above black, at least 0: unbiased."""
-        light: Plane = np.interp(stable / self.sigma + self._low, self._seen, self._light)
+        light: Plane = np.interp(stable / self.sigma + self._low, self._expected, self._light)
         return light
 
     def _stabilise(self, signal: Plane) -> Plane:
-        gain, still = self._noise.gain, self._noise.still
-        inside = gain * signal + 3 / 8 * gain**2 + still**2
+        gain, sigma_at_black = self._noise.gain, self._noise.sigma_at_black
+        inside = gain * signal + 3 / 8 * gain**2 + sigma_at_black**2
         return 2 / gain * np.sqrt(np.maximum(inside, 0))
 
     def _expectation(self, light: Plane) -> Plane:
         """E[stabilised | light], by summing over electrons and quantiles of the read noise."""
         gain = self._noise.gain
         quantiles = self._noise.read_noise((np.arange(400) + 0.5) / 400)
-        quantiles *= self._noise.still / quantiles.std()
+        quantiles *= self._noise.sigma_at_black / quantiles.std()
         rate = light / gain
         electrons = np.arange(int(rate.max() + 8 * math.sqrt(rate.max()) + 20))
-        seen = self._stabilise(gain * electrons[:, None] + quantiles).mean(axis=1)
-        chances = poisson.pmf(electrons, rate[:, None])
-        mean: Plane = chances @ seen
+        stabilised = self._stabilise(gain * electrons[:, None] + quantiles).mean(axis=1)
+        probabilities = poisson.pmf(electrons, rate[:, None])
+        mean: Plane = probabilities @ stabilised
         return mean
 
 
 def denoise_mosaic(
     signal: Plane, noise: SensorNoise, white: float, method: str, settings: Settings
 ) -> Plane:
-    """A noisy mosaic (H, W) in DN above black → a clean one, each Bayer plane by itself.
+    """Denoise a mosaic (H, W) in DN above black, each Bayer plane separately.
 
-    `white` is the DN that the amplification brings to white.
+    `white` is the value in DN that the amplification maps to white.
     """
     stabiliser = Stabiliser(noise, white)
     clean = np.empty_like(signal)
@@ -211,10 +211,10 @@ GRIDS: dict[str, tuple[Settings, ...]] = {
     ),
     "bm3d": _grid(profile=("np", "vn"), strength=(0.9, 0.97, 1.04, 1.12, 1.2, 1.3, 1.45, 1.6, 1.8)),
 }
-"""What tuning chooses from."""
+"""The settings from which tuning selects."""
 
 
 def missing(method: str) -> str | None:
-    """Why a method cannot be run here, or None."""
+    """Why a method cannot be run on this machine, or None."""
     package = "bm3d" if method == "bm3d" else "skimage"
     return None if find_spec(package) else f"the package {package} is not installed"

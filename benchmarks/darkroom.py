@@ -1,6 +1,6 @@
-"""The benchmark's darkroom: photographs seen in the dark by a Sony A7S2, and what is saved, scored.
+"""Simulate dark photos of a Sony A7S2 from photographs, and score what is restored from them.
 
-Nothing here comes from the package's own tables: the noise is read from the measurements in
+Independent of the package's tables and noise code: the noise is read from the measurements in
 `../shared/noise/sony_a7s2_by_iso.json` and drawn by `classical_planes.SensorNoise`.
 """
 
@@ -34,7 +34,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 ISOS, AMPLIFICATIONS = (400, 1600, 6400), (100, 250, 300)
 MIDDLE = (768, 1024)
-"""At most, rows and columns of `dark_scenes`."""
+"""Largest rows and columns of `dark_scenes`."""
 MATRIX = CAMERA_MATRICES[-1]  # of the Sony A7S family
 WHITE_BALANCE = np.array([2.0, 1.0, 1.6])
 BLACK, WHITE = 512, 16383
@@ -53,7 +53,7 @@ class Cell:
 
     @property
     def white(self) -> float:
-        """DN above black that the amplification brings to white."""
+        """DN above black that the amplification maps to white."""
         return SPAN / self.amplification
 
     def __str__(self) -> str:
@@ -65,25 +65,25 @@ CELLS = tuple(Cell(iso, ratio) for iso in ISOS for ratio in AMPLIFICATIONS)
 
 @dataclass(frozen=True)
 class Frame:
-    """A photo in the dark. Light is white-balanced camera RGB, 1 is white once amplified."""
+    """A simulated dark photo. Light is white-balanced camera RGB; 1 is white when amplified."""
 
     truth: Plane
     """(H, W, 3): the light."""
     signal: Plane
-    """(H, W), DN above black: what the sensor made of it."""
+    """(H, W), DN above black: the noisy mosaic."""
     cell: Cell
     noise: SensorNoise
 
 
 @cache
 def sensor_noise(iso: int) -> SensorNoise:
-    """The Sony A7S2 at one of its ISO settings."""
+    """The noise of the Sony A7S2 at one of its ISO settings."""
     table = json.loads((SHARED / "noise" / "sony_a7s2_by_iso.json").read_text())
     return SensorNoise.from_json(table["iso"][str(iso)])
 
 
 def load_light(path: Path) -> Plane:
-    """A photo as light: sRGB undone, camera RGB by the inverse matrix; even height and width."""
+    """A photo as camera RGB: sRGB's curve and the matrix inverted; even height and width."""
     from undark.files.picture import read_picture
 
     srgb = read_picture(path)
@@ -100,9 +100,9 @@ def gains(shape: tuple[int, ...]) -> Plane:
 
 
 def see(light: Plane) -> Plane:
-    """(H, W, 3) light → (H, W) sensor values through the CFA, amplified: 1 is the sensor's white.
+    """Sample light (H, W, 3) with the CFA → (H, W) sensor values, amplified; 1 is the white level.
 
-    White balance is undone: white light is 1 in green, 1/2 in red.
+    The white balance is removed: white is 1 in green, 1/2 in red.
     """
     height, width = light.shape[:2]
     mosaic = np.empty((height, width))
@@ -113,7 +113,7 @@ def see(light: Plane) -> Plane:
 
 
 def darken(light: Plane, cell: Cell, seed: Sequence[int]) -> Frame:
-    """What the sensor sees of light `amplification` times too weak; the same for the same seed."""
+    """The noisy frame of light, `amplification` times too dark; a function of the seed."""
     noise = sensor_noise(cell.iso)
     random = np.random.default_rng((*seed, cell.iso, cell.amplification))
     signal = noise.add(see(light) * cell.white, random)
@@ -121,21 +121,21 @@ def darken(light: Plane, cell: Cell, seed: Sequence[int]) -> Frame:
 
 
 def dark_scenes(part: str) -> Iterator[tuple[str, int, Plane]]:
-    """Name, amplification and light of the middle of each photo of "train" or "val"."""
+    """Name, amplification and light of the central crop of each photo of "train" or "val"."""
     for number, photo in enumerate(sorted((SHARED / "photos" / part).glob("*.jpg"))):
         ratio = AMPLIFICATIONS[number % len(AMPLIFICATIONS)]
         yield photo.stem, ratio, _middle(load_light(photo))
 
 
 def _middle(light: Plane) -> Plane:
-    """At most `MIDDLE` of a photo (H, W, 3)."""
+    """The central crop of a photo (H, W, 3), at most `MIDDLE`."""
     side = [min(s, n) for s, n in zip(MIDDLE, light.shape, strict=False)]
     top, left = ((n - s) // 4 * 2 for n, s in zip(light.shape, side, strict=False))
     return light[top : top + side[0], left : left + side[1]]
 
 
 def shoot_dng(path: Path, light: Plane, cell: Cell, seed: int) -> Shot:
-    """Write what the benchmark's camera sees of a light."""
+    """Write the simulated photo of a light as a DNG; returns its EXIF."""
     plane = np.rint(darken(light, cell, (seed,)).signal + BLACK).clip(0, WHITE).astype(np.uint16)
     shot = Shot("SONY", "ILCE-7SM2", exposure_time=10 / cell.amplification, iso=float(cell.iso))
     write_mosaic(path, replace(as_mosaic(plane, BLACK, WHITE), shot=shot))
@@ -145,8 +145,8 @@ def shoot_dng(path: Path, light: Plane, cell: Cell, seed: int) -> Shot:
 def ahd(mosaic: Plane) -> Plane:
     """(H, W) amplified sensor values → (H, W, 3) light, by LibRaw's AHD (Hirakawa & Parks 2005).
 
-    Through a DNG of 16 bits that holds sensor values up to 2. Like LibRaw with any file, values
-    below black are cut.
+    Through a DNG of 16 bits that holds sensor values up to 2. Values below black are clipped, as
+    LibRaw does with any file.
     """
     import rawpy
 
@@ -170,7 +170,7 @@ def ahd(mosaic: Plane) -> Plane:
 
 
 def as_mosaic(plane: NDArray[np.uint16], black: int, white: int) -> Mosaic:
-    """A RAW frame of the benchmark's camera."""
+    """A `Mosaic` of the simulated camera."""
     return Mosaic(
         plane=plane,
         cfa=RGGB,
@@ -202,7 +202,7 @@ def score(mosaic: Plane, light: Plane, truth: Plane) -> Scores:
 
 
 def fidelity(mosaic: Plane, light: Plane, truth: Plane) -> dict[str, float]:
-    """Only the PSNR of "raw" and "srgb": enough for tuning, and quick."""
+    """Only the PSNR of "raw" and "srgb", which tuning needs; faster than `score`."""
     pairs = {
         "raw": (packed(mosaic), packed(see(truth))),
         "srgb": (picture(light), picture(truth)),
@@ -217,15 +217,15 @@ def packed(mosaic: Plane) -> Plane:
 
 
 def picture(light: Plane) -> Plane:
-    """Camera RGB → sRGB in [0, 1]: matrix, clip, curve; no shoulder, to be like the photos."""
+    """Camera RGB → sRGB in [0, 1]: matrix, clipping, curve; no shoulder, as in the photographs."""
     encoded: Plane = encode_srgb(light @ srgb_from_camera(MATRIX).T)
     return encoded
 
 
 def compare(a: Plane, b: Plane) -> tuple[float, float]:
-    """PSNR in dB and SSIM of (H, W, C) in [0, 1]: scikit-image's, with its defaults."""
+    """PSNR in dB and SSIM of (H, W, C) in [0, 1] by scikit-image with its defaults."""
     from skimage import metrics
 
-    judges: Any = metrics  # untyped
-    peak = judges.peak_signal_noise_ratio(b, a, data_range=1)
-    return float(peak), float(judges.structural_similarity(b, a, data_range=1, channel_axis=-1))
+    untyped: Any = metrics
+    peak = untyped.peak_signal_noise_ratio(b, a, data_range=1)
+    return float(peak), float(untyped.structural_similarity(b, a, data_range=1, channel_axis=-1))

@@ -1,14 +1,13 @@
-"""What two pairs teach the shipped model of a camera whose noise it never saw.
+"""Fine-tune the shipped model on two pairs of a camera whose noise was not in its training.
 
     python benchmarks/finetune.py --steps 150      # about five minutes on two cores
 
-The camera is made up, with what no camera of the table has: read noise that is alike from row to
-row, columns that are off by the same in every photo, hot pixels at fixed places. Training on
-photographs shows columns that are off and noise alike along rows, never down columns. undark knows
-neither the camera's name nor its noise, which it estimates from each photo. Two pairs of
-photographs of `../shared/photos/train` are shot with it and learnt from by `undark train pairs
---from bayer`; then all of `val` is shot, in the dark only, and restored by either model. Prints a
-Markdown table.
+The camera is simulated, with noise that no camera of the table has: read noise correlated between
+rows, the same column offsets in every photo, hot pixels at fixed positions. The shipped model's
+training had column offsets and correlation along rows, but none along columns. undark knows neither
+the camera's name nor its noise, which it estimates from each photo. `undark train pairs --from
+bayer` fine-tunes on two simulated pairs of `../shared/photos/train`. Then dark photos of all of
+`val` are simulated and restored by both models. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -37,18 +36,19 @@ from undark.restoring.raw import amplify_and_demosaic, restore
 from undark.sensor.mosaic import Mosaic, Shot
 
 SIZE = (768, 1024)
-"""Rows and columns, from the middle of a photo."""
+"""Rows and columns of the central crop of a photo."""
 RATIOS = (100, 200)
 PAIRS = ("budgie__casa-mila.jpg", "elementary__168.jpg")
-"""Of `train`: the one by day, the other by night."""
+"""Photographs of `train`, one by day and one by night."""
 ISO, BRIGHT_ISO = 1600, 100
 
 
 class Camera:
-    """Made up; DN of a 14-bit sensor."""
+    """A simulated camera with a 14-bit sensor; values in DN."""
 
-    GAIN, READ, ALIKE = 1.6, 7.0, 0.7
-    """Gain and read noise at ISO 1600; weight of the pixel above, of the same colour."""
+    GAIN, READ, ROW_WEIGHT = 1.6, 7.0, 0.7
+    """Gain and read noise at ISO 1600; weight of the noise of the next pixel above with the same
+    colour."""
     COLUMN, HOT = 3.0, 1 / 2000
 
     def __init__(self) -> None:
@@ -56,13 +56,13 @@ class Camera:
         self._columns = self.COLUMN * random.standard_normal(SIZE[1])
         self._hot = (random.random(SIZE) < self.HOT) * 400 * random.random(SIZE) ** 3
 
-    def shoot(self, light: Plane, iso: int, ratio: float, seed: int) -> Mosaic:
-        """(H, W, 3) white-balanced camera RGB, seen `ratio` times too dark."""
+    def photograph(self, light: Plane, iso: int, ratio: float, seed: int) -> Mosaic:
+        """The mosaic of (H, W, 3) white-balanced camera RGB, exposed `ratio` times too dark."""
         random = np.random.default_rng(seed)
         share = iso / ISO
         signal = random.poisson(see(light) * SPAN / ratio / (self.GAIN * share))
         read = random.standard_normal(SIZE)
-        read[2:] += self.ALIKE * read[:-2]
+        read[2:] += self.ROW_WEIGHT * read[:-2]
         fixed = self._columns + self._hot
         noisy = signal * self.GAIN * share + share * (self.READ * read + fixed)
         plane = np.rint(noisy + BLACK).clip(0, WHITE).astype(np.uint16)
@@ -72,57 +72,57 @@ class Camera:
 
 
 def middle(photo: Path) -> Plane:
-    """The light of the middle of a photo."""
+    """The light of the central crop of a photo."""
     light = load_light(photo)
     top, left = ((n - s) // 2 for n, s in zip(light.shape, SIZE, strict=False))
     return light[top : top + SIZE[0], left : left + SIZE[1]]
 
 
-def shoot_pairs(folder: Path, camera: Camera) -> None:
-    """Two pairs, found and checked as `undark pairs` does."""
+def simulate_pairs(folder: Path, camera: Camera) -> None:
+    """Write two pairs, and check them as `undark pairs` does."""
     for number, (name, ratio) in enumerate(zip(PAIRS, RATIOS, strict=True)):
         light = middle(SHARED / "photos" / "train" / name)
         for part, iso, dark in (("dark", ISO, ratio), ("bright", BRIGHT_ISO, 1)):
             path = folder / part / f"{number}.dng"
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_mosaic(path, camera.shoot(light, iso, dark, seed=2 * number + (dark == 1)))
+            write_mosaic(path, camera.photograph(light, iso, dark, seed=2 * number + (dark == 1)))
     rows = [checked.row for checked in check_pairs(find_pairs(folder).pairs, folder)]
     print(f"the two pairs, by `undark pairs`: {', '.join(row.verdict for row in rows)}\n")
     write_rows(folder / NAME, rows)
 
 
-def judge(photo: Mosaic, ratio: float, model: Model, truth: Plane) -> dict[str, float]:
+def scores(photo: Mosaic, ratio: float, model: Model, truth: Plane) -> dict[str, float]:
     """PSNR of the mosaic and of the picture, as in `quality.py`."""
     light = restore(photo, exposure=ratio, model=model).linear.astype(np.float64)
     return fidelity(see(light), light, truth)
 
 
 def table(folder: Path, camera: Camera, models: dict[str, Model]) -> str:
-    """Markdown: every photo of `val`, each model, and the means."""
+    """Markdown: scores of each model on each photo of `val`, and the means."""
     lines = ["| photo | × | " + " | ".join(models) + " |", "|" + "---|" * (2 + len(models))]
-    scores: list[list[dict[str, float]]] = []
+    rows: list[list[dict[str, float]]] = []
     for number, path in enumerate(sorted((SHARED / "photos" / "val").glob("*.jpg"))):
         truth, ratio = middle(path), RATIOS[number % 2]
         dng = folder / "other.dng"
-        write_mosaic(dng, camera.shoot(truth, ISO, ratio, seed=100 + number))
+        write_mosaic(dng, camera.photograph(truth, ISO, ratio, seed=100 + number))
         photo = read_mosaic(dng)
-        scores.append([judge(photo, ratio, model, truth) for model in models.values()])
-        lines.append(f"| {path.name} | {ratio} | {_cells(scores[-1])} |")
+        rows.append([scores(photo, ratio, model, truth) for model in models.values()])
+        lines.append(f"| {path.name} | {ratio} | {_cells(rows[-1])} |")
     means = [
-        {key: float(np.mean([row[n][key] for row in scores])) for key in scores[0][n]}
+        {key: float(np.mean([row[n][key] for row in rows])) for key in rows[0][n]}
         for n in range(len(models))
     ]
     return "\n".join([*lines, f"| mean | | {_cells(means)} |"])
 
 
-def _cells(scores: list[dict[str, float]]) -> str:
-    return " | ".join(f"{one['raw']:.2f} / {one['srgb']:.2f}" for one in scores)
+def _cells(row: list[dict[str, float]]) -> str:
+    return " | ".join(f"{one['raw']:.2f} / {one['srgb']:.2f}" for one in row)
 
 
 def draw(camera: Camera, models: dict[str, Model], path: Path) -> None:
-    """Amplified, by each model, and the truth, side by side."""
+    """Draw a photo amplified, restored by each model, and the ground truth, side by side."""
     truth = middle(sorted((SHARED / "photos" / "val").glob("*.jpg"))[4])
-    photo = camera.shoot(truth, ISO, RATIOS[0], seed=104)
+    photo = camera.photograph(truth, ISO, RATIOS[0], seed=104)
     restored = [restore(photo, exposure=RATIOS[0], model=m).linear for m in models.values()]
     lights = [amplify_and_demosaic(photo, RATIOS[0]), *restored, truth]
     pictures = [_picture(np.asarray(light, np.float64)) for light in lights]
@@ -142,7 +142,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, camera = Path(name), Camera()
-        shoot_pairs(folder, camera)
+        simulate_pairs(folder, camera)
         training = Training(
             folder, folder / "mine", steps=asked.steps, start=find_model("bayer"), peak=asked.rate
         )

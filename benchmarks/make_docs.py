@@ -1,12 +1,12 @@
-"""Make every figure and picture in `docs/` again.
+"""Reproduce every figure and picture in `docs/`.
 
     python benchmarks/make_docs.py                # all: about five hours on two cores
     python benchmarks/make_docs.py demo pairs     # some
-    python benchmarks/make_docs.py --list         # what there is, and the command of each
+    python benchmarks/make_docs.py --list         # the names and their commands
 
-What a command prints goes between `<!-- NAME -->` and `<!-- end NAME -->` in the page that has
-these two lines; pictures go to `docs/`. What takes long keeps its state in `--work`: called again,
-it goes on from there. Timings want an idle machine.
+The output of a command replaces the lines between `<!-- NAME -->` and `<!-- end NAME -->` in the
+page that has them; pictures are written to `docs/`. Long jobs keep their state in `--work` and
+resume from there. Timings need an idle machine.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ SHEET_WIDTH = 1600
 
 @dataclass(frozen=True)
 class Job:
-    """A command, in which `{work}` is its folder, and what it leaves."""
+    """A command, in which `{work}` stands for its folder, and its outputs."""
 
     command: str
     pictures: tuple[str, ...] = ()
     """Names in `docs/`."""
     sheet: str = ""
-    """A file of its folder that becomes the picture, made smaller."""
+    """A file in its folder that is reduced and becomes the picture."""
 
     @property
     def prints(self) -> bool:
-        """Whether a page shows what it prints."""
+        """Whether its output is inserted into a page."""
         return not self.sheet
 
 
@@ -75,12 +75,12 @@ JOBS = {
 
 
 def command(name: str, work: Path) -> list[str]:
-    """What is run."""
+    """The command line of a job."""
     return [sys.executable, *JOBS[name].command.format(work=work / name).split()]
 
 
 def make(name: str, work: Path) -> None:
-    """Run a job and put what it made into `docs/`. Raises `CalledProcessError`."""
+    """Run a job and write its outputs to `docs/`. Raises `CalledProcessError`."""
     job = JOBS[name]
     (work / name).mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
@@ -101,12 +101,12 @@ def _small(sheet: Path) -> NDArray[np.uint8]:
 
 
 def block(name: str) -> re.Pattern[str]:
-    """What stands between a job's two lines."""
+    """Matches the text between a job's two lines."""
     return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end {name} -->)", re.DOTALL)
 
 
 def insert(name: str, printed: str) -> None:
-    """Put what a job printed into the page that has a place for it."""
+    """Insert a job's output into the page that has its two lines."""
     for page in pages():
         text = page.read_text()
         if block(name).search(text):
@@ -122,7 +122,7 @@ def pages() -> Sequence[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("jobs", nargs="*", metavar="NAME", help=", ".join(JOBS))
-    parser.add_argument("--work", type=Path, default=WORK, help="where unfinished work is kept")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder of unfinished work")
     parser.add_argument("--list", action="store_true")
     asked = parser.parse_args()
     if unknown := set(asked.jobs) - set(JOBS):

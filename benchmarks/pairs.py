@@ -1,10 +1,11 @@
-"""Known shifts, and what `undark pairs` finds of them.
+"""Measure the error of the shifts that `undark pairs` finds, on pairs with known shifts.
 
     python benchmarks/pairs.py                # 40 pairs; the table of the docs
     python benchmarks/pairs.py --pairs 10     # the first ten
 
-Each pair is a photo of `../shared/photos`, its content moved by 0 to 6 pixels right or left and up
-or down, before the mosaic is taken; `benchmarks/README.md` says exactly how.
+Each pair is simulated from a photo of `../shared/photos`; the content of the bright photo is
+shifted by up to 6 pixels along each axis before the mosaic is taken. `benchmarks/README.md` has the
+details.
 """
 
 from __future__ import annotations
@@ -32,26 +33,27 @@ from undark.sensor.mosaic import Shot
 
 RATIOS = (100, 200, 300)
 ISO, BRIGHT_ISO = 1600, 100
-FARTHEST = 6.0
-"""Sensor pixels, along each side."""
+MAX_SHIFT = 6.0
+"""Sensor pixels, along each axis."""
 SIZE = (768, 1024)
-"""Rows and columns of the pairs at most, from the middle of the photo: quick, and less to go by."""
+"""Largest rows and columns of the pairs, a central crop of the photo: faster than the full frame,
+and harder, because it has fewer blocks."""
 MARGIN = 8
-"""Pixels around them that a shift brings in."""
-WITHIN = 0.3
-"""Sensor pixels that count as found."""
+"""Pixels around the crop that a shift moves into it."""
+TOLERANCE = 0.3
+"""Error in sensor pixels up to which a shift counts as found."""
 SHEET = (
     (slice(720, 1400), slice(600, 1620), 0.0, 0.0),
     (slice(0, 680), slice(700, 1720), 1.6, -1.2),
     (slice(300, 980), slice(0, 1020), -4.0, 3.0),
     (slice(800, 1480), slice(1380, 2400), 0.3, 5.2),
 )
-"""Rows and columns of undark's scene that the contact sheet of the docs shows, and their shifts."""
+"""Crops of undark's scene on the contact sheet of the docs (rows, columns), and their shifts."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What a pair was made with."""
+    """The parameters of a simulated pair."""
 
     photo: str
     ratio: int
@@ -60,7 +62,7 @@ class Truth:
 
 
 def choose_photos(count: int) -> list[Path]:
-    """All of `val`, and as many of `train`, evenly spread, as are missing."""
+    """All photos of `val`, then evenly spaced ones of `train` up to `count`."""
     val, train = (sorted((SHARED / "photos" / name).glob("*.jpg")) for name in ("val", "train"))
     missing = max(count - len(val), 0)
     spread = [train[n * len(train) // missing] for n in range(missing)]
@@ -68,7 +70,7 @@ def choose_photos(count: int) -> list[Path]:
 
 
 def load_middle(photo: Path) -> NDArray[np.float32]:
-    """(H, W, 3) linear light of the middle of a photo, with the margin."""
+    """(H, W, 3) linear light of the central crop of a photo, with the margin."""
     pixels = read_picture(photo)
     sizes = [min(n, s + 2 * MARGIN) // 2 * 2 for n, s in zip(pixels.shape, SIZE, strict=False)]
     top, left = ((n - s) // 2 for n, s in zip(pixels.shape, sizes, strict=False))
@@ -78,7 +80,7 @@ def load_middle(photo: Path) -> NDArray[np.float32]:
 
 
 def shifted(light: NDArray[np.float32], dx: float, dy: float) -> NDArray[np.float32]:
-    """(H, W, 3) with its content dx pixels right and dy down, by cubic splines."""
+    """Shift the content of (H, W, 3) dx pixels right and dy down, with cubic splines."""
     from scipy import ndimage
 
     shift: Any = ndimage.shift  # untyped
@@ -88,18 +90,18 @@ def shifted(light: NDArray[np.float32], dx: float, dy: float) -> NDArray[np.floa
 
 
 def make_pair(folder: Path, number: int, photo: Path, seed: int) -> Truth:
-    """Write `dark/NN.dng` and `bright/NN.dng`: real files, read back as any RAW photo."""
+    """Write `dark/NN.dng` and `bright/NN.dng`, which are read like any RAW file."""
     random = np.random.default_rng((seed, number))
-    truth = Truth(photo.name, RATIOS[number % 3], *random.uniform(-FARTHEST, FARTHEST, 2))
-    shoot(folder, number, load_middle(photo), truth)
+    truth = Truth(photo.name, RATIOS[number % 3], *random.uniform(-MAX_SHIFT, MAX_SHIFT, 2))
+    simulate(folder, number, load_middle(photo), truth)
     return truth
 
 
-def shoot(folder: Path, number: int, light: NDArray[np.float32], truth: Truth) -> None:
-    """Photograph a scene (H, W, 3) twice, the second time moved."""
-    seen = {"dark": light, "bright": shifted(light, truth.dx, truth.dy)}
+def simulate(folder: Path, number: int, light: NDArray[np.float32], truth: Truth) -> None:
+    """Write a dark photo of a scene (H, W, 3) and a bright one, which is shifted."""
+    lights = {"dark": light, "bright": shifted(light, truth.dx, truth.dy)}
     for name, ratio, iso in (("dark", truth.ratio, ISO), ("bright", 1, BRIGHT_ISO)):
-        frame = seen[name][MARGIN:-MARGIN, MARGIN:-MARGIN]
+        frame = lights[name][MARGIN:-MARGIN, MARGIN:-MARGIN]
         mosaic = photograph(frame, iso, ratio, seed=2 * number + (ratio == 1))
         # the same light: ISO 100 takes 16 times as long
         shot = replace(mosaic.shot, exposure_time=ISO / iso / ratio)
@@ -109,45 +111,45 @@ def shoot(folder: Path, number: int, light: NDArray[np.float32], truth: Truth) -
 
 
 def draw_sheet(path: Path) -> None:
-    """The contact sheet of parts of undark's own scene: moved by 0, 2 and 5 pixels."""
+    """Write the contact sheet of pairs from undark's scene, shifted by 0, 2 and 5 pixels."""
     light = load_scene()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, (rows, columns, dx, dy) in enumerate(SHEET):
-            shoot(folder, number, light[rows, columns], Truth("scene", 100, dx, dy))
+            simulate(folder, number, light[rows, columns], Truth("scene", 100, dx, dy))
         for _ in check_pairs(find_pairs(folder).pairs, folder):
             pass
         write_picture(path, read_picture(folder / "pairs-undark.jpg"), Shot(), quality=88)
 
 
-def off(truth: Truth, row: Row) -> float:
-    """How far the shift found is from the true one, in sensor pixels."""
+def shift_error(truth: Truth, row: Row) -> float:
+    """Distance between the measured shift and the true one, in sensor pixels."""
     return math.hypot(row.dx - truth.dx, row.dy - truth.dy)
 
 
 def table(truths: Sequence[Truth], rows: Sequence[Row]) -> str:
-    """Markdown: each pair, its true shift, what was found, and what is said of it."""
-    lines = ["| photo | × | true dx, dy | found | off by | ± | verdict |", "|" + "---|" * 7]
+    """Markdown: the true shift of each pair, the measured one, its error, and the verdict."""
+    lines = ["| photo | × | true dx, dy | measured | error | ± | verdict |", "|" + "---|" * 7]
     for truth, row in zip(truths, rows, strict=True):
         true, found = (f"{p.dx:+.2f}, {p.dy:+.2f}" for p in (truth, row))
         lines.append(
-            f"| {truth.photo} | {truth.ratio} | {true} | {found} | {off(truth, row):.3f} "
+            f"| {truth.photo} | {truth.ratio} | {true} | {found} | {shift_error(truth, row):.3f} "
             f"| {row.shift_error:.3f} | {row.verdict} |"
         )
     return "\n".join(lines)
 
 
 def summary(truths: Sequence[Truth], rows: Sequence[Row]) -> str:
-    """How many were found, and what was said of the others."""
+    """The number of shifts within `TOLERANCE`, and the verdicts of the others."""
     pairs = list(zip(truths, rows, strict=True))
-    errors = [off(truth, row) for truth, row in pairs]
-    missed = [row for truth, row in pairs if not off(truth, row) <= WITHIN]
-    admitted = sum(not row.verdict.startswith(("good", "shifted")) for row in missed)
-    doubted = sum("uncertain" in row.verdict for row in rows)
+    errors = [shift_error(truth, row) for truth, row in pairs]
+    missed = [row for truth, row in pairs if not shift_error(truth, row) <= TOLERANCE]
+    flagged = sum(not row.verdict.startswith(("good", "shifted")) for row in missed)
+    uncertain = sum("uncertain" in row.verdict for row in rows)
     return (
-        f"{len(rows) - len(missed)} of {len(rows)} shifts within {WITHIN} pixel; median error "
+        f"{len(rows) - len(missed)} of {len(rows)} shifts within {TOLERANCE} pixel; median error "
         f"{np.median(errors):.3f}, largest {max(errors):.3f} pixel; of the {len(missed)} others "
-        f"{admitted} are said to be wrong; {doubted} in all called uncertain"
+        f'{flagged} have a verdict that says so; {uncertain} verdicts are "shift uncertain"'
     )
 
 

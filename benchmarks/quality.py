@@ -1,11 +1,11 @@
-"""Score restoring on photographs made dark: models beside classical denoisers with known noise.
+"""Score restoring on simulated dark photos: models, and classical denoisers with known noise.
 
     python benchmarks/quality.py --model undark.onnx --out results.json   # the table of the docs
-    python benchmarks/quality.py --tune 8                                 # settings of the rivals
+    python benchmarks/quality.py --tune 8                                 # the baselines' settings
 
-Each photo of `../shared/photos/val` becomes linear camera RGB of a Sony A7S2, is seen in the dark
-through that sensor's measured noise (`../shared/noise/sony_a7s2_by_iso.json`) and brought back.
-`benchmarks/README.md` says exactly how, and what the scores are.
+Each photo of `../shared/photos/val` is converted to linear camera RGB of a Sony A7S2, darkened,
+given that sensor's measured noise (`../shared/noise/sony_a7s2_by_iso.json`) and restored.
+`benchmarks/README.md` has the details and defines the scores.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ T = TypeVar("T")
 SETTINGS_FILE = Path(__file__).with_name("classical_settings.json")
 METHODS = ("noisy", *DENOISERS)
 AIMS = ("raw", "srgb")
-"""What a classical method is tuned for: it gets its best settings for either score."""
+"""The scores for which a classical method is tuned; it has separate settings for each."""
 TITLES = {
     "raw": "Packed RAW, as is",
     "raw corrected": "Packed RAW, brightness corrected",
     "srgb": "sRGB picture",
 }
 PROTOCOL = 1
-"""Raise it when scores are made in another way: what is cached then counts no more."""
+"""Part of the cache's key: raise it when the computation of scores changes."""
 TUNING_SIDE = 256
-"""Side in pixels of the crops that settings are chosen by."""
+"""Side in pixels of the crops on which settings are tuned."""
 
 Table = dict[str, dict[Cell, Scores]]
 """Method → cell → scores, averaged over photos."""
 
 
 def network_light(frame: Frame, model: Any) -> Plane:
-    """A frame restored by a model through `undark.restore`, given the noise as its rivals are."""
+    """A frame restored by `undark.restore` with the true noise, as the baselines have it."""
     import undark
 
     noise = frame.noise
@@ -80,7 +80,7 @@ def network_light(frame: Frame, model: Any) -> Plane:
 
 
 def score_model(name: str, photos: Sequence[Path], seed: int) -> dict[Cell, Scores]:
-    """Scores of a model; photos are made dark exactly as for its rivals."""
+    """Scores of a model, on the same dark photos as the baselines."""
     import undark
 
     model = undark.load_model(name)
@@ -107,7 +107,7 @@ class Task:
 
     @property
     def file(self) -> Path:
-        """Where its scores are kept; another name when anything they depend on changes."""
+        """The cache's file; its name is a digest of everything that the scores depend on."""
         packages = {"bm3d": ["bm3d"], "wavelet": ["scikit-image", "PyWavelets"]}
         used = ["rawpy", *packages.get(self.method, ["scikit-image"])]
         parts: list[Any] = [PROTOCOL, self.seed, self.number, str(self.cell), dict(self.settings)]
@@ -165,7 +165,7 @@ def score_classical(
 
 
 def settings_of(method: str, aim: str, cell: Cell) -> Settings:
-    """What `--tune` found best for a classical method."""
+    """The settings that `--tune` has found for a classical method."""
     if method == "noisy":
         return {}
     settings: Settings = _tuned()[method]["settings"][aim][str(cell)]
@@ -190,8 +190,8 @@ def _tune_cell(method: str, photos: Sequence[Path], seed: int, cell: Cell) -> di
     frames = [darken(light, cell, (seed, n)) for n, light in enumerate(lights)]
 
     def attempt(settings: Settings) -> dict[str, float]:
-        saved = (classical_light(frame, method, settings) for frame in frames)
-        psnrs = [fidelity(*s, truth) for s, truth in zip(saved, lights, strict=True)]
+        restored = (classical_light(frame, method, settings) for frame in frames)
+        psnrs = [fidelity(*r, truth) for r, truth in zip(restored, lights, strict=True)]
         return {aim: float(np.mean([p[aim] for p in psnrs])) for aim in AIMS}
 
     tried = [(settings, attempt(settings)) for settings in GRIDS[method]]
@@ -204,7 +204,7 @@ def _centre(light: Plane) -> Plane:
 
 
 def store_settings(found: Mapping[str, Any], photos: Sequence[Path], command: str) -> None:
-    """Put what tuning found, and how, into the settings file; other methods' stay as they are."""
+    """Write tuned settings and the command into the settings file; other methods are kept."""
     kept = _tuned() if SETTINGS_FILE.exists() else {}
     how = {"command": command, "photos": [photo.name for photo in photos]}
     made = {method: how | {"settings": settings} for method, settings in found.items()}
@@ -212,7 +212,7 @@ def store_settings(found: Mapping[str, Any], photos: Sequence[Path], command: st
 
 
 def mapped(work: Callable[[Any], T], items: Sequence[Any], jobs: int, label: str) -> list[T]:
-    """`work` of each item, in order, by several processes if asked for, with a line of progress."""
+    """Apply `work` to each item, in order, in `jobs` processes, with a line of progress."""
     if jobs == 1:
         return [work(item) for item in watched(items, label)]
     with ProcessPoolExecutor(jobs) as pool:
@@ -221,7 +221,7 @@ def mapped(work: Callable[[Any], T], items: Sequence[Any], jobs: int, label: str
 
 
 def watched(items: Sequence[T], label: str) -> Iterator[T]:
-    """Passes items on and says on stderr how far it is."""
+    """Yield the items and print progress to stderr."""
     began = time.monotonic()
     for number, item in enumerate(items):
         minutes = (time.monotonic() - began) / 60
@@ -241,7 +241,7 @@ def average(scores: Sequence[Scores]) -> Scores:
 
 
 def markdown(table: Table) -> str:
-    """Three tables: a row a cell and the average, a column a method."""
+    """Three tables: one row per cell and one for the average, one column per method."""
     return "\n\n".join(
         f"{title}: PSNR in dB / SSIM\n\n{_grid(table, name)}" for name, title in TITLES.items()
     )
@@ -259,7 +259,7 @@ def _grid(table: Table, name: str) -> str:
 
 
 def as_json(table: Table) -> dict[str, Any]:
-    """The table as `--out` keeps it."""
+    """The table in the form that `--out` writes."""
     return {m: {str(c): scores for c, scores in cells.items()} for m, cells in table.items()}
 
 
@@ -279,7 +279,7 @@ def _scores(stored: Mapping[str, Sequence[float]]) -> Scores:
 
 
 def runnable(methods: Iterable[str]) -> list[str]:
-    """The methods that can run here; says of the others why they are left out."""
+    """The methods that can run here; prints why others are left out."""
     found = []
     for method in methods:
         reason = missing(method)
@@ -294,13 +294,18 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = options.add_argument
     add("--model", action="append", default=[], help="an .onnx file or a shipped name; repeatable")
-    add("--methods", nargs="*", default=METHODS, choices=METHODS, help="rivals; default: all")
+    add("--methods", nargs="*", default=METHODS, choices=METHODS, help="baselines; default: all")
     add("--photos", type=int, metavar="N", help="only the first N photos; default: all")
     add("--seed", type=int, default=0)
-    add("--jobs", type=int, default=1, help="processes for the rivals")
-    add("--cache", type=Path, default=Path(".cache/quality"), help="where rivals' scores are kept")
+    add("--jobs", type=int, default=1, help="processes for the baselines")
+    add(
+        "--cache",
+        type=Path,
+        default=Path(".cache/quality"),
+        help="folder of the baselines' scores",
+    )
     add("--out", type=Path, help="write the scores as JSON here")
-    add("--tune", type=int, metavar="N", help="choose the rivals' settings by N photos of train")
+    add("--tune", type=int, metavar="N", help="tune the baselines' settings on N photos of train")
     return options
 
 
@@ -315,10 +320,10 @@ def main() -> None:
         print(json.dumps(found, indent=1))
         return
     photos = sorted((SHARED / "photos" / "val").glob("*.jpg"))[: options.photos]
-    rivals = partial(
+    baselines = partial(
         score_classical, photos=photos, seed=options.seed, cache=options.cache, jobs=options.jobs
     )
-    table: Table = {method: rivals(method) for method in runnable(options.methods)}
+    table: Table = {method: baselines(method) for method in runnable(options.methods)}
     table |= {Path(m).stem: score_model(m, photos, options.seed) for m in options.model}
     print(markdown(table))
     if options.out:

@@ -1,14 +1,14 @@
-"""What is RAW worth? The same scenes, network and steps: once from RAW, once from 8-bit JPEG.
+"""Compare training on RAW with training on 8-bit JPEG: same scenes, network and steps.
 
-    python benchmarks/raw_or_jpeg.py OUT                 # an hour on two cores; again to go on
-    python benchmarks/raw_or_jpeg.py OUT --draw docs     # the curves, the pictures, the film
+    python benchmarks/raw_or_jpeg.py OUT                 # an hour on two cores; resumes if repeated
+    python benchmarks/raw_or_jpeg.py OUT --draw docs     # curves, pictures and the animation
 
-Every photograph of `../shared/photos` is shot by the benchmark's Sony A7S2 in the dark, ×100, ×250
-or ×300 at ISO 1600, and in the light at ISO 100. LibRaw makes of each shot the JPEG that a camera
-would: its white balance, sRGB's curve, 8 bits, quality 95, no brightening. The two ways of `undark
-train pairs` learn from `train`, `--aim raw-srgb` and `--aim rgb`, with the network that ships.
-After each epoch both restore the middles of `val`, which are compared with LibRaw's rendering of
-the bright RAW photo in 16 bits.
+For every photograph of `../shared/photos` a dark photo (×100, ×250 or ×300 at ISO 1600) and a
+bright one (ISO 100) of a Sony A7S2 are simulated. LibRaw renders each as a camera's JPEG: its white
+balance, sRGB's curve, 8 bits, quality 95, no brightening. Two networks of the shipped architecture
+train on `train` as `undark train pairs` does, with `--aim raw-srgb` and `--aim rgb`. After each
+epoch both restore central crops of `val`, which are compared with LibRaw's rendering of the bright
+RAW photo in 16 bits.
 """
 
 from __future__ import annotations
@@ -48,26 +48,26 @@ from undark.learn.train import fit
 from undark.pairs.table import NAME, Row, read_rows, write_rows
 from undark.sensor.mosaic import Shot
 
-ISO, BRIGHT_ISO, STAR_RATIO = 1600, 100, 250
+ISO, BRIGHT_ISO, SCENE_RATIO = 1600, 100, 250
 EPOCHS, BATCH, CROP = 100, 8, 192
-"""`CROP` in pixels of the sensor, for both."""
-JUDGED, FILMED = 256, 384
-"""Sides in pixels of what is compared, and of what is drawn after each epoch."""
-STAR = (slice(270, 718), slice(380, 828))
-"""What is drawn: this part of undark's own scene at half its size, ×250."""
+"""`CROP` is in sensor pixels for both variants."""
+VAL_SIDE, SCENE_SIDE = 256, 384
+"""Sides in pixels of the validation crops, and of the crop that is drawn after each epoch."""
+SCENE_CROP = (slice(270, 718), slice(380, 828))
+"""The crop that is drawn: rows and columns of undark's scene at half its size, ×250."""
 FRAMES = (*range(1, 11), *range(12, 31, 2), *range(35, 101, 5))
-"""Epochs that the film shows: most happens at first."""
+"""Epochs of the animation: dense at first, where the output changes most."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """One of the two."""
+class Variant:
+    """Training on RAW or on JPEG."""
 
     name: str
     suffix: str
     aim: str
     crop: int
-    """Of training, in packed pixels."""
+    """Side of the training crops in packed pixels."""
 
     def pairs(self, out: Path, part: str) -> Path:
         return out / self.name / part
@@ -76,44 +76,46 @@ class Way:
         return PairFrames(FrameCache(out / "cache"), AIMS[self.aim])
 
 
-RAW = Way("raw", ".dng", "raw-srgb", CROP // 2)
-JPEG = Way("jpeg", ".jpg", "rgb", CROP)
-WAYS = (RAW, JPEG)
+RAW = Variant("raw", ".dng", "raw-srgb", CROP // 2)
+JPEG = Variant("jpeg", ".jpg", "rgb", CROP)
+VARIANTS = (RAW, JPEG)
 
 
-def shoot(out: Path, part: str) -> None:
-    """All scenes of `part`, as DNG and as JPEG, with a table of the pairs; once."""
-    if all((way.pairs(out, part) / NAME).exists() for way in WAYS):  # written last
+def simulate(out: Path, part: str) -> None:
+    """Write all scenes of `part` as DNG and JPEG, with a table of the pairs, unless they exist."""
+    if all((variant.pairs(out, part) / NAME).exists() for variant in VARIANTS):  # written last
         return
-    rows: dict[Way, list[Row]] = {way: [] for way in WAYS}
+    rows: dict[Variant, list[Row]] = {variant: [] for variant in VARIANTS}
     for number, (stem, ratio, light) in enumerate(scenes(part)):
-        for way in WAYS:
-            home, name = way.pairs(out, part), f"{stem}{way.suffix}"
-            rows[way].append(Row(home / "dark" / name, home / "bright" / name, float(ratio)))
+        for variant in VARIANTS:
+            folder, name = variant.pairs(out, part), f"{stem}{variant.suffix}"
+            rows[variant].append(
+                Row(folder / "dark" / name, folder / "bright" / name, float(ratio))
+            )
         raw, jpeg = rows[RAW][-1], rows[JPEG][-1]
-        _shoot_one(light, Cell(ISO, ratio), number, raw.dark, jpeg.dark)
-        _shoot_one(light, Cell(BRIGHT_ISO, 1), number, raw.bright, jpeg.bright)
-    for way in WAYS:
-        write_rows(way.pairs(out, part) / NAME, rows[way])
+        _simulate_one(light, Cell(ISO, ratio), number, raw.dark, jpeg.dark)
+        _simulate_one(light, Cell(BRIGHT_ISO, 1), number, raw.bright, jpeg.bright)
+    for variant in VARIANTS:
+        write_rows(variant.pairs(out, part) / NAME, rows[variant])
 
 
 def scenes(part: str) -> Iterator[tuple[str, int, NDArray[np.float64]]]:
-    """Name, amplification and light of "train", "val", and "star", which is drawn."""
-    if part == "star":
-        yield "scene", STAR_RATIO, scene()[STAR]
+    """Name, amplification and light of the photos of "train" or "val", or of undark's "scene"."""
+    if part == "scene":
+        yield "scene", SCENE_RATIO, scene()[SCENE_CROP]
         return
     yield from dark_scenes(part)
 
 
 def scene() -> NDArray[np.float64]:
-    """The light of undark's own scene, half its size: others' photographs are not to be shown."""
+    """The light of undark's scene at half its size: the docs show no photographs of others."""
     light = load_scene().astype(np.float64)
     rows = (light[0::2] + light[1::2]) / 2
     small = (rows[:, 0::2] + rows[:, 1::2]) / 2
     return np.maximum(small @ camera_from_srgb(MATRIX).T, 0)
 
 
-def _shoot_one(light: NDArray[np.float64], cell: Cell, seed: int, dng: Path, jpeg: Path) -> None:
+def _simulate_one(light: NDArray[np.float64], cell: Cell, seed: int, dng: Path, jpeg: Path) -> None:
     if jpeg.exists():
         return
     for path in (dng, jpeg):
@@ -123,7 +125,7 @@ def _shoot_one(light: NDArray[np.float64], cell: Cell, seed: int, dng: Path, jpe
 
 
 def _developed(dng: Path) -> NDArray[Any]:
-    """What a camera makes of its RAW data, by LibRaw: sRGB, no brightening."""
+    """LibRaw's rendering as a camera's JPEG: sRGB, no brightening."""
     return render_with_libraw(
         dng,
         output_bps=8,
@@ -135,51 +137,58 @@ def _developed(dng: Path) -> NDArray[Any]:
     )
 
 
-class Judge:
-    """What a way is given of the middles of `val`, and what it should have made of it."""
+class Validation:
+    """Inputs of a variant and their targets: crops of `val`, and the crop that is drawn."""
 
-    def __init__(self, out: Path, way: Way) -> None:
-        self._out, self._way, self._frames = out, way, way.frames(out)
+    def __init__(self, out: Path, variant: Variant) -> None:
+        self._out, self._variant, self._frames = out, variant, variant.frames(out)
         self._truths = RAW.frames(out)
 
     @cached_property
-    def judged(self) -> list[Batch]:
-        return self._batches("val", JUDGED)
+    def val_batches(self) -> list[Batch]:
+        return self._batches("val", VAL_SIDE)
 
     @cached_property
-    def filmed(self) -> Batch:
-        return self._batches("star", FILMED)[0]
+    def scene_batch(self) -> Batch:
+        return self._batches("scene", SCENE_SIDE)[0]
 
     def _batches(self, part: str, side: int) -> list[Batch]:
-        tables = (read_rows(way.pairs(self._out, part) / NAME) for way in WAYS)
+        tables = (read_rows(variant.pairs(self._out, part) / NAME) for variant in VARIANTS)
         return [self._batch(raw, jpeg, side) for raw, jpeg in zip(*tables, strict=True)]
 
     def _batch(self, raw: Row, jpeg: Row, side: int) -> Batch:
-        """Either way the same pixels, with the RAW way's target as the truth."""
+        """The same pixels for both variants, with the RAW variant's target."""
         truth = held_crops(self._truths, raw, side // 2, FULL_SPAN)[0].prepare()
-        if self._way is RAW:
+        if self._variant is RAW:
             return truth
-        # RAW crops are taken a CFA's period larger, and cut to its phase: here to its first pixel
+        # RAW crops are taken one CFA period larger and cropped to its phase, here the first pixel
         given = held_crops(self._frames, jpeg, side + 2, FULL_SPAN)[0].prepare()
         return replace(truth, inputs=given.inputs[..., :side, :side].contiguous())
 
     def scores(self, network: torch.nn.Module) -> tuple[float, float]:
         """Mean PSNR in dB and SSIM of sRGB."""
-        pairs = [(seen(network(b.inputs)), seen(b.target)) for b in self.judged]
+        pairs = [
+            (encoded_srgb(network(b.inputs)), encoded_srgb(b.target)) for b in self.val_batches
+        ]
         return tuple(float(np.mean([f(a, b) for a, b in pairs])) for f in (psnr, ssim))  # type: ignore[return-value]
 
 
-def seen(light: torch.Tensor) -> NDArray[np.float32]:
+def encoded_srgb(light: torch.Tensor) -> NDArray[np.float32]:
     """Linear sRGB (1, 3, H, W) → (H, W, 3), encoded."""
     encoded: NDArray[np.float32] = encode_srgb(light[0].permute(1, 2, 0).float()).numpy()
     return encoded
 
 
-class Watch(pl.Callback):
-    """Writes loss, PSNR and SSIM of every epoch, and draws the star."""
+class EpochLog(pl.Callback):
+    """Writes loss, PSNR and SSIM of every epoch, and the restored crop of the scene."""
 
-    def __init__(self, home: Path, judge: Judge, steps: int) -> None:
-        self._file, self._home, self._judge, self._steps = home / "curve.json", home, judge, steps
+    def __init__(self, folder: Path, validation: Validation, steps: int) -> None:
+        self._file, self._folder, self._validation, self._steps = (
+            folder / "curve.json",
+            folder,
+            validation,
+            steps,
+        )
         known = json.loads(self._file.read_text()) if self._file.exists() else {}
         self._curve: dict[str, list[float]] = known
         self._losses: list[float] = []
@@ -192,41 +201,43 @@ class Watch(pl.Callback):
         if rest:
             return
         with torch.no_grad():
-            scores = self._judge.scores(pl_module.network)
-            star = seen(pl_module.network(self._judge.filmed.inputs))
+            scores = self._validation.scores(pl_module.network)
+            restored = encoded_srgb(pl_module.network(self._validation.scene_batch.inputs))
         self._curve[str(epoch)] = [float(np.mean(self._losses)), *scores]
         self._losses = []
         write_atomically(self._file, json.dumps(self._curve, indent=0).encode())
-        write_picture(self._home / f"{epoch:03d}.png", _bytes(star), Shot())
+        write_picture(self._folder / f"{epoch:03d}.png", _bytes(restored), Shot())
 
 
 def _bytes(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
     return (255 * picture + 0.5).astype(np.uint8)
 
 
-def learn(out: Path, way: Way) -> RestoreTask:
-    """Train one way, or go on."""
-    home = out / way.name / "run"
-    home.mkdir(exist_ok=True)
-    rows, held = (read_rows(way.pairs(out, part) / NAME) for part in ("train", "val"))
+def learn(out: Path, variant: Variant) -> RestoreTask:
+    """Train a variant, or resume its training."""
+    folder = out / variant.name / "run"
+    folder.mkdir(exist_ok=True)
+    rows, held = (read_rows(variant.pairs(out, part) / NAME) for part in ("train", "val"))
     steps = round(len(rows) / BATCH)
-    resume = (home / "last.ckpt").exists()
-    data = way.pairs(out, "train")
-    training = Training(data, home, steps=EPOCHS * steps, batch=BATCH, crop=way.crop, resume=resume)
-    frames = way.frames(out)
+    resume = (folder / "last.ckpt").exists()
+    data = variant.pairs(out, "train")
+    training = Training(
+        data, folder, steps=EPOCHS * steps, batch=BATCH, crop=variant.crop, resume=resume
+    )
+    frames = variant.frames(out)
     training = fitted(training, frames, rows)
     plan, _ = pair_plan(training, frames, PairSplit(rows, held[:1]), PairLoss())
-    return fit(training, plan, [Watch(home, Judge(out, way), steps)])[0]
+    return fit(training, plan, [EpochLog(folder, Validation(out, variant), steps)])[0]
 
 
 def curves(out: Path) -> dict[str, NDArray[np.float64]]:
-    """Of each way (epochs, 3): loss, PSNR, SSIM."""
-    found = {way.name: out / way.name / "run" / "curve.json" for way in WAYS}
+    """Variant → (epochs, 3): loss, PSNR, SSIM."""
+    found = {variant.name: out / variant.name / "run" / "curve.json" for variant in VARIANTS}
     return {name: np.array(list(json.loads(f.read_text()).values())) for name, f in found.items()}
 
 
 def table(out: Path) -> str:
-    """Markdown: PSNR and SSIM of both after some epochs."""
+    """Markdown: PSNR and SSIM of both variants after some epochs."""
     of = curves(out)
     lines = ["| epochs | from JPEG | from RAW |", "|---|---|---|"]
     for epoch in (1, 5, 10, 25, 50, EPOCHS):
@@ -242,22 +253,25 @@ def draw(out: Path, docs: Path) -> None:
     mpl.use("Agg")  # no screen
     _draw_curves(out, docs / "raw-or-jpeg-curves.png")
     _draw_levels(out, docs / "levels.png")
-    judge = Judge(out, JPEG)
-    given, truth = (_bytes(seen(part)) for part in (judge.filmed.inputs, judge.filmed.target))
-    names = ["JPEG, amplified", "learnt from JPEG", "learnt from RAW", "the truth"]
-    after = [_frame(out, way, EPOCHS) for way in (JPEG, RAW)]
+    validation = Validation(out, JPEG)
+    given, truth = (
+        _bytes(encoded_srgb(part))
+        for part in (validation.scene_batch.inputs, validation.scene_batch.target)
+    )
+    names = ["JPEG, amplified", "trained on JPEG", "trained on RAW", "ground truth"]
+    after = [_frame(out, variant, EPOCHS) for variant in (JPEG, RAW)]
     write_picture(docs / "raw-or-jpeg.jpg", titled([given, *after, truth], names), Shot(), 90)
-    amplified = _bytes(seen(shown(Judge(out, RAW).filmed)))
-    first = titled([amplified, truth], ["RAW, amplified", "the truth"])
+    amplified = _bytes(encoded_srgb(shown(Validation(out, RAW).scene_batch)))
+    first = titled([amplified, truth], ["RAW, amplified", "ground truth"])
     film = [
-        titled([_frame(out, RAW, epoch), truth], [f"restored, epoch {epoch}", "the truth"])
+        titled([_frame(out, RAW, epoch), truth], [f"restored, epoch {epoch}", "ground truth"])
         for epoch in FRAMES
     ]
     write_gif(docs / "epochs.gif", [*[first] * 6, *film])
 
 
-def _frame(out: Path, way: Way, epoch: int) -> NDArray[np.uint8]:
-    return read_picture(out / way.name / "run" / f"{epoch:03d}.png")
+def _frame(out: Path, variant: Variant, epoch: int) -> NDArray[np.uint8]:
+    return read_picture(out / variant.name / "run" / f"{epoch:03d}.png")
 
 
 def _draw_curves(out: Path, path: Path) -> None:
@@ -267,9 +281,11 @@ def _draw_curves(out: Path, path: Path) -> None:
     for number, (axis, name) in enumerate(
         zip(axes, ("loss (L1)", "PSNR, dB", "SSIM"), strict=True)
     ):
-        for way, colour in ((RAW, "#1f6fb4"), (JPEG, "#d1495b")):
-            values = curves(out)[way.name][:, number]
-            axis.plot(np.arange(1, len(values) + 1), values, color=colour, label=f"from {way.name}")
+        for variant, colour in ((RAW, "#1f6fb4"), (JPEG, "#d1495b")):
+            values = curves(out)[variant.name][:, number]
+            axis.plot(
+                np.arange(1, len(values) + 1), values, color=colour, label=f"from {variant.name}"
+            )
         axis.set(xlabel="epoch", title=name)
         axis.grid(alpha=0.3)
     axes[0].set_yscale("log")
@@ -279,10 +295,10 @@ def _draw_curves(out: Path, path: Path) -> None:
 
 
 def _draw_levels(out: Path, path: Path) -> None:
-    """Histograms of green of the star's dark shot: what a JPEG and what RAW keep of it."""
+    """Histograms of green of the scene's dark photo, in the JPEG and in RAW."""
     from matplotlib import pyplot
 
-    raw, jpeg = (read_rows(way.pairs(out, "star") / NAME)[0] for way in WAYS)
+    raw, jpeg = (read_rows(variant.pairs(out, "scene") / NAME)[0] for variant in VARIANTS)
     mosaic = read_mosaic(raw.dark)
     sensor = mosaic.plane[0::2, 1::2].astype(int) - BLACK
     levels = read_picture(jpeg.dark)[..., 1].astype(int)
@@ -295,7 +311,7 @@ def _draw_levels(out: Path, path: Path) -> None:
         inside = values[(values >= low) & (values <= high)]
         found, counts = np.unique(inside, return_counts=True)
         axis.bar(found, counts / values.size, width=0.9, color=colour)
-        axis.set(title=f"{title}: {len(found)} levels", ylabel="share of pixels")
+        axis.set(title=f"{title}: {len(found)} levels", ylabel="fraction of pixels")
         print(f"\n{title}: 99.8 % of pixels on {len(found)} levels, {low} to {high}")
     figure.suptitle(f"The same dark photo, ×{raw.amplification:g} too dark")
     figure.savefig(path, dpi=110)
@@ -305,15 +321,15 @@ def _draw_levels(out: Path, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--draw", type=Path, metavar="DIR", help="where the drawings go")
-    parser.add_argument("--only", choices=("raw", "jpeg"), help="train one way only")
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="folder of the drawings")
+    parser.add_argument("--only", choices=("raw", "jpeg"), help="train one variant only")
     asked = parser.parse_args()
     keep_memory()
-    for part in ("train", "val", "star"):
-        shoot(asked.out, part)
-    for way in WAYS:
-        if asked.only in (None, way.name):
-            learn(asked.out, way)
+    for part in ("train", "val", "scene"):
+        simulate(asked.out, part)
+    for variant in VARIANTS:
+        if asked.only in (None, variant.name):
+            learn(asked.out, variant)
     if not asked.only:
         print(table(asked.out))
     if asked.draw:

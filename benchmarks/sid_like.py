@@ -1,10 +1,10 @@
-"""`undark evaluate` where SID is not at hand: twelve scenes under its names, by its protocols.
+"""Run `undark evaluate` by SID's protocols on twelve simulated scenes, in place of SID itself.
 
     python benchmarks/sid_like.py OUT       # about ten minutes on two cores
 
-Each photograph of `../shared/photos/val` is shot by the Sony A7S2 of the darkroom, ×100, ×250
-or ×300 too dark at ISO 1600, and in the light at ISO 100: DNGs under the names of SID's test split.
-Leaves OUT/Sony and OUT/report; prints the means over photos as Markdown.
+For each photograph of `../shared/photos/val`, `darkroom.py` simulates a Sony A7S2's dark photo
+(×100, ×250 or ×300 at ISO 1600) and bright photo (ISO 100), written as DNGs with names of SID's
+test split. Writes OUT/Sony and OUT/report; prints the means over photos as Markdown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def shoot(out: Path) -> None:
 
 
 def table(report: Path) -> str:
-    """Markdown: means over photos, a row a method and a column a protocol."""
+    """Markdown: means over photos, one row per method and one column per protocol."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     for row in json.loads((report / "scores.json").read_text()):
         found[row["method"]][row["protocol"]].append((row["psnr"], row["ssim"]))
@@ -56,7 +56,7 @@ def main() -> None:
     out = parser.parse_args().out
     shoot(out)
     evaluate = ("evaluate", "bayer", out, "--out", out / "report", "--overwrite")
-    # it prints a table of its own: the report has it
+    # its own table, also in the report, goes to stderr
     command = [sys.executable, "-m", "undark", *map(str, evaluate)]
     subprocess.run(command, check=True, stdout=sys.stderr)
     print(table(out / "report"))

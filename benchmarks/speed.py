@@ -1,8 +1,8 @@
-"""How long a 24-megapixel photo takes, beside LibRaw's own rendering, each as a whole process.
+"""Time `undark restore` and LibRaw's rendering of a 24-megapixel photo, each as a process.
 
     python benchmarks/speed.py [--runs 5]
 
-Makes a dark 24-megapixel DNG, then times, in turn, LibRaw's AHD rendering to JPEG (rawpy, its
+Simulates a dark 24-megapixel DNG, then times alternately LibRaw's AHD rendering to JPEG (rawpy's
 defaults) and `undark restore` to JPEG with the default model. Prints a Markdown table: median of
 the runs, peak memory of the largest process, and the machine.
 """
@@ -47,7 +47,7 @@ class Run:
 
 
 def make_frame(path: Path) -> None:
-    """The demo's scene, tiled to 24 megapixels, in the dark."""
+    """Write a dark photo of the demo's scene, tiled to 24 megapixels."""
     light = load_scene()
     height, width = light.shape[:2]
     tiled = np.tile(light, (-(-HEIGHT // height), -(-WIDTH // width), 1))[:HEIGHT, :WIDTH]
@@ -55,7 +55,7 @@ def make_frame(path: Path) -> None:
 
 
 def timed(command: list[str]) -> Run:
-    """Run to the end; raises `CalledProcessError` if it fails."""
+    """Run a command and wait for it; raises `CalledProcessError` if it fails."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -95,7 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         frame = folder / "dark.dng"
-        # elsewhere: a process begins with the peak memory of the one that starts it
+        # in a child process: a process inherits the peak memory of the one that starts it
         subprocess.run([sys.executable, __file__, "--make", str(frame)], check=True)
         commands = {
             "LibRaw, AHD": [sys.executable, "-c", LIBRAW, str(frame), str(folder / "a.jpg")],

@@ -1,12 +1,13 @@
-"""How much of the bare forward-backward loop's speed a whole training keeps.
+"""Compare the speed of training with that of the forward and backward pass alone.
 
     python benchmarks/throughput.py             # about a quarter of an hour on two cores
 
-Trains from photos, from pairs and from SID with the network that ships, the default batch and crop,
-by the functions behind `undark train`: data, noise, optimiser, average of weights, checkpoints, log
-and its share of the validation are in. Beside it, in the same process and in turn, the bare loop:
-gradients of one batch that lies ready, nothing else. Prints two Markdown tables; the second is how
-long a batch of pairs takes to make without and with the cache of decoded frames.
+Trains on photos, on pairs and on SID with the shipped architecture and the default batch and crop,
+through the functions behind `undark train`. A training step includes data, noise, optimiser, weight
+averaging, checkpoints, log and its share of the validation. A gradient step is the forward and
+backward pass of one batch that is already in memory, in the same process, measured alternately.
+Prints two Markdown tables; the second is the time to make a batch of pairs without and with the
+cache of decoded frames.
 """
 
 from __future__ import annotations
@@ -49,15 +50,15 @@ from undark.pairs.sid import sid_rows
 SIZE = (2848, 4256)
 """Rows and columns of SID's Sony photos."""
 SCENES = ("00001", "00002", "00003", "20001")
-"""Three to learn from, one to judge by; each takes the disk 34 MB as files, 100 MB decoded."""
+"""Three for training, one for validation. Each takes 34 MB of disk as files and 100 MB decoded."""
 STEPS = 50
-"""Of a training; the first ten are not counted."""
+"""Steps of a training run; the first ten are not counted."""
 BARE_STEPS = 20
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to train."""
+class Variant:
+    """A kind of training."""
 
     name: str
     source: Samples
@@ -67,7 +68,7 @@ class Way:
 
 
 def make_sid(folder: Path) -> None:
-    """Pairs under SID's names, of photographs tiled to the size of its files."""
+    """Write pairs named as in SID, from photographs tiled to the size of SID's files."""
     photos = sorted((SHARED / "photos" / "train").glob("*.jpg"))
     curve = decode_srgb(np.arange(256) / 255).astype(np.float32)
     for number, scene in enumerate(SCENES):
@@ -80,8 +81,8 @@ def make_sid(folder: Path) -> None:
             write_mosaic(path, photograph(light, 1600 if ratio > 1 else 100, ratio))
 
 
-def ways(folder: Path) -> list[Way]:
-    """The three, their sources made as the functions that train make them."""
+def variants(folder: Path) -> list[Variant]:
+    """The three kinds, with the sources that the training functions use."""
     photos, cache = SHARED / "photos" / "train", folder / "cache"
     usual = Training(photos, folder)
     paths, _ = split(usual)
@@ -95,28 +96,28 @@ def ways(folder: Path) -> list[Way]:
     by_sid = partial(train_sid, camera="sony", cache=cache)
     by_photos = PhotoSamples(PhotoFiles(paths), usual.crop)
     return [
-        Way("photos", by_photos, photo_loss, train_photos, photos),
-        Way("pairs", pairs("raw-linear"), linear, by_pairs, folder / "Sony"),
-        Way("SID", pairs("raw-srgb"), srgb, by_sid, folder),
+        Variant("photos", by_photos, photo_loss, train_photos, photos),
+        Variant("pairs", pairs("raw-linear"), linear, by_pairs, folder / "Sony"),
+        Variant("SID", pairs("raw-srgb"), srgb, by_sid, folder),
     ]
 
 
-def bare(way: Way, training: Training) -> float:
-    """Seconds of one step that only makes gradients."""
+def gradient_step(variant: Variant, training: Training) -> float:
+    """Seconds per forward and backward pass."""
     network = init_network(training.config, training.seed)
-    batch = make_batch(way.source, 0, range(training.batch))
+    batch = make_batch(variant.source, 0, range(training.batch))
 
     def step() -> None:
         network.zero_grad()
-        way.loss(network, batch).backward()  # type: ignore[no-untyped-call]
+        variant.loss(network, batch).backward()  # type: ignore[no-untyped-call]
 
     step()
     return timed(step, BARE_STEPS)
 
 
-def whole(way: Way, training: Training) -> float:
-    """Seconds of one step of a training by its log; validation, by time, takes 3 % at most."""
-    way.run(training)
+def training_step(variant: Variant, training: Training) -> float:
+    """Seconds per training step, from the log; validation takes at most 3 % of the time."""
+    variant.run(training)
     steps = EventAccumulator(str(training.out / "log")).Reload().Scalars("loss")
     return float((steps[-1].wall_time - steps[0].wall_time) / (steps[-1].step - steps[0].step))
 
@@ -129,20 +130,20 @@ def timed(action: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - began) / times
 
 
-def throughput(way: Way, folder: Path, runs: int) -> str:
-    """A row of the table: medians of runs in turn."""
-    bares, wholes = [], []
+def throughput(variant: Variant, folder: Path, runs: int) -> str:
+    """A row of the table: medians of alternating runs."""
+    gradient_times, training_times = [], []
     for number in range(runs):
-        training = Training(way.folder, folder / f"{way.name}-{number}", steps=STEPS)
-        bares.append(bare(way, training))
-        wholes.append(whole(way, training))
-    base, full = statistics.median(bares), statistics.median(wholes)
+        training = Training(variant.folder, folder / f"{variant.name}-{number}", steps=STEPS)
+        gradient_times.append(gradient_step(variant, training))
+        training_times.append(training_step(variant, training))
+    base, full = statistics.median(gradient_times), statistics.median(training_times)
     pixels = training.batch * training.crop**2 / 1e6
-    return f"| {way.name} | {base:.3f} | {full:.3f} | {pixels / full:.3f} | {base / full:.3f} |"
+    return f"| {variant.name} | {base:.3f} | {full:.3f} | {pixels / full:.3f} | {base / full:.3f} |"
 
 
 def cache_table(folder: Path, batches: int = 3) -> str:
-    """Seconds of a batch of 16 without the cache, and with it once it is filled."""
+    """Seconds to make a batch of 16 without the cache, and with a filled one."""
     rows = sid_rows(folder, "sony")["train"]
 
     def make(cache: FrameCache, times: int) -> float:
@@ -153,14 +154,14 @@ def cache_table(folder: Path, batches: int = 3) -> str:
     make(filled, 1)
     slow, fast = make(_NoCache(folder / "none"), 1), make(filled, batches)
     return (
-        "| | seconds a batch |\n|---|---|\n"
-        f"| each file decoded anew | {slow:.2f} |\n| from the cache | {fast:.3f} |\n"
-        f"| times as fast | {slow / fast:.0f} |"
+        "| | seconds per batch |\n|---|---|\n"
+        f"| without the cache | {slow:.2f} |\n| from the cache | {fast:.3f} |\n"
+        f"| ratio | {slow / fast:.0f} |"
     )
 
 
 class _NoCache(FrameCache):
-    """Decodes every time."""
+    """Decodes at every access."""
 
     def get(self, source, what, decode):  # type: ignore[no-untyped-def]
         return decode()
@@ -176,10 +177,10 @@ def main() -> None:
         folder = Path(name)
         make_sid(folder)
         print(f"{machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
-        print("| | bare step, s | whole step, s | Mpx/s | whole / bare |\n|---|---|---|---|---|")
-        for way in ways(folder):
-            if asked.only in (None, way.name):
-                print(throughput(way, folder, asked.runs), flush=True)
+        print("| | gradient step, s | training step, s | Mpx/s | ratio |\n|---|---|---|---|---|")
+        for variant in variants(folder):
+            if asked.only in (None, variant.name):
+                print(throughput(variant, folder, asked.runs), flush=True)
         if asked.only is None:
             print()
             print(cache_table(folder))

@@ -1,11 +1,12 @@
-"""What `undark tune` finds, and whether it holds: trained longer, on photographs it never saw.
+"""Test whether the settings that `undark tune` finds are also better in longer training.
 
-    python benchmarks/tuned.py OUT                 # an hour on two cores; again to go on
+    python benchmarks/tuned.py OUT                 # an hour on two cores; resumes if repeated
     python benchmarks/tuned.py OUT --draw docs     # importance.png and history.png
 
-The study: 20 trials of 2 minutes on a slice of `../shared/photos/train`. Then `undark train photos`
-with the defaults, with the study's settings, and with its batch and crop on the network that ships,
-for the same time each, on all of `train`; PSNR in dB on `val`. Prints Markdown.
+The study has 20 trials of 2 minutes on a part of `../shared/photos/train`. Then `undark train
+photos` trains on all of `train` for the same time each: with the defaults, with the study's
+settings, and with the study's batch and crop on the shipped architecture. Prints PSNR in dB on
+`val` as Markdown.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def undark(*words: object) -> None:
 
 
 def study(out: Path) -> Path:
-    """The settings found."""
+    """The path of the best settings; runs the study unless it has finished."""
     if not (out / BEST).exists():
         data = SHARED / "photos" / "train"
         undark("tune", data, "--out", out, "--trials", TRIALS, "--minutes", MINUTES)
@@ -38,13 +39,13 @@ def study(out: Path) -> Path:
 
 
 def scores(out: Path, settings: tuple[object, ...]) -> dict[str, float]:
-    """PSNR on `val` after a training; one that was begun is gone on with."""
+    """PSNR on `val` after a training, which is resumed if it was interrupted."""
     record = out / "training.json"
     if not record.exists():
         photos = SHARED / "photos"
-        again = ["--resume"] if (out / "last.ckpt").exists() else []
-        where = (photos / "train", "--val", photos / "val", "--out", out)
-        undark("train", "photos", *where, "--minutes", LONGER, *settings, *again)
+        resume = ["--resume"] if (out / "last.ckpt").exists() else []
+        folders = (photos / "train", "--val", photos / "val", "--out", out)
+        undark("train", "photos", *folders, "--minutes", LONGER, *settings, *resume)
     found: dict[str, float] = json.loads(record.read_text())["validation"]
     return {name.removeprefix("psnr/"): score for name, score in found.items()}
 
@@ -52,11 +53,11 @@ def scores(out: Path, settings: tuple[object, ...]) -> dict[str, float]:
 def table(out: Path) -> str:
     best = study(out / "study")
     chosen = read_settings(best)
-    few = ("--batch", chosen["batch"], "--crop", chosen["crop"])
+    sizes = ("--batch", chosen["batch"], "--crop", chosen["crop"])
     rows = {
         "defaults": scores(out / "default", ()),
-        "what the study found": scores(out / "best", ("--config", best)),
-        "its batch and crop, the network that ships": scores(out / "small", few),
+        "the study's settings": scores(out / "best", ("--config", best)),
+        "its batch and crop, shipped architecture": scores(out / "small", sizes),
     }
     names = list(rows["defaults"])
     lines = ["| | " + " | ".join(f"×{name[1:]}" for name in names) + " |"]
@@ -69,7 +70,7 @@ def table(out: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--draw", type=Path, metavar="DIR", help="where the plots go")
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="folder of the plots")
     asked = parser.parse_args()
     print(table(asked.out))
     if asked.draw:

@@ -2,13 +2,13 @@
 
     python scripts/camera_table.py ../shared/noise
 
-Each camera becomes a list of settings (ISO, gain K, read, row and bias noise in DN, Tukey-lambda
-shape), so that one interpolation in ln ISO serves all of them:
+Each camera is converted to a list of settings (ISO, gain K, read, row and bias noise in DN,
+Tukey-lambda shape), which are interpolated in ln ISO:
 
-- ELD gives lines in ln K; two settings, one at each end, hold a line exactly. Its K_min is at ISO
-  100 and K_max at ISO 6400: the A7S2's agree within 2 % with PMN's table, which names the ISO.
-- PMN gives the A7S2 at 28 ISO settings: taken as they are, instead of ELD's line for that camera.
-- SNIC gives variance = a·x + b for x in [0, 1], taken to the scale of 14 bits.
+- ELD gives lines in ln K; the settings at both ends represent a line exactly. Its K_min is at ISO
+  100 and K_max at ISO 6400: the A7S2's values agree within 2 % with PMN's table, which has the ISO.
+- PMN gives the A7S2 at 28 ISO settings; they are used unchanged, in place of ELD's line.
+- SNIC gives variance = a·x + b for x in [0, 1], scaled to 14 bits.
 """
 
 import json
@@ -66,7 +66,7 @@ def pmn_settings(table: Record) -> list[Record]:
 
 
 def snic_settings(camera: Record) -> list[Record]:
-    """Means over the four planes; a read noise measured as 0 is held at the rounding's."""
+    """Means over the four planes; read noise is at least the quantisation noise."""
 
     def at(iso: str, planes: Record) -> Record:
         slope = statistics.fmean(p["a"] for p in planes.values())

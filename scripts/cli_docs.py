@@ -1,4 +1,4 @@
-"""Print `docs/cli.md`: the help of every command. A test holds the file to it.
+"""Print `docs/cli.md`: the help of every command. A test checks that the file is up to date.
 
 python scripts/cli_docs.py > docs/cli.md
 """
@@ -22,7 +22,7 @@ def commands() -> Iterator[str]:
 
 
 def help_of(command: str) -> str:
-    """The help text, at one width whatever the terminal."""
+    """The help text, 80 columns wide."""
     asked = [sys.executable, "-m", "undark", *command.split(), "--help"]
     environment = os.environ | {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
     done = subprocess.run(asked, capture_output=True, text=True, check=True, env=environment)
@@ -30,7 +30,7 @@ def help_of(command: str) -> str:
 
 
 def reference() -> str:
-    """The whole page."""
+    """The content of `docs/cli.md`."""
     parts = ["# Command reference\n\nMade by `python scripts/cli_docs.py > docs/cli.md`.\n"]
     for command in commands():
         title = f"undark {command}".strip()

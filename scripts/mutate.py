@@ -1,12 +1,12 @@
-"""How many deliberate faults the tests let through: one at a time, in a copy of the source.
+"""Mutation testing: the fraction of deliberate faults in the source that no test detects.
 
     python scripts/mutate.py sensor develop engine restoring learn:1 --json mutants.json
 
-Names are folders or files under src/undark, `:N` after one the number of mutants of each of its
-modules. Which faults are made depends on the seed and the text of the module alone. A mutant is
-run against the tests that import its module, then against those that import what imports it;
-`killed` means that one failed. `--only mutants.json` makes the survivors of an earlier run again,
-and `--tests FILE …` names the tests to run them against.
+Arguments are folders or files under src/undark; `:N` sets the number of mutants of each module. The
+faults depend only on the seed and the module's text. Each is made in a copy of the source, which is
+tested with the test files that import the module, then with those that import a user of the module;
+`killed` means that a test failed. `--only mutants.json` repeats the survivors of an earlier run,
+and `--tests FILE …` names the tests for it.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from typing import Any
 
 PACKAGE = "undark"
 SKIPPED = r"kills|several_processes|end_to_end|tune|fastai|docs|real_raw"
-"""Test files that run only where no other imports the module: slow, or of the whole program."""
+"""Test files that run only if no other imports the module: slow or end-to-end tests."""
 SLOW_TEST, SLOW_FILE = 10.0, 15.0
-"""Seconds. A slower test is left out; a slower file runs only where no other would."""
+"""Seconds. A slower test is left out; a slower file runs only if no other imports the module."""
 FACTOR = 1.25
-"""What a number that is not whole is multiplied by; a whole one is one more."""
+"""Floating-point constants are multiplied by this; integers are increased by 1."""
 PERFORMANCE = re.compile(
     r"band|tile|chunk|every|workers|threads|cache|curve_steps|severity|frames_a_second|version",
     re.IGNORECASE,
 )
-"""What is assigned to such a name changes how long a thing takes, or nothing."""
+"""Assignments to such names are not mutated: they affect the speed, or nothing."""
 MACHINE = {"cpu_count", "sched_getaffinity", "default_rng", "manual_seed", "getLogger", "print"}
-"""Calls whose arguments are left alone: cores, seeds, words."""
+"""Calls whose arguments are not mutated: cores, seeds, messages."""
 CONVERSIONS = {
     "asarray",
     "ascontiguousarray",
@@ -54,9 +54,9 @@ CONVERSIONS = {
     "list",
     "Path",
 }
-"""What is given back as it came instead of through one of these is hardly another thing."""
+"""Calls that are not replaced by their argument: the result would hardly differ."""
 HINTS = {"strict", "dtype", "device", "kind", "seed", "map_location", "console", "highlight"}
-"""Keyword arguments that are left alone: without them little or nothing changes."""
+"""Keyword arguments that are not mutated: without them little or nothing changes."""
 
 SWAPS: dict[type[ast.AST], tuple[tuple[str, type[Any]], ...]] = {
     ast.Lt: (("boundary", ast.LtE), ("comparison", ast.GtE)),
@@ -83,7 +83,7 @@ ENDS |= {high: low for low, high in ENDS.items()}
 
 @dataclass
 class Site:
-    """A fault that can be made: `field` of `parent` (its item `index`) becomes `new`."""
+    """A possible fault: `field` of `parent` (its item `index`) is replaced by `new`."""
 
     kind: str
     statement: ast.stmt
@@ -93,7 +93,7 @@ class Site:
     new: Any
 
     def make(self) -> tuple[int, str, str]:
-        """Make the fault in the tree → line, and the statement before and after."""
+        """Change the tree → the line, and the statement before and after."""
         before = _first_line(self.statement)
         if self.index is None:
             setattr(self.parent, self.field, self.new)
@@ -105,7 +105,7 @@ class Site:
 
 @dataclass
 class Mutant:
-    """One fault and what became of it."""
+    """A fault and the outcome of its tests."""
 
     package: str
     module: str
@@ -120,15 +120,15 @@ class Mutant:
 
 
 def _first_line(statement: ast.stmt) -> str:
-    whole = ast.unparse(statement).splitlines()
-    return next(line for line in whole if not line.startswith("@"))[:240]
+    lines = ast.unparse(statement).splitlines()
+    return next(line for line in lines if not line.startswith("@"))[:240]
 
 
-# --- which faults there are ---------------------------------------------------------------------
+# --- the possible faults ------------------------------------------------------------------------
 
 
 def find_sites(tree: ast.Module) -> list[Site]:
-    """All faults that can be made in a module, in the order of its text."""
+    """All possible faults of a module, in the order of its text."""
     return [site for node in tree.body for site in _visit(node, node)]
 
 
@@ -160,20 +160,20 @@ def _left_alone(node: ast.AST) -> bool:
     if isinstance(node, ast.keyword):
         return node.arg in HINTS
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
-        return getattr(node.value, "attr", "") == "shape"  # it breaks, or changes nothing
+        return getattr(node.value, "attr", "") == "shape"  # such a fault breaks, or has no effect
     if isinstance(node, ast.Call):
         return any(_named(call) in MACHINE for call in ast.walk(node) if isinstance(call, ast.Call))
     return False
 
 
 def _named(call: ast.Call) -> str:
-    """The last part of the name of what is called."""
+    """The last part of the called function's name."""
     func = call.func
     return func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
 
 
 def _faults(node: ast.AST, statement: ast.stmt) -> Iterator[Site]:
-    """Faults made inside a node: operators, bounds, limits, arguments."""
+    """Faults within a node: operators, bounds, limits, arguments."""
     if isinstance(node, ast.Compare):
         for index, sign in enumerate(node.ops):
             for kind, new in SWAPS.get(type(sign), ()):
@@ -215,7 +215,7 @@ def _faults_of_call(call: ast.Call, statement: ast.stmt) -> Iterator[Site]:
 def _replacements(
     parent: ast.AST, field: str, index: int | None, child: ast.AST, statement: ast.stmt
 ) -> Iterator[Site]:
-    """Faults that put something else in a node's place: numbers, `not`, the minus sign."""
+    """Faults that replace a node: numbers, `not`, the minus sign."""
     if isinstance(child, ast.stmt):
         statement = child
     elif isinstance(child, ast.Constant) and isinstance(child.value, bool | int | float):
@@ -239,7 +239,7 @@ def _one_more(bound: ast.expr | None) -> ast.expr:
 
 
 def _of_words(node: ast.BinOp | ast.BoolOp | ast.AugAssign) -> bool:
-    """Whether strings are put together, not numbers."""
+    """Whether the operands are strings."""
     parts = [getattr(node, side, None) for side in ("left", "right", "value")]
     return any(
         isinstance(part, ast.JoinedStr)
@@ -249,16 +249,16 @@ def _of_words(node: ast.BinOp | ast.BoolOp | ast.AugAssign) -> bool:
 
 
 def choose(module: str, package: str, source: str, count: int, seed: int) -> list[Mutant]:
-    """Some faults of a module: a kind at random, then one of that kind, no line twice."""
+    """Select faults of a module: a random kind, then a random one of it, at most one per line."""
     sites = find_sites(ast.parse(source))
-    chance = random.Random(f"{seed} {len(sites)}")  # the same after a move
+    generator = random.Random(f"{seed} {len(sites)}")  # independent of the file's path
     kinds = sorted({site.kind for site in sites})
     chosen: list[Mutant] = []
     lines: set[int] = set()
     while len(chosen) < count and kinds:
-        kind = chance.choice(kinds)
+        kind = generator.choice(kinds)
         numbers = [n for n, site in enumerate(sites) if site.kind == kind]
-        chance.shuffle(numbers)
+        generator.shuffle(numbers)
         made = (make(module, package, source, number)[0] for number in numbers)
         mutant = next((m for m in made if m.line not in lines and m.before != m.after), None)
         if mutant is None:
@@ -270,7 +270,7 @@ def choose(module: str, package: str, source: str, count: int, seed: int) -> lis
 
 
 def make(module: str, package: str, source: str, number: int) -> tuple[Mutant, str]:
-    """A fault of a module, by its number in `find_sites`, and the text of the module with it."""
+    """The fault with a number of `find_sites`, and the text of the changed module."""
     tree = ast.parse(source)
     site = find_sites(tree)[number]
     line, before, after = site.make()
@@ -279,7 +279,7 @@ def make(module: str, package: str, source: str, number: int) -> tuple[Mutant, s
 
 
 def find_again(tree: Path, old: dict[str, Any]) -> list[tuple[Mutant, str]]:
-    """The fault of an earlier run, wherever its statement is now; nothing where it is gone."""
+    """The fault of an earlier run, also if its statement has moved; empty if it is gone."""
     source = tree / "src"
     places = [source / old["module"], *sorted((source / PACKAGE).rglob("*.py"))]
     for path in filter(Path.exists, places):
@@ -293,18 +293,18 @@ def find_again(tree: Path, old: dict[str, Any]) -> list[tuple[Mutant, str]]:
     return []
 
 
-# --- which tests concern a module ---------------------------------------------------------------
+# --- the tests of a module ----------------------------------------------------------------------
 
 
 class Imports:
-    """Who imports whom, by name, in the source and in the tests."""
+    """The imports of modules and tests, by name."""
 
     def __init__(self, tree: Path) -> None:
         source = tree / "src"
         self._names = {_dotted(path.relative_to(source)) for path in source.rglob("*.py")}
         texts = {_dotted(p.relative_to(source)): p.read_text() for p in source.rglob("*.py")}
-        pattern = rf'"(\w+)": \("({PACKAGE}[\w.]*)"'  # the front door's names, looked up late
-        self._door = dict(re.findall(pattern, texts[PACKAGE]))
+        pattern = rf'"(\w+)": \("({PACKAGE}[\w.]*)"'  # the lazily imported public names
+        self._public = dict(re.findall(pattern, texts[PACKAGE]))
         self._of = {name: self._imported(text) for name, text in texts.items()}
         self._tests = {p: self._imported(p.read_text()) for p in (tree / "tests").glob("test_*.py")}
 
@@ -318,18 +318,18 @@ class Imports:
                     inner = f"{node.module}.{alias.name}"
                     found.add(inner if inner in self._names else node.module)
             elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == PACKAGE:
-                found.add(self._door.get(node.attr, PACKAGE))
+                found.add(self._public.get(node.attr, PACKAGE))
         return found & self._names - {PACKAGE}
 
     def concerned(self, module: str) -> tuple[list[Path], list[Path]]:
-        """Test files that import a module, and those that only import what imports it."""
-        faces = {module}  # a package whose front shows the module stands for it
+        """Test files that import a module, and those that only import a user of it."""
+        aliases = {module}  # with the packages that export it
         for name, imported in self._of.items():
             if module in imported and name != PACKAGE and module.startswith(f"{name}."):
-                faces.add(name)
-        users = {name for name, imported in self._of.items() if imported & faces} - {PACKAGE}
-        users |= {name for name in self._names if name.rpartition(".")[0] in faces}
-        first = [path for path, imported in self._tests.items() if imported & faces]
+                aliases.add(name)
+        users = {name for name, imported in self._of.items() if imported & aliases} - {PACKAGE}
+        users |= {name for name in self._names if name.rpartition(".")[0] in aliases}
+        first = [path for path, imported in self._tests.items() if imported & aliases]
         then = [p for p, found in self._tests.items() if found & users and p not in first]
         return first, then
 
@@ -352,7 +352,7 @@ class Runner:
         self._imports = Imports(tree)
 
     def measure(self, modules: Iterable[str], known: Path | None) -> None:
-        """How long each test takes, and which fail as it is: those are left out, as slow ones."""
+        """Time each test; exclude slow ones and those that fail without a fault."""
         if known and known.exists():
             self._seconds, self._left_out = json.loads(known.read_text())
             return
@@ -370,9 +370,9 @@ class Runner:
             known.write_text(json.dumps([self._seconds, self._left_out]))
 
     def try_out(self, mutant: Mutant, text: str, tests: list[Path] | None) -> None:
-        """Run a mutant, and note what became of it."""
+        """Test a mutant and set its outcome."""
         path = self.source / mutant.module
-        sound, began = path.read_text(), time.monotonic()
+        original, began = path.read_text(), time.monotonic()
         stages = [tests] if tests else self._stages(_dotted(Path(mutant.module)))
         mutant.outcome, mutant.by = ("survived" if any(stages) else "untested"), ""
         path.write_text(text)
@@ -385,7 +385,7 @@ class Runner:
                     mutant.by = _culprit(output)
                     break
         finally:
-            path.write_text(sound)
+            path.write_text(original)
         mutant.seconds = round(time.monotonic() - began, 1)
 
     def _stages(self, module: str) -> list[list[Path]]:
@@ -401,7 +401,7 @@ class Runner:
         return self._seconds.get(file.relative_to(self._tree).as_posix(), 0.0)
 
     def _pytest(self, files: list[Path], timeout: float, *more: str) -> tuple[int, str]:
-        """Exit status, below 0 past the time limit, and what was said."""
+        """Exit status, negative after the time limit, and the output."""
         names = [file.relative_to(self._tree).as_posix() for file in files]
         plain = ("-q", "-p", "no:cacheprovider", "--tb=no", "--hypothesis-seed=0")
         out = [f"--deselect={test}" for test in self._left_out]
@@ -453,15 +453,15 @@ def find_modules(tree: Path, names: list[str], count: int) -> Iterator[tuple[str
 
 
 def table(mutants: list[Mutant]) -> str:
-    """Markdown: what became of the mutants of each package."""
+    """Markdown: the outcomes of each package's mutants."""
     lines = ["| package | mutants | timeout | survived | share |", "|---|---|---|---|---|"]
     packages = list(dict.fromkeys(mutant.package for mutant in mutants))
     for package in [*packages, "all"]:
         some = [m for m in mutants if package in (m.package, "all")]
-        alive = sum(m.outcome in ("survived", "untested") for m in some)
-        late = sum(m.outcome == "timeout" for m in some)
-        share = f"{alive / max(len(some), 1):.0%}"
-        lines.append(f"| {package} | {len(some)} | {late} | {alive} | {share} |")
+        survived = sum(m.outcome in ("survived", "untested") for m in some)
+        timeouts = sum(m.outcome == "timeout" for m in some)
+        share = f"{survived / max(len(some), 1):.0%}"
+        lines.append(f"| {package} | {len(some)} | {timeouts} | {survived} | {share} |")
     return "\n".join(lines)
 
 
@@ -479,10 +479,10 @@ def main() -> None:
     parser.add_argument("--skip", default=SKIPPED, help="test files that are too slow (regex)")
     parser.add_argument("--json", type=Path, help="where to write the mutants, survivors first")
     parser.add_argument("--resume", action="store_true", help="leave out what is in --json")
-    parser.add_argument("--times", type=Path, help="a file to keep the tests' times in")
-    parser.add_argument("--only", type=Path, help="make the survivors of this JSON again")
-    parser.add_argument("--tests", type=Path, nargs="+", help="run these instead")
-    parser.add_argument("--list", action="store_true", help="only say which mutants there are")
+    parser.add_argument("--times", type=Path, help="a file that caches the tests' times")
+    parser.add_argument("--only", type=Path, help="repeat the survivors in this JSON file")
+    parser.add_argument("--tests", type=Path, nargs="+", help="run only these test files")
+    parser.add_argument("--list", action="store_true", help="only list the mutants")
     asked = parser.parse_args()
     tree = asked.tree.resolve()
     texts, done = [], {}

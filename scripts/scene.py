@@ -1,7 +1,7 @@
 """Make the picture behind ``undark demo``: a reading table at night, in linear light.
 
-Everything in it is modelled, painted and written here, so it is free to use and can be made again.
-Two steps, because Blender's own Python has no imagecodecs:
+All models, textures and texts are generated here, so the picture is free to use and reproducible.
+Two steps, because Blender's Python has no imagecodecs:
 
     blender -b -t 2 -P scripts/scene.py -- scene.exr             # 25 minutes on two CPU cores
     python scripts/scene.py scene.exr src/undark/scene/scene.jxl  # half a minute
@@ -27,11 +27,11 @@ from typing import Any
 
 try:
     import bpy
-except ModuleNotFoundError:  # the encoding step runs in an ordinary Python
+except ModuleNotFoundError:  # the encoding step runs outside Blender
     bpy = None
 
 WIDTH, HEIGHT = 2400, 1600
-SAMPLES, MINUTES = 160, 25  # at most: per pixel, and for the whole render
+SAMPLES, MINUTES = 160, 25  # limits: samples per pixel, minutes of the render
 DISTANCE = 0.15  # JPEG XL distance (1: a difference just visible); 0.15 gives 1.5 MB
 BRIGHTEST = 16.0  # linear light that code value 65535 stands for
 FONTS = Path("/usr/share/fonts/opentype/ebgaramond")
@@ -72,7 +72,7 @@ a few grains have crossed the room, something has been said.
 
 
 class Field:
-    """A number, colour or vector running through a material; its operators add math nodes."""
+    """An output of a material's nodes (number, colour or vector); its operators add math nodes."""
 
     def __init__(self, paint: Paint, socket: Any) -> None:
         self.paint, self.socket = paint, socket
@@ -107,7 +107,7 @@ class Field:
 
 
 class Paint:
-    """A material under construction; every method adds a node and returns what comes out."""
+    """Builds a material; every method adds a node and returns its output."""
 
     def __init__(self, name: str) -> None:
         self.material = bpy.data.materials.new(name)
@@ -143,7 +143,7 @@ class Paint:
             socket.default_value = value
 
     def place(self, space: str = "Object", scale: Point = (1, 1, 1)) -> Field:
-        """Where on the surface we are, in metres ("Object") or in 0..1 ("UV")."""
+        """Position on the surface, in metres ("Object") or in 0..1 ("UV")."""
         output = ["Generated", "Normal", "UV", "Object"].index(space)
         return self.node("Mapping", vector=self.node("TexCoord", output), scale=scale)
 
@@ -170,7 +170,7 @@ class Paint:
         )
 
     def bump(self, height: Field, depth: float) -> Field:
-        """Surface relief; ``depth`` in metres is what a height of 1 stands for."""
+        """Surface relief; ``depth`` in metres is the depth of a height of 1."""
         return self.node("Bump", height=height, distance=depth, strength=1.0)
 
     def random(self) -> Field:
@@ -200,7 +200,7 @@ def tinted(colour: Colour, *by: float, plus: float = 0.0) -> Colour:
 
 
 def plain(name: str, colour: Colour, roughness: float = 0.5, **inputs: Any) -> Any:
-    """One colour, with a little grain in its gloss: nothing real is perfectly even."""
+    """One colour with slightly varying roughness, as real surfaces have."""
     paint = Paint(name)
     grain = paint.noise(paint.place(), 60, 6)
     gloss = grain * 0.3 + (roughness - 0.15)
@@ -445,10 +445,10 @@ def soil(name: str) -> Any:
 
 
 def shining(name: str, colour: Colour | Field, strength: float, paint: Paint | None = None) -> Any:
-    """Something bright to look at; the room itself is lit by the lights of ``light_scene``."""
+    """A bright visible surface that does not illuminate others; ``light_scene`` has the lights."""
     paint = paint or Paint(name)
     material = paint.done(paint.node("Emission", color=colour, strength=strength))
-    material.cycles.sample_as_light = False  # or half of all samples would go to the night sky
+    material.cycles.sample_as_light = False  # else half of all samples would be of the night sky
     return material
 
 
@@ -705,7 +705,7 @@ def build_lamp(at: Point) -> None:
     ]
     filament = shining("filament", (1.0, 0.86, 0.62), 15.0)
     bulb = turned(filament, mm("0,335  13,340  16,360  30,390  30,410  0,435"))
-    unseen_by(bulb, "diffuse", "glossy", "shadow")  # the light inside it does these
+    unseen_by(bulb, "diffuse", "glossy", "shadow")  # the light inside it has these effects
     light = bpy.data.lights.new("lamp", "POINT")
     light.energy, light.color, light.shadow_soft_size = 17.0, (1.0, 0.84, 0.65), 0.028
     source = bpy.data.objects.new("lamp", light)
@@ -952,7 +952,7 @@ def build_kettle(at: Point) -> None:
 
 
 def height_at(x: float, y: float) -> float:
-    """How high the topmost thing built so far reaches at a place on the table."""
+    """Height of the topmost object at a position on the table."""
     graph = bpy.context.evaluated_depsgraph_get()
     _, point, *_ = bpy.context.scene.ray_cast(graph, (x, y, 0.08), (0, 0, -1))
     return float(point[2])
@@ -1037,7 +1037,7 @@ def scatter(mesh: Any, at: Point, yaw: float, pitch: float, roll: float, scale: 
 
 
 def take_out(mesh: Any) -> Any:
-    """Drop the objects that only served to make a mesh."""
+    """Delete the objects that were only needed to make a mesh."""
     for thing in [o for o in bpy.data.objects if o.data == mesh]:
         bpy.data.objects.remove(thing)
     return mesh
@@ -1109,7 +1109,7 @@ def frond(at: Point, yaw: float, long: float, up: float) -> list[Point]:
 
 
 def build_towel(at: Point, angles: Point) -> None:
-    """A tea towel, thrown down: a short cloth simulation lets the folds fall as they will."""
+    """A tea towel; a short cloth simulation makes its folds."""
     stripes = striped((0.66, 0.62, 0.54), (0.20, 0.03, 0.03), (0.62, 0.58, 0.5))
     linen = cloth("tea towel", stripes, (190, 260))
 
@@ -1124,7 +1124,7 @@ def build_towel(at: Point, angles: Point) -> None:
 
 
 def settle(fabric: Any, frames: int = 35) -> Any:
-    """The mesh that a sheet has become after falling on the plane z = 0; the sheet is used up."""
+    """The mesh of a sheet after it has fallen on the plane z = 0; the sheet is deleted."""
     floor = sheet(None, lambda u, v: (2 * u - 1, 2 * v - 1, 0.0), (1, 1))
     floor.modifiers.new("stop", "COLLISION")
     floor.collision.thickness_outer = 0.0015
@@ -1198,7 +1198,7 @@ def dark_of_moon(day: int, front: Shape) -> Shape:
 def area_light(
     name: str, at: Point, towards: Point, size: float, power: float, colour: Colour
 ) -> None:
-    """A soft rectangle of light that the camera itself does not see."""
+    """A rectangular area light that is not visible to the camera."""
     light = bpy.data.lights.new(name, "AREA")
     light.size, light.energy, light.color = size, power, colour
     source = bpy.data.objects.new(name, light)
@@ -1220,10 +1220,10 @@ def light_scene() -> None:
     world.use_nodes = True
     world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.9, 0.95, 1.1, 1)
     world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.045
-    world.cycles.sampling_method = "NONE"  # even and dim: rays find it unaided
+    world.cycles.sampling_method = "NONE"  # uniform and dim: needs no importance sampling
     bpy.context.scene.world = world
     area_light("window light", (-0.6, 1.1, 0.75), (-0.2, 0, 0), 0.7, 16.0, (0.42, 0.62, 1.0))
-    # A door ajar behind the photographer, for the metal and the eyes to reflect.
+    # An open door behind the camera, reflected by the metal and the eyes.
     area_light("doorway", (-1.1, -1.9, 0.9), (0, 0, 0.1), 0.8, 9.0, (1.0, 0.9, 0.8))
 
 
@@ -1273,16 +1273,16 @@ def configure(out: Path, preview: bool) -> None:
     cycles.samples = 24 if preview else SAMPLES
     cycles.use_denoising = False
     cycles.use_auto_tile = False
-    # Samples go where there is still noise; the clock ends the render on a slow machine.
+    # Adaptive sampling; the time limit ends the render on a slow machine.
     cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.015
     cycles.adaptive_min_samples, cycles.time_limit = 32, MINUTES * 60
-    # Brighter bounce light comes as fireflies; what the camera sees itself stays unclamped.
+    # Indirect light is clamped against fireflies; directly visible light is not.
     cycles.sample_clamp_indirect, cycles.blur_glossy = 3.0, 1.0
     cycles.caustics_reflective = cycles.caustics_refractive = False
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 10, 2, 3
     cycles.transmission_bounces, cycles.transparent_max_bounces = 8, 8
     cycles.filter_width = 1.3
-    # Debian builds Blender without a denoiser; these passes guide one when the file is encoded.
+    # Debian builds Blender without a denoiser; these passes are for the one of the encoding step.
     layer.cycles.denoising_store_passes = True
     render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
     render.image_settings.color_depth = "32"
@@ -1324,11 +1324,11 @@ def read_passes(path: Path) -> tuple[Any, Any, Any]:
 
 
 def denoise(picture: Any, albedo: Any, normal: Any) -> Any:
-    """Intel Open Image Denoise, told what is texture by ``albedo`` and ``normal``."""
+    """Intel Open Image Denoise, which preserves textures with ``albedo`` and ``normal``."""
     import numpy as np
 
     oidn: Any = importlib.import_module("oidn")
-    # The wrapper leaves out the switches, so they are set through its library itself.
+    # The Python wrapper has no options, so they are set through the library.
     library = ctypes.CDLL(
         str(next(Path(oidn.__file__).parent.glob("lib*/libOpenImageDenoise.so*")))
     )
@@ -1351,7 +1351,7 @@ def denoise(picture: Any, albedo: Any, normal: Any) -> Any:
 
 
 def to_codes(linear: Any) -> Any:
-    """Linear light to 16-bit code values: a cube root, which spends them where the eye does."""
+    """Linear light to 16-bit code values by a cube root, which is close to perceived brightness."""
     import numpy as np
 
     return np.rint((np.clip(linear, 0, BRIGHTEST) / BRIGHTEST) ** (1 / 3) * 65535).astype(np.uint16)
@@ -1369,7 +1369,7 @@ def decibels(first: Any, second: Any) -> float:
 
 
 def as_seen(codes: Any) -> Any:
-    """Light up to diffuse white, with the gamma of a screen: where an error would be visible."""
+    """Light up to diffuse white, encoded with a display gamma, for comparing visible errors."""
     return from_codes(codes).clip(0, 1) ** (1 / 2.2)
 
 

@@ -1,4 +1,4 @@
-"""Ship a trained model: put it into the package, and its weights where training can go on.
+"""Ship a trained model: add it to the package, and its weights to `models/` for fine-tuning.
 
     python scripts/ship.py RUN [--name bayer]
 
@@ -22,9 +22,9 @@ DATA = (
     "(CC BY-SA 4.0, CC0) and Project Trident (Pexels licence), at most 1536 pixels wide, and "
     "environment maps of Poly Haven (CC0)"
 )
-"""Where the training photographs come from, with their licences."""
+"""Sources of the training photographs, with their licences."""
 PRIVATE = ("data_folder",)
-"""What a record says of the machine that trained."""
+"""Fields of a record that describe the machine of the training."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A folder like SID's for tests of judging: a few scenes, dark at several times."""
+"""A folder as in SID for tests of evaluation: a few scenes with several dark photos each."""
 
 from pair_photos import scene, shoot
 from undark.files.dng import write_mosaic

@@ -1,4 +1,4 @@
-"""Pairs for tests: a scene full of edges, photographed twice, the second time moved."""
+"""Simulated pairs for tests: a dark and a bright photo of a scene with many edges, shifted."""
 
 import math
 from dataclasses import replace
@@ -35,7 +35,7 @@ def scene(height=480, width=640, seed=0):
 
 
 def moved(light, dx=0.0, dy=0.0, degrees=0.0):
-    """The scene with its content dx right, dy down, and turned clockwise about the middle."""
+    """The scene shifted by dx right and dy down, and rotated clockwise about its centre."""
     middle = (np.array(light.shape[:2]) - 1) / 2
     turn = math.radians(degrees)
     back = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
@@ -48,7 +48,7 @@ def moved(light, dx=0.0, dy=0.0, degrees=0.0):
 
 
 def inner(light, margin=16):
-    """Without the border that moving left empty."""
+    """Without the border that the shift left empty."""
     return light[margin:-margin, margin:-margin]
 
 
@@ -91,13 +91,13 @@ def frame_of(cfa):
 
 
 def scene_for(cfa, seed):
-    """(3, H, W): a scene in the light that `expose` takes, and LibRaw's sRGB can hold."""
+    """(3, H, W): a scene within the range of `expose` and within LibRaw's sRGB gamut."""
     light = scene(*frame_of(cfa), seed) @ camera_from_srgb(A7S2_FROM_XYZ).T.astype(np.float32)
     return np.moveaxis(light, -1, 0).clip(0, None)
 
 
 def sid_folder(folder, camera, cfa, noise=2.0):
-    """Five scenes under SID's names, two of them dark twice."""
+    """Five scenes named as in SID, two of them with two dark photos."""
     scenes = ["00001", "00002", "20001", "10003", "10034"]
     times = [(0.1, 0.04), (0.1,), (0.1,), (0.1, 0.033), (0.1,)]
     for seed, (number, darks) in enumerate(zip(scenes, times, strict=True)):

@@ -21,7 +21,7 @@ def photos(tmp_path):
 
 
 class Decoder:
-    """Counts how often it had to work."""
+    """Counts its calls."""
 
     def __init__(self):
         self.calls = 0
@@ -77,14 +77,14 @@ def test_a_damaged_frame_is_made_again(tmp_path, photos, suffix, damage):
     assert (array == 2).all()
 
 
-def test_what_was_not_used_for_longest_is_thrown_out(tmp_path, photos):
+def test_the_least_recently_used_frame_is_evicted(tmp_path, photos):
     decode, cache = Decoder(), FrameCache(tmp_path / "cache", limit=int(3.1 * MEGABYTE))
     for number, photo in enumerate(photos[:3]):
         cache.get(photo, "plane", decode)
         for record in (tmp_path / "cache").glob("*.json"):
             os.utime(record, ns=(record.stat().st_mtime_ns - 10**9,) * 2)
         assert decode.calls == number + 1
-    cache.get(photos[0], "plane", decode)  # used again: the second is now the oldest
+    cache.get(photos[0], "plane", decode)  # now the second is the least recently used
     cache.get(photos[3], "plane", decode)
     assert decode.calls == 4
     cache.get(photos[0], "plane", decode)
@@ -95,7 +95,7 @@ def test_what_was_not_used_for_longest_is_thrown_out(tmp_path, photos):
     assert taken < 3.2 * MEGABYTE
 
 
-def test_without_room_a_frame_is_made_each_time(tmp_path, photos, monkeypatch):
+def test_with_a_full_disk_a_frame_is_decoded_each_time(tmp_path, photos, monkeypatch):
     decode, cache = Decoder(), FrameCache(tmp_path / "cache")
 
     def full(*_):
@@ -104,14 +104,14 @@ def test_without_room_a_frame_is_made_each_time(tmp_path, photos, monkeypatch):
     monkeypatch.setattr(np, "save", full)
     with pytest.warns(CacheWarning, match=r"cache: decoded photos .* disk is full"):
         cache.get(photos[0], "plane", decode)
-    for photo in (photos[0], photos[1]):  # said once: another warning would be an error here
+    for photo in (photos[0], photos[1]):  # one warning: a second one would be an error here
         array, _ = cache.get(photo, "plane", decode)
     assert (array == 3).all()
     assert [p.name for p in (tmp_path / "cache").iterdir()] == ["README"]
 
 
 def test_frames_that_are_not_there_again_are_warned_of_once(tmp_path, photos):
-    """Room for two of three: least recently used means that none is ever found."""
+    """Space for two of three: with least-recently-used eviction no frame is ever found."""
     decode, cache = Decoder(), FrameCache(tmp_path / "cache", limit=int(2.1 * MEGABYTE))
 
     def epoch():
@@ -123,7 +123,7 @@ def test_frames_that_are_not_there_again_are_warned_of_once(tmp_path, photos):
     epoch()  # not yet known to be useless
     with pytest.warns(CacheWarning, match=r"too little room \(2 MiB\)"):
         epoch()
-    epoch()  # said once: another warning would be an error here
+    epoch()  # one warning: a second one would be an error here
     assert decode.calls == 9
 
 

@@ -1,4 +1,4 @@
-"""The state of a run is whole at any moment."""
+"""Checkpoints are written atomically."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == [LAST]
 
 
-def test_what_a_kill_left_half_written_goes(tmp_path):
+def test_partial_files_of_a_killed_run_are_removed(tmp_path):
     (tmp_path / ".undark-0123.ckpt").write_bytes(b"torn")
     AtomicStates(None).save_checkpoint(state(1), tmp_path / LAST)
     assert [p.name for p in tmp_path.iterdir()] == [LAST]

@@ -1,4 +1,4 @@
-"""The classical methods, each by what it promises."""
+"""The classical methods: each one's defining property."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_clahe_raises_local_contrast(ramp):
 
 
 def test_retinex_takes_away_the_light_and_keeps_the_texture():
-    """A texture under a lamp that fades tenfold across the frame, and the same in even light."""
+    """A texture whose illumination falls tenfold across the frame, and evenly illuminated."""
     texture = 0.3 + 0.2 * np.sin(np.arange(400) / 3)[:, None] * np.sin(np.arange(600) / 3)
     fading = np.geomspace(1, 0.1, 600)
 

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: exit status, one line a fault, nothing lost."""
+"""The command line: exit status, one line per error, no photo lost."""
 
 import json
 import os
@@ -193,7 +193,7 @@ def test_an_empty_name(run):
 
 @pytest.fixture(scope="module")
 def picture_model(tmp_path_factory):
-    """A model for pictures, not yet trained: it gives back what it is given."""
+    """A model for pictures, not trained: its output is its input."""
     pytest.importorskip("torch", reason="torch comes with undark[train]")
     from undark.learn.export import export
     from undark.learn.network import UNet, UNetConfig
@@ -270,7 +270,7 @@ def test_version(run):
 
 
 def _answer_ctrl_c():
-    """What a shell starts in the background ignores Ctrl-C, and so does all that it starts."""
+    """Processes that a shell starts in the background ignore Ctrl-C, and so do their children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -297,7 +297,7 @@ def test_ctrl_c_stops_with_a_line_and_leaves_nothing_partial(dark_dng):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
 @pytest.mark.parametrize("stderr", ["/dev/full", "&-"])
 def test_standard_error_that_takes_nothing_does_not_end_the_run(dark_dng, stderr):
-    """Full or closed: both photos are done, and the exit status tells of the one that failed."""
+    """Full or closed: both photos are processed, and the exit status reports the failed one."""
     (dark_dng.parent / "IMG_0.dng").write_bytes(b"II*\0 damaged")
     (dark_dng.parent / "IMG_2.dng").write_bytes(dark_dng.read_bytes())
     command = f'"{sys.executable}" -m undark restore "{dark_dng.parent}" --json 2>{stderr}'

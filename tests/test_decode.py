@@ -140,7 +140,7 @@ def xyz_from(space):
 
 
 def expected_srgb(levels, space):
-    """What the picture looks like in sRGB, by the definitions of the two spaces, in [0, 1]."""
+    """The picture in sRGB by the definitions of the two spaces, in [0, 1]."""
     x = levels / np.iinfo(levels.dtype).max
     if space == "p3":
         light = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
@@ -166,7 +166,7 @@ def save(path, levels, icc):
 
 
 def random_levels(dtype):
-    """Every brightness and hue, dark ones as many as bright ones."""
+    """Random levels of every brightness and hue, as many dark as bright ones."""
     coarse = np.random.default_rng(0).uniform(0, 1, (8, 8, 3)) ** 3
     fine = coarse.repeat(16, axis=0).repeat(16, axis=1)
     return np.rint(fine * np.iinfo(dtype).max).astype(dtype)

@@ -1,4 +1,4 @@
-"""`undark demo`: the scene that ships, in the dark and restored."""
+"""`undark demo`: a simulated dark photo of the shipped scene, restored."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Bilinear demosaicing: exact where it must be, the same in bands as in one."""
+"""Bilinear demosaicing: exact cases, and equal results in bands and at once."""
 
 import numpy as np
 import pytest
@@ -59,15 +59,15 @@ def test_a_slope_comes_back_inside(cfa):
 
 
 @pytest.mark.parametrize("cfa", PATTERNS, ids=NAMES)
-def test_rows_are_those_of_the_whole(cfa, monkeypatch):
+def test_rows_are_those_of_the_full_frame(cfa, monkeypatch):
     plane = seen(scene(), cfa)
-    whole = demosaic(plane, cfa)
+    full = demosaic(plane, cfa)
     monkeypatch.setattr(module, "BAND", 5)
-    np.testing.assert_array_equal(demosaic(plane, cfa), whole)
-    np.testing.assert_array_equal(demosaic(plane, cfa, (11, 29)), whole[11:29])
+    np.testing.assert_array_equal(demosaic(plane, cfa), full)
+    np.testing.assert_array_equal(demosaic(plane, cfa, (11, 29)), full[11:29])
 
 
-def test_negative_noise_and_lamps_pass():
+def test_negative_noise_and_light_sources_pass():
     plane = np.full((4, 4), -3.0, np.float32)
     plane[0, 0] = 600
     rgb = demosaic(plane, RGGB)

@@ -1,4 +1,4 @@
-"""Laws of developing: curves at known points, colours by their formulas, sheets by their parts."""
+"""Properties of the package `develop`: curves, colours, the renderer, classical methods, sheets."""
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_a_camera_that_sees_as_srgb_changes_nothing():
 def test_one_bad_row_spoils_a_matrix(row, value):
     matrix = np.linalg.inv(XYZ_FROM_SRGB)
     matrix[row] = matrix[row] * value if value in (0, -1) else value
-    with pytest.raises(ValueError, match="does not keep white white"):
+    with pytest.raises(ValueError, match="does not map white to white"):
         camera_from_srgb(matrix)
 
 
@@ -108,16 +108,16 @@ def test_two_equal_rows_are_singular():
 
 @given(light, st.floats(0.1, 400))
 def test_roll_off_is_reinhards_curve_from_the_knee_on(value, white):
-    """SIGGRAPH 2002, eq. 4, in what is left above the knee."""
-    room = 1 - KNEE
-    above, most = max(value - KNEE, 0) / room, (min(max(white, 1), WHITE) - KNEE) / room
-    curve = min(value, KNEE) + room * above * (1 + above / most**2) / (1 + above)
+    """SIGGRAPH 2002, eq. 4, above the knee."""
+    span = 1 - KNEE
+    above, most = max(value - KNEE, 0) / span, (min(max(white, 1), WHITE) - KNEE) / span
+    curve = min(value, KNEE) + span * above * (1 + above / most**2) / (1 + above)
     assert float(roll_off(np.float32([value]), white)[0]) == pytest.approx(min(curve, 1), abs=1e-5)
 
 
 @pytest.mark.parametrize(("white", "half"), [(1, 2), (5.2857, 2), (8.5, 3.5), (16, 7), (300, 7)])
 def test_colours_are_half_faded_at(white, half):
-    """At 8 times white, sooner where white is nearer, never before three times."""
+    """At 8 times white; at less with a lower white, but not below 3 times."""
     made = fade(np.float32([0.5, 1, 1 + half / 2, 1 + half, 1 + 3 * half]), white)
     assert made == pytest.approx([0, 0, 0.2, 0.5, 0.9], abs=1e-4)
     assert half <= FADE
@@ -125,7 +125,7 @@ def test_colours_are_half_faded_at(white, half):
 
 @given(st.floats(0.1, 30), st.floats(-0.2, 0.2))
 def test_gamut_compression_is_a_parabola_within_the_border(strong, share):
-    """(share + border)² / 4 border, between share = -border and border; the light's unit is any."""
+    """(share + border)² / 4 border, between share = -border and border, in any unit of light."""
     border = 0.04
     made = compress_gamut(planes(np.float32([[strong, strong * share, strong]])))
     expected = max(share, 0) if abs(share) > border else (share + border) ** 2 / (4 * border)
@@ -165,7 +165,7 @@ def dark(**changes):
 
 @pytest.mark.parametrize("amplification", [0.25, 1])
 def test_where_the_sensor_saturates_is_white(amplification):
-    """Not amplified, there is no light above what the sensor holds: no shoulder, all of the range.
+    """Without amplification no light is above saturation: no shoulder, the full range is used.
 
     Every tone is sRGB's, the brightest the sensor can hold is 255.
     """
@@ -189,13 +189,13 @@ def test_an_orientation_that_exif_does_not_know_is_upright(orientation):
 
 @pytest.mark.parametrize(("tone", "shown"), [(0.25, 0.5), (0.0, 0.0), (1.0, 1.0)])
 def test_gamma_of_one_tone(tone, shown):
-    """The middle tone becomes one half, but black stays black and white white."""
+    """The median becomes one half, but black stays black and white stays white."""
     made = gamma(np.full((4, 4, 3), tone, np.float32))
     assert made == pytest.approx(np.full((4, 4, 3), shown), abs=1e-4)
 
 
 def test_retinex_reaches_from_black_to_white():
-    """But for a hundredth of the pixels on either side, which are all black and all white."""
+    """Except for a hundredth of the pixels at either end, which are black and white."""
     picture = np.random.default_rng(0).random((200, 150, 3)).astype(np.float32)
     value = retinex(picture).max(axis=-1)
     for end in (0, 1):
@@ -205,7 +205,7 @@ def test_retinex_reaches_from_black_to_white():
 
 @pytest.mark.parametrize("sigma", SCALES[:2])
 def test_a_surround_is_as_wide_as_it_says(sigma):
-    """The spread of a point, in both directions; nothing is lost."""
+    """The standard deviation of a blurred point along both axes; the sum is kept."""
     point = np.zeros((801, 801), np.float32)
     point[400, 400] = 1
     made = _blurred(point, sigma).astype(np.float64)
@@ -268,13 +268,13 @@ def test_a_picture_is_fitted_in_the_middle_of_black(shape, height, width, top, l
     np.testing.assert_array_equal(made, expected)
 
 
-def test_a_thread_of_a_picture_keeps_a_pixel():
+def test_a_very_narrow_picture_keeps_a_pixel():
     assert fitted(np.full((1, 300, 3), 90, np.uint8), 20, 30).max() == 90
 
 
 @pytest.mark.parametrize(("top", "left"), [(0, 0), (40, 75), (80, 150)])
-def test_the_piece_with_most_detail_is_found(top, left):
-    """Stripes in one place; a lamp, whose rim is a single steep edge, elsewhere."""
+def test_the_region_with_most_detail_is_found(top, left):
+    """Stripes in one region, and elsewhere a light source, whose edge is a single steep one."""
     picture = np.full((120, 200, 3), 20, np.uint8)
     picture[50:60, 95:105] = 255
     picture[top : top + 40, left : left + 50 : 4] = 50

@@ -1,4 +1,4 @@
-"""DNG files: mosaics come back as they were, linear pictures open with the right colours."""
+"""DNG files: mosaics are read back unchanged, linear pictures open with the right colours."""
 
 import io
 
@@ -89,11 +89,11 @@ def test_a_fractional_white_level_is_rounded(tmp_path, mosaic):
     assert read_mosaic(tmp_path / "m.dng").white == 4095
 
 
-def write_patches(path, make_mosaic, lamp=1.0, brightness=1.0, **changes):
-    """A linear DNG of colour patches, each 32 pixels wide, with a lamp in the corner."""
+def write_patches(path, make_mosaic, source=1.0, brightness=1.0, **changes):
+    """A linear DNG of colour patches, each 32 pixels wide, with a light source in the corner."""
     camera = PATCHES * brightness @ camera_from_srgb(A7S2_FROM_XYZ).T.astype(np.float32)
     linear = np.tile(np.repeat(camera, 32, 0), (40, 1, 1)).astype(np.float32)
-    linear[:4, :4] *= lamp
+    linear[:4, :4] *= source
     mosaic = make_mosaic(shape=linear.shape[:2], **changes)
     write_linear(path, linear, mosaic, 200)
     return linear, mosaic
@@ -106,12 +106,12 @@ def baseline_exposure(path):
 
 
 @pytest.mark.parametrize(
-    ("lamp", "brightness", "stops"), [(1, 1, 0), (4, 1, 2), (300, 1, 4), (1, 0.5, -1)]
+    ("source", "brightness", "stops"), [(1, 1, 0), (4, 1, 2), (300, 1, 4), (1, 0.5, -1)]
 )
 def test_a_linear_dng_opens_in_libraw_with_the_right_colours(
-    tmp_path, make_mosaic, lamp, brightness, stops
+    tmp_path, make_mosaic, source, brightness, stops
 ):
-    write_patches(tmp_path / "l.dng", make_mosaic, lamp, brightness)
+    write_patches(tmp_path / "l.dng", make_mosaic, source, brightness)
     exposure = baseline_exposure(tmp_path / "l.dng")
     assert exposure == pytest.approx(stops, abs=1e-5)
     with rawpy.imread(str(tmp_path / "l.dng")) as raw:
@@ -123,7 +123,7 @@ def test_a_linear_dng_opens_in_libraw_with_the_right_colours(
 
 
 def test_a_linear_dng_is_proportional_to_light_before_white_balance(tmp_path, make_mosaic):
-    linear, mosaic = write_patches(tmp_path / "l.dng", make_mosaic, lamp=2.0)
+    linear, mosaic = write_patches(tmp_path / "l.dng", make_mosaic, source=2.0)
     stored = tifffile.imread(tmp_path / "l.dng")
     light = linear / mosaic.white_balance
     assert stored.dtype == np.uint16
@@ -131,8 +131,8 @@ def test_a_linear_dng_is_proportional_to_light_before_white_balance(tmp_path, ma
     assert stored == pytest.approx(light * 65535 / light.max(), abs=1)
 
 
-def test_lamps_leave_thousands_of_levels_for_the_rest(tmp_path, make_mosaic):
-    write_patches(tmp_path / "l.dng", make_mosaic, lamp=300)
+def test_light_sources_leave_thousands_of_levels_for_the_rest(tmp_path, make_mosaic):
+    write_patches(tmp_path / "l.dng", make_mosaic, source=300)
     stored = tifffile.imread(tmp_path / "l.dng")
     assert stored[20, 16, 1] == pytest.approx(65535 / HEADROOM, abs=1)  # green of the white patch
 
@@ -197,7 +197,7 @@ def test_a_dng_that_cannot_be_written_says_why(tmp_path, mosaic):
 
 
 def test_tiles_are_never_wider_than_the_picture(tmp_path, make_mosaic):
-    """LibRaw decodes such tiles askew: a regression."""
+    """LibRaw decodes such tiles wrongly: a regression."""
     mosaic = make_mosaic(RGGB, (50, 173))
     write_mosaic(tmp_path / "m.dng", mosaic)
     assert np.array_equal(read_mosaic(tmp_path / "m.dng").plane, mosaic.plane)

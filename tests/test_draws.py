@@ -1,4 +1,4 @@
-"""Training samples: wider than photographs are, the same for the same seed, told honestly."""
+"""Training samples: range of the light, defects, predicted noise, reproducibility."""
 
 from dataclasses import replace
 
@@ -30,13 +30,13 @@ def drawn(count=2000):
 
 
 def planes(defects, light=DARK):
-    """(4, h, w) light of a mosaic and (4, h, w) noise that is told."""
+    """(4, h, w) light of a mosaic and (4, h, w) predicted noise."""
     exposures = draw_exposures(1, np.random.default_rng(5))
     inputs = expose(light, exposures, TorchSampler(1), BAYER, [defects]).inputs[0]
     return inputs[:4], inputs[4:], exposures
 
 
-def test_each_defect_comes_in_its_share():
+def test_frequency_of_each_defect():
     defects = drawn()
     shares = {
         "rows": (0.14, [d.rows for d in defects]),
@@ -45,30 +45,30 @@ def test_each_defect_comes_in_its_share():
         "comb": (0.08, [d.comb for d in defects]),
         "black": (0.3, [any(d.black) for d in defects]),
         "crush": (0.14, [d.crush is not None for d in defects]),
-        "told": (0.3, [d.told_read != 1 for d in defects]),
+        "read_error": (0.3, [d.read_error != 1 for d in defects]),
         "step": (0.04, [d.step > 1 for d in defects]),
     }
     for name, (share, values) in shares.items():
         assert np.mean([bool(v) for v in values]) == pytest.approx(share, abs=0.03), name
 
 
-def test_the_black_level_is_off_by_no_more_than_promised():
+def test_the_black_levels_error_is_limited():
     errors = np.abs([d.black for d in drawn() if d.black])
     assert 5 < errors.max() <= 2.5 * 4
 
 
-def test_stripes_are_as_strong_as_asked():
+def test_strength_of_stripes():
     clean, _, _ = planes(Defects())
     for name in ("rows", "columns", "bands", "comb"):
-        light, told, _ = planes(Defects(**{name: 1.0}))
-        added = (light - clean).std() / told.mean()
+        light, predicted, _ = planes(Defects(**{name: 1.0}))
+        added = (light - clean).std() / predicted.mean()
         assert 0.3 < float(added) < 2, name
 
 
-def test_counted_stripes_are_part_of_the_told_noise():
-    _, untold, _ = planes(Defects(rows=1.0))
-    _, told, _ = planes(Defects(rows=1.0, counted=True))
-    assert float(told[0].mean() / untold[0].mean()) == pytest.approx(2**0.5, abs=0.1)
+def test_counted_stripes_are_part_of_the_predicted_noise():
+    _, without, _ = planes(Defects(rows=1.0))
+    _, predicted, _ = planes(Defects(rows=1.0, counted=True))
+    assert float(predicted[0].mean() / without[0].mean()) == pytest.approx(2**0.5, abs=0.1)
 
 
 def test_crushed_blacks_stop_where_they_are_clipped():
@@ -80,9 +80,9 @@ def test_few_bits_leave_few_values():
     assert len(planes(Defects(step=64.0))[0][1].unique()) < len(planes(Defects())[0][1].unique())
 
 
-def test_the_told_noise_can_be_wrong_in_read_noise_alone():
+def test_the_predicted_noise_can_be_wrong_in_read_noise_only():
     _, right, _ = planes(Defects())
-    _, wrong, _ = planes(Defects(told_read=2.0))
+    _, wrong, _ = planes(Defects(read_error=2.0))
     darkest = (wrong[1] / right[1]).max()
     assert 1.5 < float(darkest) <= 2.001
 
@@ -121,7 +121,7 @@ def test_cameras_keep_grey_and_can_be_inverted():
     assert max(np.linalg.cond(c) for c in cameras) < 100
 
 
-def test_radiance_maps_are_learnt_from_in_linear_light(tmp_path):
+def test_radiance_maps_are_read_as_linear_light(tmp_path):
     light = np.full((256, 512, 3), 0.5, np.float32)
     light[100:104, 100:104] = 400
     (tmp_path / "a.hdr").write_bytes(imagecodecs.rgbe_encode(light, header=True))
@@ -140,7 +140,7 @@ def test_a_damaged_radiance_map_is_left_out(tmp_path):
         PhotoFiles(find_pictures(tmp_path))
 
 
-def test_samples_are_finite_and_the_same_again(monkeypatch, tmp_path):
+def test_samples_are_finite_and_reproducible(monkeypatch, tmp_path):
     monkeypatch.setattr(photos, "SCENES", 0.5)
     random = np.random.default_rng(0)
     path = tmp_path / "a.png"
@@ -152,8 +152,8 @@ def test_samples_are_finite_and_the_same_again(monkeypatch, tmp_path):
     assert torch.isfinite(first.srgb).all()
 
 
-def test_the_loss_weighs_a_tint_of_the_dark():
-    """A uniform offset costs more than noise of the same size, also in the dark."""
+def test_the_loss_penalises_a_tint_of_dark_areas():
+    """A uniform offset has a larger loss than noise of the same size."""
     target = torch.full((1, 3, 32, 32), 0.01)
     noise = 0.005 * torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
     batch = Batch(
@@ -165,8 +165,8 @@ def test_the_loss_weighs_a_tint_of_the_dark():
     assert offset > noisy + 0.3
 
 
-def test_the_loss_weighs_a_weak_colour_off_by_many_sigma():
-    """Beside a bright green the same relative change of the loss comes from red's own noise."""
+def test_the_loss_penalises_an_error_of_many_sigma_in_a_weak_channel():
+    """The error is small beside the bright green channel, but 10 sigma of red's noise."""
     target = torch.full((1, 3, 32, 32), 0.5)
     target[:, 0] = 0.001
     inputs = torch.full((1, 8, 16, 16), 0.02)

@@ -1,4 +1,4 @@
-"""The commands, one after the other, as a user types them: from pairs to a restored photo."""
+"""The commands in sequence, from pairs to a restored photo."""
 
 import csv
 import math
@@ -39,7 +39,7 @@ def undark(tmp_path):
 
 
 def gain(undark, folder, dark, ratio, truth):
-    """How many dB nearer the truth the model of `run` brings a photo than amplifying it does."""
+    """PSNR of a photo restored by the model of `run`, less that of the amplified photo, in dB."""
     command = f"restore {dark} --exposure {math.log2(ratio)} --model run/model.onnx"
     undark(f"{command} -o restored.png")
     undark(f"{command} -o amplified.png --strength 0")
@@ -51,7 +51,7 @@ def gain(undark, folder, dark, ratio, truth):
 
 
 def sid_with_faults(folder, camera, cfa):
-    """SID's names; of scene 10034 the bright photo is shifted, those of 10099 are swapped."""
+    """Named as in SID; scene 10034's bright photo is shifted, scene 10099's photos are swapped."""
     home = sid_folder(folder, camera, cfa, NOISE) / camera
     shifted, swapped = np.roll(scene_for(cfa, 4), 3, axis=2), scene_for(cfa, 5)
     write_mosaic(home / "long/10034_00_10s.dng", expose(shifted, 10, cfa))

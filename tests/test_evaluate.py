@@ -1,4 +1,4 @@
-"""`undark evaluate`: its scores beside an independent script's, and what it does with bad input."""
+"""`undark evaluate`: its scores against those of an independent script, and bad input."""
 
 import csv
 import json
@@ -49,7 +49,7 @@ def judged(sid):
 
 
 def independent_scores(dark, bright, amplification):
-    """Both protocols by NumPy, rawpy and scikit-image alone, but for the restored light."""
+    """Both protocols by NumPy, rawpy and scikit-image only, from the restored light."""
     photo = undark.read(dark)
     light = undark.restore(photo, exposure=amplification).linear.astype(float)
     gains = np.array([[2.0, 1.0], [1.0, 1.7]])
@@ -123,7 +123,7 @@ def test_correcting_brightness_never_harms(judged):
     scored = {(s.photo, s.method, s.protocol): s.psnr for p in judged for s in p.scores}
     for (photo, method, protocol), psnr in scored.items():
         corrected = scored.get((photo, method, protocol + CORRECTED), psnr)
-        assert corrected > psnr - 0.2  # saturated pixels have no say in the factor
+        assert corrected > psnr - 0.2  # the factor is fitted without saturated pixels
 
 
 @given(
@@ -142,7 +142,7 @@ def test_a_packed_plane_holds_one_colour(cfa, top, left, height, width):
 
 
 def perfect(row, photo):
-    """The scores of what has no error but demosaicing's: the bright photo's own values."""
+    """The scores of the bright photo itself, whose only error is that of demosaicing."""
     mosaiced = photo.signal() / photo.span
     light = np.repeat(mosaiced[..., None], 3, axis=-1) * photo.white_balance
     return {p: psnr for p, psnr, _ in scores(light, photo, truth_of(row, photo))}
@@ -169,12 +169,12 @@ def test_an_aligned_pair_is_judged_where_both_show_the_same(tmp_path, shift, pro
     row = Row(*write_pair(tmp_path, dark, bright), amplification=100)
     photo = undark.read(row.dark)
     restored = undark.restore(photo, exposure=100.0).linear
-    askew, laid = (
+    unaligned, aligned = (
         {p: psnr for p, psnr, _ in scores(restored, photo, truth_of(r, photo))}
         for r in (row, replace(row, align_dx=shift[0], align_dy=shift[1]))
     )
-    assert tuple(laid) == protocols
-    assert all(laid[p] > askew[p] + 1 for p in laid)
+    assert tuple(aligned) == protocols
+    assert all(aligned[p] > unaligned[p] + 1 for p in aligned)
 
 
 def two_pairs(folder):
@@ -186,7 +186,7 @@ def two_pairs(folder):
 
 
 def problems(folder):
-    """Photo → its line, "" where it was judged."""
+    """Photo → its error message, "" if it was scored."""
     found = evaluate(choose_data(folder, CARD), undark.load_model())
     return {pair.photo: pair.problem or "" for pair in found}
 
@@ -226,13 +226,13 @@ def test_a_photo_of_another_cfa(tmp_path, make_mosaic):
     assert "is X-Trans, the model bayer restores Bayer" in problems(tmp_path)["c_dark.dng"]
 
 
-def test_pairs_that_are_not_good_and_exposures_that_nobody_knows(tmp_path):
+def test_pairs_that_are_not_good_and_unknown_exposures(tmp_path):
     first, second = two_pairs(tmp_path)
     rows = [Row(*first, amplification=100, verdict="moved"), Row(*second)]
     write_rows(tmp_path / "pairs.csv", rows)
     with pytest.warns(PairsWarning, match="1 of 2 pairs are not good: left out"):
         assert list(problems(tmp_path)) == ["b_dark.dng"]
-    assert "let `undark pairs` measure it" in problems(tmp_path)["b_dark.dng"]
+    assert "run `undark pairs` first" in problems(tmp_path)["b_dark.dng"]
 
 
 def test_data_that_is_no_data(tmp_path, sid):
@@ -301,7 +301,7 @@ def test_ctrl_c_keeps_what_was_done(sid, tmp_path):
 
 
 INTERRUPTED = """
-import undark.evaluation.evaluate as room
+import undark.evaluation.evaluate as package
 from undark import cli
 
 def judge(name, *rest):
@@ -309,7 +309,7 @@ def judge(name, *rest):
         raise KeyboardInterrupt
     return before(name, *rest)
 
-before, room._judge = room._judge, judge
+before, package._judge = package._judge, judge
 cli.main()
 """
 
@@ -331,7 +331,7 @@ def test_the_command_goes_on_after_a_corrupt_photo(run, tmp_path):
 
 
 def test_scores_are_those_of_before(tmp_path):
-    """Recorded at commit 1090a17: a photo amplified 100 times and demosaiced, not denoised."""
+    """Recorded at commit 1090a17, for a photo amplified 100 times and demosaiced."""
     light = scene(seed=4)
     photos = shoot(inner(light), 100), shoot(inner(moved(light, 2, 0)))
     dark, bright = write_pair(tmp_path, *photos)

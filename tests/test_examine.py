@@ -85,7 +85,7 @@ def test_saturation(tmp_path, light, dark):
     assert row.flicker == pytest.approx(0, abs=0.05)
 
 
-def test_a_burnt_out_photo_is_said_to_be_one(tmp_path, light, dark):
+def test_a_saturated_photo_is_named(tmp_path, light, dark):
     row = judge(tmp_path, dark, shoot(inner(light) * 6, time=60)).row
     assert "bright photo saturated" in row.verdict
 

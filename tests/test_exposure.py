@@ -20,7 +20,7 @@ SPAN = 15871
 
 
 def photo(level, noise=None, seed=0, **shot):
-    """A textured grey scene of a mean linear level (white 1), as a 14-bit sensor sees it."""
+    """A 14-bit mosaic of a textured grey scene with a mean linear level (white 1)."""
     random = np.random.default_rng(seed)
     scene = np.repeat(np.repeat(random.uniform(0.5, 1.5, (24, 32)), 16, 0), 16, 1)
     signal = (scene * level * SPAN).astype(np.float32)
@@ -62,12 +62,12 @@ def test_noise_does_not_move_it():
         assert noisy.amplification == pytest.approx(clean, rel=0.1)
 
 
-def test_hot_pixels_and_lamps_do_not_move_it():
+def test_hot_pixels_and_light_sources_do_not_move_it():
     clean = photo(0.001)
     plane = clean.plane.copy()
     hot = np.random.default_rng(1).random(plane.shape) < 2e-3
     plane[hot] = 16383
-    plane[100:130, 200:230] = 16383  # a lamp: 0.5 % of the frame
+    plane[100:130, 200:230] = 16383  # a light source: 0.5 % of the frame
     lit = propose_exposure(clean.replace(plane=plane)).amplification
     assert lit == pytest.approx(propose_exposure(clean).amplification, rel=0.05)
 

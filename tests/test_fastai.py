@@ -1,4 +1,4 @@
-"""The bridge to fastai: pairs stay aligned, fastai's own ways work, and its page runs."""
+"""`undark.fastai`: pairs stay aligned, fastai's functions work, and docs/fastai.md runs."""
 
 import pickle
 import re
@@ -86,7 +86,7 @@ def _close_figures():
 
 
 def exact_pair(cfa, size, seed):
-    """A picture of random colours, and the mosaic that sees just these; black 0, white 65535."""
+    """A picture of random colours and its mosaic; black 0, white 65535."""
     rgb = np.random.default_rng(seed).integers(0, 65536, (*size, 3)).astype(np.uint16)
     seen = Mosaic(
         plane=mosaic(np.moveaxis(rgb, -1, 0), cfa),
@@ -153,8 +153,8 @@ def test_a_turned_and_cropped_pair_is_aligned_to_the_pixel(cfa, k, seed, size):
 def test_a_crop_is_a_part_of_the_photo_never_resized(seed, training):
     _, picture = exact_pair(RGGB, (20, 30), seed)
     cropped = RawCrop((7, 11))(picture, split_idx=int(not training))
-    whole = np.lib.stride_tricks.sliding_window_view(picture.content, (7, 11), axis=(0, 1))
-    assert (whole == np.moveaxis(cropped.content, -1, 0)).all(axis=(2, 3, 4)).sum() == 1
+    windows = np.lib.stride_tricks.sliding_window_view(picture.content, (7, 11), axis=(0, 1))
+    assert (windows == np.moveaxis(cropped.content, -1, 0)).all(axis=(2, 3, 4)).sum() == 1
 
 
 @pytest.mark.parametrize("transform", [FlipItem(p=1), DihedralItem()])
@@ -198,11 +198,11 @@ def test_a_jpeg_beside_a_raw_is_cropped_alike():
 def test_crops_that_cannot_be(folder):
     pair = exact_pair(RGGB, (20, 30), 0)
     small = RAWImage.create(dark_photos(folder)[0], packed=True)
-    with pytest.raises(TrainingError, match=r"0\.dng: 96×64 pixels hold no crop of 128×128; "):
+    with pytest.raises(TrainingError, match=r"96×64 pixels, too small for a crop of 128×128; "):
         RawCrop(128)((small,))
     with pytest.raises(TrainingError, match=r"30×20 pixels, .* 29×20: not a pair"):
         RawCrop(8)((pair[0], pair[1].crop((0, 0, 29, 20))))
-    with pytest.raises(TrainingError, match="other colours of their filters"):
+    with pytest.raises(TrainingError, match="different colour filter arrays"):
         RawCrop(8)((pair[0], exact_pair(BAYER_ORDERS[2], (20, 30), 0)[0]))
     with pytest.raises(ValueError, match=r"a crop of 7 pixels; give a multiple .* 2"):
         RawCrop(7)(pair)
@@ -225,7 +225,7 @@ def test_what_would_break_a_pair_is_refused():
             turn()
     assert Flip(p=1)(pair[1].tensor()[None], split_idx=0).shape == (1, 3, 20, 30)
     point = TensorPoint.create([[1, 1]])
-    with pytest.raises(TypeError, match="does not move points"):
+    with pytest.raises(TypeError, match="does not crop points"):
         RawCrop(8)((pair[1], point))
 
 
@@ -255,7 +255,7 @@ def test_packed_planes_keep_what_is_below_black(tmp_path, make_mosaic):
 
 
 @pytest.mark.parametrize(("packed", "name"), [(True, "RGGB mosaic"), (False, "uint16 picture")])
-def test_the_manners_of_a_pillow_image(folder, packed, name):
+def test_the_interface_of_a_pillow_image(folder, packed, name):
     image = RAWImage.create(dark_photos(folder)[0], packed=packed)
     assert (image.size, image.shape) == ((96, 64), (64, 96))
     assert repr(image) == f"RAWImage {name} size=96x64"
@@ -267,7 +267,7 @@ def test_the_manners_of_a_pillow_image(folder, packed, name):
     assert image._repr_png_().startswith(b"\x89PNG")
     touches = (image.copy, lambda: image.convert("L"), lambda: image.save("x.png"))
     for touch in (*touches, lambda: image.resize((9, 9))):
-        with pytest.raises(TypeError, match="Pillow holds neither 16-bit RGB nor a mosaic"):
+        with pytest.raises(TypeError, match="Pillow supports neither 16-bit RGB nor mosaics"):
             touch()
 
 
@@ -278,7 +278,7 @@ def test_arrays_and_tensors_are_taken_as_they_are():
     assert torch.equal(RAWImage.create(tensor).tensor(), tensor)
 
 
-def test_bad_options_and_files_are_told_at_once(tmp_path):
+def test_bad_options_and_files_are_errors_at_once(tmp_path):
     with pytest.raises(TypeError, match=r"no_auto_brigt: .* perhaps no_auto_bright"):
         RawImageBlock(no_auto_brigt=True)
     with pytest.raises(TypeError, match="packed=True renders nothing: leave out use_camera_wb"):
@@ -359,7 +359,7 @@ def test_metrics_are_scikit_images(data_range):
         psnr(pred[:, :3], targs)
 
 
-def test_a_learner_judges_what_the_pictures_show(folder):
+def test_metrics_of_a_learner_invert_normalize(folder):
     """With or without Normalize, an identity network has the PSNR of its input."""
     scores = []
     for batch_tfms in ([], [Normalize.from_stats([0.1] * 3, [0.02] * 3, cuda=False)]):
@@ -381,7 +381,7 @@ def test_a_learner_judges_what_the_pictures_show(folder):
 # ---- in fastai
 
 
-def test_wherever_an_image_block_could_stand(folder):
+def test_in_place_of_an_image_block(folder):
     blocks = (ImageBlock(RAWImage), CategoryBlock)
     dls = loaders(folder, blocks, RawCrop(32), get_y=first_digit)
     dls.show_batch()
@@ -458,11 +458,11 @@ def conditioned(folder, **options):
     return loaders(folder, blocks, RawCrop(32), ConditionPair(**options))
 
 
-def test_the_input_is_what_restoring_shows_the_network(folder):
+def test_the_input_is_that_of_restoring(folder):
     photo = undark.read(dark_photos(folder)[3])
-    whole = photo.signal()
-    factor = scale(photo.cfa, photo.white_balance, photo.span, 50.0, whole)
-    expected = condition(whole, photo.cfa, noise_of(photo)[0], factor)
+    signal = photo.signal()
+    factor = scale(photo.cfa, photo.white_balance, photo.span, 50.0, signal)
+    expected = condition(signal, photo.cfa, noise_of(photo)[0], factor)
     inputs, target = conditioned(folder, amplification=50.0).valid.one_batch()
     assert type(inputs) is type(target) is TensorLinearImage
     assert np.array_equal(inputs[0], expected[:, 8:24, 16:32])
@@ -518,13 +518,13 @@ def test_undarks_network_learns_in_a_learner_and_restores(folder, tmp_path):
     path = export_model(learn, tmp_path / "model")
     scores = undark.load_model(str(path)).card.scores
     assert scores["psnr"] == pytest.approx(float(learn.validate()[1]), abs=1e-3)
-    with pytest.raises(ExistsError, match="a model is here already"):
+    with pytest.raises(ExistsError, match="has a model already"):
         export_model(learn, tmp_path / "model")
     restores_alike(learn.model, path, dark_photos(folder)[3])
 
 
 def restores_alike(network, model, photo):
-    """The exported model restores a whole photo as the network does."""
+    """The exported model restores a full frame as the network does."""
     result = undark.restore(undark.read(photo), exposure=50.0, model=str(model))
     (inputs,) = ConditionPair(amplification=50.0)((RAWImage.create(photo, packed=True),))
     with torch.no_grad():
@@ -564,8 +564,8 @@ def test_a_cached_mosaic_is_the_one_of_the_file(tmp_path, make_mosaic):
         CachedFrames(tmp_path / "cache").mosaic(tmp_path / "none.dng")
 
 
-def test_a_learner_restores_a_whole_photo(folder):
-    """As its network does, run on the whole frame at once."""
+def test_a_learner_restores_a_full_frame(folder):
+    """As its network does without tiles."""
     learn = Learner(conditioned(folder), UNet(SMALL), loss_func=L1LossFlat())
     photo = dark_photos(folder)[3]
     result = restore_photo(learn, photo, exposure=50.0)
@@ -576,8 +576,8 @@ def test_a_learner_restores_a_whole_photo(folder):
     assert result.picture().shape == (64, 96, 3)
 
 
-def test_a_learner_on_packed_planes_restores_a_whole_photo(folder):
-    """A network that copies planes shows the picture of those, whatever Normalize did between."""
+def test_a_learner_on_packed_planes_restores_a_full_frame(folder):
+    """A network that copies planes gives their picture, with `Normalize` applied and inverted."""
     normalize = Normalize.from_stats([0.1] * 4, [0.05] * 4, cuda=False)
     blocks = (RawImageBlock(packed=True), RawImageBlock(**RENDERING))
     dls = loaders(folder, blocks, RawCrop(32), batch_tfms=[normalize])
@@ -595,7 +595,7 @@ def test_a_learner_on_packed_planes_restores_a_whole_photo(folder):
     linear_srgb = result.linear @ matrix.T
     assert linear_srgb[::2, ::2, 0] == pytest.approx(shown, abs=1e-4)
     assert linear_srgb[1::2, ::2] == pytest.approx(float(decode_rec709(np.float32(0.25))), abs=1e-4)
-    with pytest.raises(TrainingError, match="leave out exposure"):
+    with pytest.raises(TrainingError, match="omit exposure"):
         restore_photo(learn, photo, exposure=2.0)
 
 

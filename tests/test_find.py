@@ -1,4 +1,4 @@
-"""Which photos are pairs. Only EXIF is read here, so files hold nothing else."""
+"""Finding pairs. Only EXIF is read, so the files contain nothing else."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -38,7 +38,7 @@ def pairs(folder):
 
 
 def alone(folder):
-    return [p.relative_to(folder).as_posix() for p in find_pairs(folder).alone]
+    return [p.relative_to(folder).as_posix() for p in find_pairs(folder).unpaired]
 
 
 def test_sid_names_in_one_folder(folder):
@@ -93,7 +93,7 @@ def test_a_missing_partner_stays_alone_where_names_are_the_rule(folder):
     assert alone(folder) == ["dark/b.dng"]
 
 
-def test_exif_tells_where_names_do_not(folder):
+def test_exif_pairs_photos_that_names_do_not(folder):
     for number, (time, after) in enumerate(
         [(10, 0), (0.1, 15), (0.05, 20), (0.1, 600), (30, 605), (1 / 30, 660), (1 / 3, 665)]
     ):
@@ -128,7 +128,7 @@ def test_one_folder_a_scene(folder):
     assert pairs(folder) == {(f"{s}/{d}.ARW", f"{s}/z.ARW") for s in ("one", "two") for d in "xy"}
 
 
-def test_what_has_nothing_in_common_is_alone(folder):
+def test_photos_with_nothing_in_common_are_unpaired(folder):
     put(folder, "a.ARW", "b.ARW")
     assert alone(folder) == ["a.ARW", "b.ARW"]
 
@@ -162,7 +162,7 @@ def test_names_of_ones_own(folder, names, dark, bright):
     put(folder, *names, "other/unused.ARW")
     found = find_named(folder, dark, bright)
     assert found.pairs == [Pair(*(folder / name for name in names))]
-    assert found.alone == []  # what neither option names is not asked for
+    assert found.unpaired == []  # what neither option names is not asked for
 
 
 def test_own_folders_with_other_names_go_by_time(folder):
@@ -174,7 +174,7 @@ def test_own_folders_with_other_names_go_by_time(folder):
     found = find_named(folder, "night", "day")
     pairs = [(p.dark.stem, p.bright.stem) for p in found.pairs]
     assert pairs == [("IMG_1", "IMG_2"), ("IMG_3", "IMG_4")]
-    assert [p.stem for p in found.alone] == ["IMG_5"]
+    assert [p.stem for p in found.unpaired] == ["IMG_5"]
 
 
 def test_own_names_that_match_nothing_or_the_same(folder):

@@ -1,4 +1,4 @@
-"""What is found in folders: photographs, and not what undark made of them."""
+"""Finding photographs in folders, without undark's own results."""
 
 import os
 
@@ -32,7 +32,7 @@ def test_photographs_to_learn_from(tmp_path):
     for name in (".hidden.jpg", ".folder/e.jpg", "f-undark.jpg", "pairs-undark.jpg", "._a.jpg"):
         photograph(tmp_path / name)
     (tmp_path / "run/film").mkdir(parents=True)
-    write_picture(tmp_path / "run/film/0001.png", RGB, Shot())  # a frame of the film
+    write_picture(tmp_path / "run/film/0001.png", RGB, Shot())  # a frame of the training film
     write_picture(tmp_path / "chosen name.jpg", RGB, SHOT)  # a result under the user's own name
     write_picture(tmp_path / "chosen.tif", RGB, SHOT, source="0" * 64)
     (tmp_path / "note.txt").touch()
@@ -55,7 +55,7 @@ def test_what_undark_made(tmp_path, suffix):
 
 @pytest.fixture
 def locked(tmp_path, monkeypatch):
-    """A folder with one that may not be read in it (this test may run as root, who may all)."""
+    """A folder with an unreadable sub-folder (simulated, because tests may run as root)."""
     photograph(tmp_path / "a.jpg")
     photograph(tmp_path / "locked/b.jpg")
     real = os.scandir

@@ -179,7 +179,7 @@ def test_what_is_not_the_complete_result_is_named_and_kept(tmp_path, state):
     made = target.read_bytes()
     if state in ("empty", "cut"):
         target.write_bytes(made[: len(made) // 2] if state == "cut" else b"")
-    else:  # pictures without a digest: of another program, an older undark, or saved anew
+    else:  # pictures without a digest: of another program, an older undark, or saved again
         shot = Shot(taken=datetime(2024, 1, 1)) if state == "edited" else Shot()
         target.unlink()
         write_picture(target, np.zeros((8, 8, 3), np.uint8), shot)

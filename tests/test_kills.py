@@ -1,4 +1,4 @@
-"""A training that is killed again and again ends where one that was left alone ends."""
+"""A training that is killed repeatedly ends with the weights of an uninterrupted one."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def life(out):
 def ended(child):
     return os.waitpid(child, 0)[1]
 
-assert ended(life(Path("whole"))) == 0
+assert ended(life(Path("uninterrupted"))) == 0
 killed = Path("killed")
 random.seed(0)
 def saved():
@@ -84,8 +84,10 @@ def test_ten_kills(tmp_path):
         [sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    runs = tmp_path / "whole", tmp_path / "killed"
-    whole, killed = (load_weights(run / "model.safetensors") for run in runs)
-    assert all(torch.allclose(whole[name], killed[name], atol=1e-6) for name in whole)
+    runs = tmp_path / "uninterrupted", tmp_path / "killed"
+    uninterrupted, killed = (load_weights(run / "model.safetensors") for run in runs)
+    assert all(
+        torch.allclose(uninterrupted[name], killed[name], atol=1e-6) for name in uninterrupted
+    )
     assert curve(runs[1]) == pytest.approx(curve(runs[0]), abs=1e-5)
     assert not list(runs[1].glob(".undark-*"))

@@ -1,4 +1,4 @@
-"""Laws of the restore way, with models that only demosaic: what should be exact is exact."""
+"""Restoring RAW photos with models that only demosaic: results that must be exact."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ NOISE = NoiseModel(gain=2.0, read=3.0)
 
 
 class Plain:
-    """A model that demosaics the planes it is given; it remembers them."""
+    """A model that demosaics its input and records it."""
 
     def __init__(self, cfa):
         self.cfa = RGGB if cfa.period == 2 else X_TRANS
@@ -42,7 +42,7 @@ class Plain:
 
 
 def photo(cfa, size, seed=0, most=16383):
-    """Random DN, some below black, with a black level of its own at each position."""
+    """Random DN, some below black, with a different black level at each position."""
     random = np.random.default_rng(seed)
     return Mosaic(
         plane=random.integers(400, most, size).astype(np.uint16),
@@ -65,7 +65,7 @@ def photo(cfa, size, seed=0, most=16383):
 def test_a_model_that_demosaics_gives_the_demosaiced_photo(
     cfa, size, amplification, tile, most, seed
 ):
-    """No pixel is moved, lost or doubled: at borders, between tiles, in lamps."""
+    """No pixel is moved, lost or doubled: at borders, between tiles, in light sources."""
     dark = photo(cfa, size, seed, most)
     shares = []
     made = undark.restore(
@@ -96,7 +96,7 @@ def test_plain_light_is_amplified_and_balanced(cfa, counts, amplification):
     np.testing.assert_allclose(light.linear, np.broadcast_to(expected, (20, 23, 3)), rtol=1e-4)
 
 
-def test_the_model_is_given_the_noise_and_no_lamps():
+def test_the_models_input_has_noise_maps_and_no_light_sources():
     dark = photo(RGGB, (32, 48))
     model = Plain(RGGB)
     undark.restore(dark, exposure=30.0, noise=NOISE, model=model)
@@ -112,7 +112,7 @@ def test_the_model_is_given_the_noise_and_no_lamps():
 
 
 def test_a_batch_is_conditioned_like_its_members():
-    """Another camera, white balance and amplification in each photo of a batch."""
+    """Each photo of the batch has another camera, white balance and amplification."""
     signal = np.random.default_rng(0).normal(300, 400, (3, 12, 18)).astype(np.float32)
     balance = np.array([[2, 1, 1.5], [1.8, 1, 2.2], [1, 1, 1]], np.float32)
     amplification = np.array([10, 100, 300], np.float32)
@@ -208,7 +208,7 @@ def test_each_model_is_for_its_own_cfa():
 
 
 def test_a_model_of_srgb_gives_camera_colours():
-    """Its colours are turned back to the camera's, so that the renderer finds them as they were."""
+    """Its colours are converted to camera RGB, so that the renderer shows them unchanged."""
 
     class Orange(Plain):
         def __call__(self, inputs):

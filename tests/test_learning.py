@@ -1,4 +1,4 @@
-"""One learning path: every kind of sensor, the split, the record, devices of the told noise."""
+"""The learning path: every kind of sensor, the split, the record, the predicted noise."""
 
 import json
 import threading
@@ -77,7 +77,7 @@ def test_photographs_train_networks_for_x_trans(photos, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_the_log_loss_takes_every_kind(kind):
-    """The mosaic term is that of the kind: an error where no pixel measures it costs less."""
+    """The mosaic term depends on the kind: errors of colours that no pixel measures weigh less."""
     target = torch.full((1, 3, 12, 12), 0.3)
     inputs = torch.full((1, kind.channels, 12 // kind.cell, 12 // kind.cell), 0.02)
     batch = Batch(inputs, target, torch.eye(3)[None], torch.ones(1), kind)
@@ -103,14 +103,14 @@ def test_the_film_shows_every_kind_in_its_colours(kind):
 
 
 def test_networks_for_x_trans_take_whole_periods():
-    """Of one scale, the residual network took any tile; X-Trans repeats every two packed pixels."""
+    """A residual network of one scale took any tile; X-Trans has a period of two packed pixels."""
     assert replace(NETWORKS["residual"], cell=3).multiple == 2
     assert NETWORKS["residual"].multiple == 1
     assert replace(NETWORKS["unet"], cell=3).multiple == 8
 
 
 def test_sigma_of_a_light_source_is_that_which_restoring_predicts():
-    """A source 100 times white: noise and sigma are those of the light, the input is cut after."""
+    """A source 100 times white: noise and sigma are those of the light; the input is clipped."""
     drawn = draw_exposures(1, np.random.default_rng(5))
     exposures = replace(
         drawn,
@@ -121,11 +121,11 @@ def test_sigma_of_a_light_source_is_that_which_restoring_predicts():
     )
     light = torch.full((1, 3, 64, 64), 100.0)
     batch = expose(light, exposures, TorchSampler(1), BAYER)
-    clipped = torch.full((1, 64, 64), exposures.span)  # what the camera's file says there
+    clipped = torch.full((1, 64, 64), exposures.span)  # the values in the camera's file
     factor = scale(RGGB, exposures.white_balance, exposures.span, exposures.amplification, light)
     restored = condition(clipped, RGGB, exposures.noise, factor)
-    sigma, told = batch.inputs[:, 4:].median(), restored[:, 4:].median()
-    assert float(sigma) == pytest.approx(float(told), rel=0.05)  # it was 0.2 of it
+    sigma, predicted = batch.inputs[:, 4:].median(), restored[:, 4:].median()
+    assert float(sigma) == pytest.approx(float(predicted), rel=0.05)  # it was 0.2 of it
     assert float(batch.target.max()) <= HIGHLIGHT_CEILING
 
 
@@ -149,7 +149,7 @@ def test_noise_below_the_sensors_white_is_that_of_the_light():
     assert sigmas[1] > 1.5 * sigmas[0]
 
 
-def test_a_photo_more_changes_no_other_photos_side(tmp_path):
+def test_adding_a_photo_does_not_change_the_split_of_others(tmp_path):
     paths = [tmp_path / f"{n}.jpg" for n in range(600)]
     held = set(held_back(paths, tmp_path))
     assert len(held) == pytest.approx(50, abs=20)
@@ -157,7 +157,7 @@ def test_a_photo_more_changes_no_other_photos_side(tmp_path):
     assert len(held_back(paths[:1], tmp_path)) == 1
 
 
-def test_a_run_goes_on_with_the_photos_that_it_held_back(photos, tmp_path):
+def test_a_resumed_run_keeps_its_validation_photos(photos, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     for path in photos.iterdir():
@@ -171,7 +171,7 @@ def test_a_run_goes_on_with_the_photos_that_it_held_back(photos, tmp_path):
     assert json.loads((out / "training.json").read_text())["held_back"] == [held]
 
 
-def test_the_record_says_what_a_model_came_from(photos, tmp_path):
+def test_the_record_names_data_loss_and_start_weights(photos, tmp_path):
     first = train_photos(settings(photos, tmp_path / "first")).model
     train_photos(settings(photos, tmp_path / "second", steps=3, start=first))
     record = json.loads((tmp_path / "second/training.json").read_text())
@@ -183,7 +183,7 @@ def test_the_record_says_what_a_model_came_from(photos, tmp_path):
     assert str(photos) not in read_card(tmp_path / "second/model.onnx").to_json()
 
 
-def test_pixels_are_counted_as_they_were_learnt_from(photos, tmp_path, monkeypatch):
+def test_packed_pixels_are_counted_after_batches_were_halved(photos, tmp_path, monkeypatch):
     calls = []
 
     def loss(network, batch):
@@ -238,7 +238,7 @@ def test_photographs_need_not_fit_in_memory(photos):
     assert torch.equal(a.inputs, b.inputs)
 
 
-def test_the_verdict_needs_more_than_luck():
+def test_the_verdict_depends_on_the_standard_error():
     assert gain_of({}, {"held": [30.0]}) is None
     assert gain_of({"held": [30.0]}, {"held": [31.0]}).verdict == "too close to tell"
     before = {"held": [30.0, 25.0, 35.0, 28.0]}
@@ -276,7 +276,7 @@ def test_srgb_light_is_not_given_the_cameras_matrix(tmp_path):
         assert bool((batch.srgb[0] == torch.eye(3)).all()) == is_srgb
 
 
-def test_few_pairs_are_judged_by_parts_of_all(tmp_path):
+def test_few_pairs_are_validated_on_parts_of_all(tmp_path):
     rows = [raw_pair(tmp_path, n, RGGB) for n in range(3)]
     training = settings(tmp_path, tmp_path / "out", crop=32)
     split = split_pairs(training, rows, None)

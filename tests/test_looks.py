@@ -1,4 +1,4 @@
-"""Looks of photographs: colours and highlights, on the device, in batches of mixed sources."""
+"""Random colours and highlights of photographs, on the device, in batches of mixed sources."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Parts of a mosaic and turned mosaics: what is known of each pixel goes with it."""
+"""Crops and flips of mosaics keep each pixel's colour and black level."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -12,7 +12,7 @@ sizes = st.tuples(st.integers(8, 21), st.integers(8, 21))
 
 
 def random_mosaic(cfa, size, seed):
-    """A mosaic with a black level of its own at each position of the period."""
+    """A mosaic with a different black level at each position of the period."""
     random = np.random.default_rng(seed)
     return Mosaic(
         plane=random.integers(0, 2**14, size).astype(np.uint16),
@@ -30,7 +30,7 @@ def colours(cfa, size):
 
 @settings(deadline=None)  # the first call imports array libraries
 @given(phases, sizes, st.integers(0, 7), st.integers(0, 99))
-def test_turning_takes_colours_and_black_along(cfa, size, k, seed):
+def test_flipping_keeps_colours_and_black(cfa, size, k, seed):
     before = random_mosaic(cfa, size, seed)
     after = before.dihedral(k)
     assert np.array_equal(after.signal(), dihedral(before.signal(), k))
@@ -40,16 +40,16 @@ def test_turning_takes_colours_and_black_along(cfa, size, k, seed):
 
 @settings(deadline=None)  # the first call imports array libraries
 @given(phases, sizes, st.integers(0, 7), st.integers(0, 7), st.integers(0, 99))
-def test_cropping_takes_colours_and_black_along(cfa, size, top, left, seed):
+def test_cropping_keeps_colours_and_black(cfa, size, top, left, seed):
     before = random_mosaic(cfa, size, seed)
     after = before.crop(top, left, size[0] - top, size[1] - left)
     assert np.array_equal(after.signal(), before.signal()[top:, left:])
     assert np.array_equal(colours(after.cfa, after.shape), colours(cfa, size)[top:, left:])
 
 
-def test_what_was_of_the_whole_frame_is_dropped(make_mosaic):
-    whole = make_mosaic(default_crop=(2, 2, 60, 90), orientation=6)
-    assert whole.crop(0, 0, 32, 32).default_crop is None
-    assert whole.dihedral(3).default_crop is None
-    assert whole.dihedral(3).orientation == 1
-    assert np.shares_memory(whole.dihedral(3).plane, whole.plane)
+def test_fields_of_the_full_frame_are_dropped(make_mosaic):
+    frame = make_mosaic(default_crop=(2, 2, 60, 90), orientation=6)
+    assert frame.crop(0, 0, 32, 32).default_crop is None
+    assert frame.dihedral(3).default_crop is None
+    assert frame.dihedral(3).orientation == 1
+    assert np.shares_memory(frame.dihedral(3).plane, frame.plane)

@@ -1,4 +1,4 @@
-"""The optimiser is torch's own, to what bfloat16 leaves of that."""
+"""The optimiser equals torch's within bfloat16's precision."""
 
 import pytest
 

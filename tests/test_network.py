@@ -66,9 +66,9 @@ def test_the_measured_halo_is_enough():
     assert SMALL.multiple <= margin <= most
     x = torch.cat([torch.rand(1, 4, 64, 128), torch.full((1, 4, 64, 128), 0.3)], 1)
     with torch.no_grad():
-        whole = network(x)[..., 128:]
+        untiled = network(x)[..., 128:]
         part = network(x[..., 64 - margin :])[..., 2 * margin :]
-    assert torch.allclose(part, whole, atol=3e-4)
+    assert torch.allclose(part, untiled, atol=3e-4)
 
 
 def test_nothing_beyond_the_halo_matters():

@@ -99,7 +99,7 @@ def test_torch_draws_photons_by_poissons_law(rate):
     drawn = TorchSampler(5, 6).poisson(torch.full((2, count // 2), rate)).flatten().long()
     assert drawn.min() >= 0
     assert float(drawn.double().mean()) == pytest.approx(rate, abs=4.5 * (rate / count) ** 0.5)
-    # every count comes as often as it should, the tails too
+    # the frequency of every count, including the tails
     seen = torch.bincount(drawn)
     counts = torch.arange(len(seen))
     law = torch.exp(torch.special.xlogy(counts, rate) - rate - torch.lgamma(counts + 1.0))
@@ -124,7 +124,7 @@ def test_cameras_are_found_by_model_and_scale_with_the_span():
 
 
 def _flat_with_texture(noise, seed=0):
-    """A gradient from black to 2000 DN with some texture, as a sensor sees it."""
+    """A mosaic of a gradient from black to 2000 DN with some texture."""
     clean = np.linspace(0, 2000, 512, dtype=np.float32)[None, :] * np.ones((384, 1), np.float32)
     clean[100:150, ::7] *= 1.3
     noisy = noise.add(clean, NumPySampler(seed))
@@ -190,7 +190,7 @@ def test_the_black_levels_error_is_part_of_the_estimate(cfa):
 @pytest.mark.parametrize("shape", [(1, 1), (12, 12), (64, 96), (480, 640), (600, 900)])
 @pytest.mark.parametrize("level", [0, 300, 16383])
 def test_a_frame_of_one_level_has_an_estimate(cfa, shape, level):
-    """All at black, all clipped: `SVD did not converge` once."""
+    """All pixels at black, or all clipped: once the error `SVD did not converge`."""
     photo = _seen(np.full(shape, level, np.float32), NoiseModel(1e-9, step=1.0), cfa)
     photo = photo.replace(plane=np.full(shape, min(512 + level, 16383), np.uint16))
     found = estimate_noise(photo)

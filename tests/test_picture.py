@@ -1,4 +1,4 @@
-"""Pictures on disk: pixels, EXIF, GPS and profile arrive in every format."""
+"""Written pictures: pixels, EXIF, GPS and profile in every format."""
 
 import io
 
@@ -131,7 +131,7 @@ def test_grey_and_transparent_pictures_become_rgb(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_bad_pictures_are_told(tmp_path, suffix):
+def test_bad_pictures_are_errors(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     with pytest.raises(ReadError, match="there is no such file"):
         read_picture(path)
@@ -155,7 +155,7 @@ def test_a_scene_in_linear_light(tmp_path):
     assert read == pytest.approx(light, abs=2e-3)
 
 
-def test_a_bad_scene_is_told(tmp_path):
+def test_a_bad_scene_is_an_error(tmp_path):
     with pytest.raises(ReadError, match="no such file"):
         read_light(tmp_path / "scene.jxl")
     (tmp_path / "scene.jxl").write_bytes(b"nonsense")

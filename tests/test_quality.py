@@ -1,4 +1,4 @@
-"""The pieces of `benchmarks/quality.py`: its noise, its transform, LibRaw's AHD, its tables."""
+"""Functions of `benchmarks/quality.py`: its noise, its transform, LibRaw's AHD, its tables."""
 
 import json
 import sys
@@ -38,7 +38,7 @@ def test_read_noise_has_the_deviation_it_says():
 
 def test_noise_adds_up_to_what_is_known():
     frame = NOISE.add(np.full((1200, 1200), 20.0), np.random.default_rng(0))
-    expected = np.sqrt(NOISE.still**2 + NOISE.gain * 20)
+    expected = np.sqrt(NOISE.sigma_at_black**2 + NOISE.gain * 20)
     assert frame.std() == pytest.approx(expected, rel=0.01)
     assert frame.mean() == pytest.approx(20, abs=0.15)
     assert np.array_equal(frame, np.rint(frame))
@@ -66,7 +66,7 @@ def test_noise_is_that_of_the_file(iso):
         entry["bias_std"],
     )
     assert noise.shape == entry["tukey_lambda_shape"]
-    # the file's Gaussian fit of the same pixels is another way to the same spread
+    # the file also has a Gaussian fit of the same pixels
     assert noise.read == pytest.approx(entry["gaussian_std"], rel=0.03)
 
 
@@ -88,7 +88,9 @@ def test_inverse_agrees_with_the_closed_form():
     d = stable / stabiliser.sigma + stabiliser._low
     root = np.sqrt(1.5)
     closed = d**2 / 4 + root / 4 / d - 11 / 8 / d**2 + 5 / 8 * root / d**3 - 1 / 8
-    np.testing.assert_allclose(stabiliser.inverse(stable), closed - noise.still**2, atol=0.05)
+    np.testing.assert_allclose(
+        stabiliser.inverse(stable), closed - noise.sigma_at_black**2, atol=0.05
+    )
 
 
 def test_inverse_undoes_what_is_expected_and_never_goes_below_black():

@@ -89,7 +89,7 @@ def test_magic_lantern_dng(shared):
     assert mosaic.black_source == "masked border"
     assert mosaic.white_balance == pytest.approx([2.477, 1, 1.694], abs=0.001)
     assert mosaic.camera_from_xyz[0] == pytest.approx([0.6461, -0.1164, -0.0857])
-    assert mosaic.default_crop is None  # its crop is the whole visible frame
+    assert mosaic.default_crop is None  # its crop is the visible frame
     assert mosaic.shot == Shot("Canon", "Canon EOS Kiss X4")  # the rest is zero in the file
 
 
@@ -108,15 +108,15 @@ def test_kodaks(shared):
     ["canon_kiss_x4_magic_lantern.dng", "canon_powershot_s40.crw", "kodak_dc50.kdc"],
 )
 def test_real_files_cut_short(shared, tmp_path, capfd, name, part):
-    whole = (shared / "raw" / name).read_bytes()
+    complete = (shared / "raw" / name).read_bytes()
     cut = tmp_path / name
-    cut.write_bytes(whole[: int(len(whole) * part)])
+    cut.write_bytes(complete[: int(len(complete) * part)])
     with pytest.raises(ReadError, match="cut short"):
         read_mosaic(cut)
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_damaged_file_is_told(shared, tmp_path, capfd):
+def test_a_damaged_file_is_an_error(shared, tmp_path, capfd):
     damaged = bytearray((shared / "raw" / "canon_powershot_g2.crw").read_bytes())
     damaged[1_000_000:1_003_000] = np.random.default_rng(0).bytes(3000)
     (tmp_path / "x.crw").write_bytes(damaged)
@@ -131,8 +131,8 @@ def test_a_damaged_file_is_told(shared, tmp_path, capfd):
 @pytest.mark.parametrize("part", [0.001, 0.3, 0.6, 0.95, 0.99])
 def test_lossless_jpeg_cut_short(tmp_path, make_mosaic, part):
     write_mosaic(tmp_path / "x.dng", make_mosaic(shape=(600, 800)))
-    whole = (tmp_path / "x.dng").read_bytes()
-    (tmp_path / "x.dng").write_bytes(whole[: int(len(whole) * part)])
+    complete = (tmp_path / "x.dng").read_bytes()
+    (tmp_path / "x.dng").write_bytes(complete[: int(len(complete) * part)])
     with pytest.raises(ReadError, match="cut short"):
         read_mosaic(tmp_path / "x.dng")
 
@@ -337,7 +337,7 @@ DAYLIGHT = (2.0, 0.9, 1.4, 0.0)
     [
         ((2048, 1024, 1536, 1024), (2, 1, 1.5)),
         ((0.5, 0.25, 0.375, 0), (2, 1, 1.5)),  # any scale
-        ((1.3, 1, 2.9, 1), (1.3, 1, 2.9)),  # lamp light
+        ((1.3, 1, 2.9, 1), (1.3, 1, 2.9)),  # incandescent light
         ((0.5, 1, 0.667, 0), (2, 1, 1.5)),  # reciprocals
         ((0.9, 1, 1.6, 0), (0.9, 1, 1.6)),
     ],
@@ -469,7 +469,7 @@ def test_quad_bayer(tmp_path):
 
 
 @pytest.mark.parametrize("cfa", [*BAYER_ORDERS, X_TRANS], ids=lambda cfa: cfa.name)
-def test_a_rendering_lies_as_the_mosaic_does(tmp_path, make_mosaic, cfa):
+def test_a_rendering_has_the_mosaics_orientation(tmp_path, make_mosaic, cfa):
     plane = np.full((48, 72), 600, np.uint16)
     plane[18:24, 30:36] = 9000
     write_mosaic(tmp_path / "x.dng", make_mosaic(cfa=cfa, plane=plane, orientation=6))

@@ -112,7 +112,7 @@ def test_what_a_worker_prints_is_kept_off_the_terminal_and_its_answers(trouble, 
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_fault_of_undarks_own_is_not_called_damage(trouble, photo):
+def test_a_bug_of_undark_is_not_reported_as_damage(trouble, photo):
     with pytest.raises(ZeroDivisionError) as caught:
         read_mosaic(photo("fault"))
     assert "fault.dng" in caught.value.__notes__[0]
@@ -193,7 +193,7 @@ def _read(path):
 
 
 def test_a_healthy_photo_costs_at_most_a_tenth_of_a_second(tmp_path, make_mosaic):
-    """24 million pixels: the way to the worker and back, without the decoding."""
+    """24 million pixels: the transfer to the worker and back, without decoding."""
     frame = np.zeros((4000, 6000), np.uint16)
     write_mosaic(tmp_path / "x.dng", make_mosaic(shape=(64, 96)))
     picture = render_with_libraw(tmp_path / "x.dng")

@@ -1,4 +1,4 @@
-"""End to end on RAW files that no one here made; see the shared folder's README."""
+"""End to end on real cameras' RAW files; see the shared folder's README."""
 
 import json
 import sys

@@ -73,7 +73,7 @@ def test_a_moved_object_does_not_pull_the_frame_along(light):
     assert found.mahalanobis.max() > 5 * np.median(found.mahalanobis)
 
 
-def test_hot_pixels_and_rows_do_not_rule(light):
+def test_hot_pixels_and_row_noise_do_not_dominate(light):
     dark, bright, noise = planes(light, moved(light, 3, 1))
     random = np.random.default_rng(3)
     dark[random.random(dark.shape) < 1e-3] = 0.5
@@ -130,5 +130,5 @@ def test_results_are_those_before_the_code_was_split(seed, shift, gain, size, ex
 def test_patches_and_frames_are_resampled_alike(t):
     plane = np.random.default_rng(0).random((9, 9)).astype(np.float32)
     shift = np.array([[t, 0.25]], np.float32)
-    whole = resample.moved(plane, (1, 1, 6, 6), (0.25, t))
-    np.testing.assert_allclose(resample.moved_patches(plane[None], shift)[0], whole, atol=1e-6)
+    expected = resample.moved(plane, (1, 1, 6, 6), (0.25, t))
+    np.testing.assert_allclose(resample.moved_patches(plane[None], shift)[0], expected, atol=1e-6)

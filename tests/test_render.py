@@ -1,4 +1,4 @@
-"""The renderer: neutral, monotone, the same in tiles as in one, upright."""
+"""The renderer: neutral, monotone, independent of tiles, upright."""
 
 import numpy as np
 import pytest
@@ -111,7 +111,7 @@ def test_gains_below_one_still_reach_white(amplification):
     assert render(most, photo(gains=gains), amplification).min() == 255
 
 
-def test_a_coloured_lamp_keeps_its_hue_and_ends_white():
+def test_a_coloured_light_source_keeps_its_hue_and_fades_to_white():
     red = np.float32([[1.0, 0.1, 0.05]])
     shown = np.stack([np.stack(shoulder(planes(red * e)), -1)[0] for e in (1, 3, 10, 1000)])
     assert np.all(np.diff(shown[:, 0]) > 0)
@@ -159,12 +159,12 @@ def test_gamut_compression_is_smooth_and_ordered():
     assert np.abs(np.diff(steps)).max() < 2e-5
 
 
-def test_tiles_are_equal_to_the_whole(monkeypatch):
+def test_tiles_equal_the_full_frame(monkeypatch):
     random = np.random.default_rng(0)
     linear = (random.random((70, 90, 3), np.float32) ** 4 * 20 - 0.05).astype(np.float32)
-    whole = render(linear, photo(), 300, 16)
+    expected = render(linear, photo(), 300, 16)
     monkeypatch.setattr(renderer, "TILE", (7, 11))
-    np.testing.assert_array_equal(render(linear, photo(), 300, 16), whole)
+    np.testing.assert_array_equal(render(linear, photo(), 300, 16), expected)
 
 
 # what EXIF says of each orientation, done with other means

@@ -1,4 +1,4 @@
-"""The report: what it says, and that it opens in a browser, offline, and moves its sliders."""
+"""The report: its content, and its sliders in a browser without a network."""
 
 import re
 import shutil
@@ -23,7 +23,7 @@ from undark.evaluation.report import HTML, Evaluation, write_report
 from undark.evaluation.summary import ALL, means
 
 SCREENSHOTS = Path(__file__).parents[1] / ".cache" / "screenshots"
-"""Kept, to be looked at."""
+"""Screenshots are kept here for inspection."""
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def page(browser, report, request):
 
 
 def pixels(element):
-    """What is seen of a stage, below the names of its sides."""
+    """The visible pixels of a stage, below the names of its sides."""
     return imagecodecs.png_decode(element.screenshot())[40:, :, :3].astype(float)
 
 

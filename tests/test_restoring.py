@@ -1,4 +1,4 @@
-"""The restore way on synthetic mosaics, with the model that ships."""
+"""Restoring synthetic mosaics with the shipped model."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from undark.sensor.mosaic import Mosaic, Shot
 
 
 def scene(height=240, width=320):
-    """Linear sRGB (H, W, 3): patches of colour on a gradient, with a lamp."""
+    """Linear sRGB (H, W, 3): patches of colour on a gradient, with a light source."""
     random = np.random.default_rng(3)
     patches = random.uniform(0.02, 0.8, (height // 40, width // 40, 3))
     light = np.repeat(np.repeat(patches, 40, 0), 40, 1)
@@ -36,7 +36,7 @@ def restored(dark):
 
 
 def truth():
-    """The scene in the camera's colours, as no noise touched it, before any mosaic."""
+    """The scene in camera RGB, without noise."""
     return (scene() @ camera_from_srgb(CAMERA_MATRICES[-1]).T).astype(np.float32)
 
 
@@ -56,7 +56,7 @@ def test_strength_blends_linearly(restored):
 
 
 def _as_order(dark, order, height, width):
-    """The same scene seen through another Bayer order, at an odd size."""
+    """The same scene with another Bayer order and an odd size."""
     top, left = order.shift
     plane = dark.plane[top : top + height, left : left + width]
     return dark.replace(plane=plane, cfa=order)
@@ -70,9 +70,9 @@ def test_every_order_gives_the_whole_frame_in_the_same_colours(dark, restored, o
     part = restore(_as_order(dark, order, 237, 315), exposure=100)
     assert part.linear.shape == (237, 315, 3)
     inside = (slice(80, -8), slice(80, -8))
-    whole = restored.linear[top : top + 237, left : left + 315]
+    expected = restored.linear[top : top + 237, left : left + 315]
     # the same pixels; the halo differs only by how the border was extended
-    assert np.abs(part.linear - whole)[inside].mean() < 2e-3
+    assert np.abs(part.linear - expected)[inside].mean() < 2e-3
 
 
 @pytest.mark.parametrize("amplification", [1, 300])
@@ -91,7 +91,7 @@ def test_x_trans_is_refused_in_a_clear_line(dark):
         undark.restore(photo)
 
 
-def test_lamps_far_above_white_come_through():
+def test_light_sources_far_above_white_are_kept():
     light = np.full((160, 160, 3), 0.2, np.float32)
     light[60:100, 60:100] = 100.0
     dark = photograph(light, 400, 150)
@@ -135,7 +135,7 @@ def test_saving(restored, tmp_path):
 
 
 def test_the_mosaic_of_a_restored_scene_is_close_to_the_clean_one():
-    """What went in through the CFA comes out through it: no shift, no swap of greens."""
+    """Sampling the result with the CFA gives the clean mosaic: no shift, greens not swapped."""
     dark = photograph(scene(), 400, 20)
     made, clean = restore(dark, exposure=20).linear, truth()
     keep = clean.max(axis=-1) < 0.9
@@ -149,13 +149,13 @@ def test_the_mosaic_of_a_restored_scene_is_close_to_the_clean_one():
             assert error(np.roll(made, step, axis)) > 1.2 * error(made)
 
 
-@pytest.mark.parametrize("lamps", [0.0, 0.015])
-def test_apart_from_lamps_hardly_a_pixel_is_white(lamps):
-    """With the amplification undark chooses, through the renderer's shoulder."""
+@pytest.mark.parametrize("sources", [0.0, 0.015])
+def test_apart_from_light_sources_hardly_a_pixel_is_white(sources):
+    """With the proposed amplification and the renderer's shoulder."""
     random = np.random.default_rng(0)
     tones = np.exp(random.normal(-2.5, 1.3, (30, 40, 1))) * random.uniform(0.6, 1, (30, 40, 3))
     light = np.repeat(np.repeat(tones, 12, 0), 12, 1).astype(np.float32)
-    count = round(lamps * light.shape[0])
+    count = round(sources * light.shape[0])
     light[: count * 8, : light.shape[1] // 8] = 1000.0
     dark = photograph(light, 400, 100)
     amplification = propose_exposure(dark).amplification

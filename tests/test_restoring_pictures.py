@@ -1,4 +1,4 @@
-"""The restore way of finished pictures, with a model that gives back what it is given."""
+"""Restoring finished pictures, with a model whose output is its input."""
 
 from dataclasses import replace
 from types import SimpleNamespace

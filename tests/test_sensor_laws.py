@@ -1,4 +1,4 @@
-"""Laws of the sensor's room: parts and the whole, cameras between settings, levels of blocks."""
+"""Properties of the package `sensor`: crops of mosaics, cameras between settings, exposure."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ SPAN = 10000.0
 
 
 def photo(plane, cfa=RGGB, **changes):
-    """A mosaic of DN above black, whose black level is another at each position."""
+    """A mosaic of DN above black, with a different black level at each position."""
     black = 500 + np.arange(cfa.pattern.size, dtype=np.float32).reshape(cfa.pattern.shape)
     rows, columns = np.indices(plane.shape) % cfa.period
     return Mosaic(
@@ -53,15 +53,15 @@ def photo(plane, cfa=RGGB, **changes):
 @given(phases, sizes, st.data())
 def test_the_signal_of_a_part_is_part_of_the_signal(cfa, size, data):
     signal = np.random.default_rng(0).integers(-400, 9000, size)
-    whole = photo(signal, cfa)
-    np.testing.assert_array_equal(whole.signal(), signal)
+    full = photo(signal, cfa)
+    np.testing.assert_array_equal(full.signal(), signal)
     top, left = (data.draw(st.integers(0, n - 1)) for n in size)
     rows = slice(top, data.draw(st.integers(top + 1, size[0])))
     columns = slice(left, data.draw(st.integers(left + 1, size[1])))
-    np.testing.assert_array_equal(whole.signal(rows, columns), signal[rows, columns])
-    np.testing.assert_array_equal(whole.signal(rows), signal[rows])
-    np.testing.assert_array_equal(whole.signal(columns=columns), signal[:, columns])
-    assert whole.span == pytest.approx(SPAN)
+    np.testing.assert_array_equal(full.signal(rows, columns), signal[rows, columns])
+    np.testing.assert_array_equal(full.signal(rows), signal[rows])
+    np.testing.assert_array_equal(full.signal(columns=columns), signal[:, columns])
+    assert full.span == pytest.approx(SPAN)
 
 
 @settings(deadline=None)
@@ -220,7 +220,7 @@ def test_tukey_noise_is_symmetric_of_deviation_one_and_has_the_asked_tails(shape
 
 @pytest.mark.parametrize("cfa", [*BAYER_ORDERS, X_TRANS, X_TRANS.crop(1, 4)])
 def test_noise_is_estimated_whatever_the_cfa(cfa):
-    """From a coloured ramp at an odd size, with a black level of its own at each position."""
+    """From a coloured ramp of odd size, with a different black level at each position."""
     ramp = np.linspace(0, 2000, 511)[None, None, :] * np.array([0.5, 1, 0.3])[:, None, None]
     clean = mosaic(np.broadcast_to(ramp, (3, 501, 511)).copy(), cfa).astype(np.float32)
     found = estimate_noise(photo(NoiseModel(2.0, 5.0).add(clean, NumPySampler(0)), cfa))
@@ -228,8 +228,8 @@ def test_noise_is_estimated_whatever_the_cfa(cfa):
     assert found.read == pytest.approx(5, rel=0.15)
 
 
-def test_texture_and_burnt_parts_do_not_make_noise():
-    """Half of the frame is a fine grating, a tenth is saturated and so without noise."""
+def test_texture_and_saturated_areas_do_not_count_as_noise():
+    """Half of the frame is a fine grating; a tenth is saturated and therefore without noise."""
     clean = np.linspace(0, 3000, 512)[None, :] * np.ones((400, 1))
     clean[::2, ::64] *= 2
     noisy = NoiseModel(2.0, 5.0).add(clean.astype(np.float32), NumPySampler(0))
@@ -242,7 +242,7 @@ def test_texture_and_burnt_parts_do_not_make_noise():
 @pytest.mark.parametrize("level", [0, 300, SPAN])
 @pytest.mark.parametrize("size", [(16, 16), (400, 400)])
 def test_a_photo_without_noise_has_some_of_its_own(level, size):
-    """Never none at all: a network is told of at least the converter's steps."""
+    """Never 0: the estimate contains at least the quantisation noise."""
     found = estimate_noise(photo(np.full(size, level)))
     assert 0 < found.gain < 0.1
     assert 0.1 < found.read < 2
@@ -357,7 +357,7 @@ def test_words_that_are_exposures(text):
 @pytest.mark.parametrize(
     "text", ["16.01", "-17", "auto+16.5", "auto1", "auto 1", "+", "auto+", "."]
 )
-def test_words_that_are_none(text):
+def test_words_that_are_not_exposures(text):
     with pytest.raises(ValueError, match=f"from -{MAX_EV} to {MAX_EV}"):
         parse_exposure(text)
 
@@ -394,6 +394,6 @@ def test_a_scene_has_light_in_proportion_to_its_middle_tone():
 def test_packing_needs_no_more_than_the_periods_that_hold_the_mosaic():
     for cfa in PHASES:
         packed = pack(np.zeros((13, 20)), cfa)
-        whole = [-(-(n + s) // cfa.period) for n, s in zip((13, 20), cfa.shift, strict=True)]
+        periods = [-(-(n + s) // cfa.period) for n, s in zip((13, 20), cfa.shift, strict=True)]
         per = cfa.period // cfa.cell
-        assert packed.shape == (cfa.cell**2, whole[0] * per, whole[1] * per)
+        assert packed.shape == (cfa.cell**2, periods[0] * per, periods[1] * per)

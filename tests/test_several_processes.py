@@ -1,4 +1,4 @@
-"""Two processes that share each step end with the weights of one that does it all."""
+"""Two processes that share each step end with the weights of a single process."""
 
 import os
 import subprocess

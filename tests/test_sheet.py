@@ -31,7 +31,7 @@ def test_a_strip_shows_both_photos_and_what_moved(tmp_path):
 
 
 def test_the_overlay_shows_what_training_sees(tmp_path):
-    """With the shift undone the red and the cyan edges agree; without, they do not."""
+    """The red and the cyan edges agree only if the shift is corrected."""
     light = scene(seed=2)
     dark, bright = shoot(inner(light), 5), shoot(inner(moved(light, 9, -7)))
     paths = write_pair(tmp_path, dark, bright)

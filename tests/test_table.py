@@ -1,4 +1,4 @@
-"""pairs.csv: written, read back, refused."""
+"""pairs.csv: writing, reading, and errors."""
 
 import math
 from dataclasses import fields
@@ -84,7 +84,7 @@ def test_the_first_six_columns_are_enough(tmp_path):
         ("dark,bright\na,b\n", "no column amplification"),
         (f"{HEAD}\na,b,100,1,2\n", "line 2: not as many fields"),
         (f"{HEAD}\na,b,100,1,2,good,more\n", "line 2: not as many fields"),
-        (f"{HEAD}\na,b,100,one,2,good\n", "line 2: dx is no number: one"),
+        (f"{HEAD}\na,b,100,one,2,good\n", "line 2: dx is not a number: one"),
         (f"{HEAD}\n,b,100,1,2,good\n", "line 2: dark, bright or verdict is empty"),
         (f'{HEAD}\n"a,b,100,1,2,good\n', "line"),
     ],

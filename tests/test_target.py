@@ -1,4 +1,4 @@
-"""The target of a pair agrees with the light that undark itself makes of the same sensor values."""
+"""The target of a pair agrees with undark's linear light of the same sensor values."""
 
 import numpy as np
 import pytest

@@ -25,12 +25,12 @@ def _blur(x):
     return np.repeat(np.repeat(total, 2, 0), 2, 1)[None, None] * np.ones((1, 3, 1, 1))
 
 
-def test_tiled_equals_whole():
+def test_tiled_equals_untiled():
     frame = np.random.default_rng(0).random((52, 84))
-    whole = _blur(frame[None, None])[0]
-    made = np.zeros_like(whole)
+    expected = _blur(frame[None, None])[0]
+    made = np.zeros_like(expected)
     plan = tiles(52, 84, 4, 4, 16)
     for (rows, columns), light in run_tiled(_blur, lambda t: frame[t][None, None], plan, 2):
         made[:, rows, columns] = light
     assert len(plan) > 10
-    assert np.allclose(made, whole)
+    assert np.allclose(made, expected)

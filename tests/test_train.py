@@ -1,4 +1,4 @@
-"""Training trains: the loss falls, a run stops and goes on, what it leaves restores photos."""
+"""Training: the loss falls, a run can be resumed, its model restores photos."""
 
 import json
 from dataclasses import replace
@@ -60,7 +60,7 @@ def settings(folder, out, **changes):
     return Training(folder, out, **fields)
 
 
-def test_a_step_of_a_seed_is_always_the_same_batch(source):
+def test_a_batch_is_a_function_of_seed_and_step(source):
     a, b = make_batch(source, 7, TWO), make_batch(source, 7, TWO)
     assert torch.equal(a.inputs, b.inputs)
     assert torch.equal(a.target, b.target)
@@ -91,17 +91,17 @@ def test_exposures_cover_the_range():
     assert gain.max() > 20
 
 
-def test_a_pattern_is_as_strong_as_the_network_is_told():
-    """In the dark, noise over what stands beside it is 1, with a pattern and without."""
+def test_a_pattern_is_as_strong_as_predicted():
+    """In the dark, the noise over its map is 1, with a pattern and without."""
     exposures = draw_exposures(1, np.random.default_rng(5))
     dark = torch.zeros(1, 3, 400, 400)
     for pattern in (0.0, 1.5):
         batch = expose(dark, exposures, TorchSampler(1), BAYER, [Defects(pattern=pattern)])
-        light, told = batch.inputs[0, 1], batch.inputs[0, 5]
-        assert float(light.std() / told.mean()) == pytest.approx(1, abs=0.15)  # 1.8 untold
+        light, predicted = batch.inputs[0, 1], batch.inputs[0, 5]
+        assert float(light.std() / predicted.mean()) == pytest.approx(1, abs=0.15)  # else 1.8
 
 
-def test_a_pattern_makes_neighbours_alike():
+def test_a_pattern_correlates_neighbours():
     dark = torch.zeros(1, 3, 400, 400)
     exposures = draw_exposures(1, np.random.default_rng(5))
     light = (
@@ -166,15 +166,15 @@ def test_train_leaves_a_model_that_runs(folder, tmp_path):
 
 
 def test_a_run_goes_on_where_it_stopped(folder, tmp_path):
-    """6 steps, then 6 more, end where 12 in one go end (constant learning rate)."""
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    """6 steps, then 6 more, give the same weights as 12 at once (constant learning rate)."""
+    uninterrupted, parts = tmp_path / "uninterrupted", tmp_path / "parts"
     constant = {"decay": 1e-9}
-    train_photos(settings(folder, whole, steps=12, **constant))
+    train_photos(settings(folder, uninterrupted, steps=12, **constant))
     train_photos(settings(folder, parts, steps=6, **constant))
     with pytest.raises(TrainingError, match="--resume"):
         train_photos(settings(folder, parts, steps=12, **constant))
     train_photos(settings(folder, parts, steps=12, resume=True, **constant))
-    a, b = (load_weights(d / "model.safetensors") for d in (whole, parts))
+    a, b = (load_weights(d / "model.safetensors") for d in (uninterrupted, parts))
     assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
 
 
@@ -226,7 +226,7 @@ def test_without_memory_batches_are_halved(folder, tmp_path, monkeypatch, caplog
 
     monkeypatch.setattr("undark.learn.from_photos.photo_loss", loss)
     train_photos(settings(folder, tmp_path / "out", batch=4, steps=2))
-    assert "out of memory: going on with 2 samples a step" in caplog.text
+    assert "out of memory: continuing with 2 samples a step" in caplog.text
     record = json.loads((tmp_path / "out" / "training.json").read_text())
     assert record["settings"]["batch"] == 2
 
@@ -257,7 +257,7 @@ def test_a_learning_rate_is_found(folder, tmp_path, caplog):
     assert record["steps"] == 1
 
 
-def test_photos_to_watch_by_are_not_trained_on(folder, tmp_path):
+def test_validation_photos_are_not_trained_on(folder, tmp_path):
     train, held = split(settings(folder, tmp_path))
     assert held
     assert not set(train) & set(held)
@@ -326,7 +326,7 @@ def test_the_command_line_offers_what_there_is():
 
 
 def test_a_network_for_another_sensor_keeps_the_trunk(tmp_path):
-    """Only what holds the planes of the other mosaic begins anew."""
+    """Only the layers whose shape depends on the mosaic are initialised again."""
     torch.manual_seed(1)
     bayer, xtrans = UNet(SMALL), UNet(replace(SMALL, cell=3))
     path = tmp_path / "bayer.safetensors"

@@ -1,4 +1,4 @@
-"""Pairs of dark and bright photos: what the network is given lies on what it should give."""
+"""Training on pairs: input and target are aligned; splits, errors, fine-tuning."""
 
 import json
 from functools import partial
@@ -83,7 +83,7 @@ def settings(folder, out, **changes):
 
 
 def seen(batch, cfa):
-    """The planes of the input, and what the target shows in their places."""
+    """The planes of the input, and the target's pixels at the same positions."""
     canonical = RGGB if cfa.period == 2 else X_TRANS
     planes = batch.inputs[0, : cfa.cell**2].numpy()
     return planes, pack(mosaic(batch.target[0].numpy(), canonical), canonical)
@@ -92,7 +92,7 @@ def seen(batch, cfa):
 @pytest.mark.parametrize("cfa", ALL_CFAS, ids=lambda cfa: cfa.name)
 def test_input_and_target_show_the_same_place(tmp_path, frames, cfa):
     row = write_pair(tmp_path, cfa, noise=0.0)
-    for seed in range(12):  # all eight ways to lie
+    for seed in range(12):  # all eight flips
         batch = sample(frames, row, 32, (0.0, 1.0), np.random.default_rng(seed))
         assert batch.inputs.shape == (1, 2 * cfa.cell**2, 32, 32)
         planes, target = seen(batch, cfa)
@@ -102,7 +102,7 @@ def test_input_and_target_show_the_same_place(tmp_path, frames, cfa):
 
 
 @pytest.mark.parametrize("shift", [(4.0, -2.0), (3.3, 1.6), (-0.5, -5.25)])
-def test_a_bright_photo_that_lies_elsewhere_is_moved(tmp_path, frames, shift):
+def test_a_shifted_bright_photo_is_aligned(tmp_path, frames, shift):
     row = write_pair(tmp_path, shift=shift, noise=0.0)
     aligned = replace(row, align_dx=shift[0], align_dy=shift[1])
     errors = []
@@ -133,7 +133,7 @@ def test_a_step_is_always_the_same_batch(tmp_path, frames):
     assert not torch.equal(a.inputs, make_batch(source, 6, range(2)).inputs)
 
 
-def test_what_the_bright_photo_saturated_is_only_known_to_be_white():
+def test_a_saturated_target_is_a_lower_bound():
     target = torch.full((1, 3, 4, 4), 0.5)
     target[..., :2] = 1.0
     batch = Batch(target, target, torch.eye(3)[None], torch.ones(1), BAYER)
@@ -214,7 +214,7 @@ def test_a_damaged_photo_is_left_out_and_counted(tmp_path, caplog):
     assert "left out" in caplog.text
 
 
-def test_what_cannot_be_used_stops_no_training(tmp_path, caplog):
+def test_unusable_photos_do_not_stop_training(tmp_path, caplog):
     data = tmp_path / "data"
     data.mkdir()
     rows = [write_pair(data, seed=seed) for seed in range(7)]
@@ -227,7 +227,7 @@ def test_what_cannot_be_used_stops_no_training(tmp_path, caplog):
     assert set(outcome.skipped) == {gone.dark, unknown.dark, other.dark}
     err = caplog.text
     assert f"{gone.dark}: there is no such file" in err
-    assert f"{unknown.dark}: its exposure beside {unknown.bright.name} is not known" in err
+    assert f"{unknown.dark}: its exposure relative to {unknown.bright.name} is not known" in err
     assert f"{other.dark}: X-Trans, but most pairs are Bayer" in err
 
     (data / "pairs.csv").unlink()

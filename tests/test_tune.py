@@ -1,4 +1,4 @@
-"""A search of settings: resumable, shared, pruned, and its best is what training takes."""
+"""The search for settings: resumable, shared, pruned; training uses its best settings."""
 
 import subprocess
 import sys
@@ -62,7 +62,7 @@ def test_defaults_are_those_of_a_training(tmp_path):
     assert usual.config == tried["network"]
 
 
-def test_what_it_is_judged_by_is_not_searched_on(folder, tmp_path):
+def test_validation_photos_are_not_searched_on(folder, tmp_path):
     _, held = split(Training(folder, tmp_path))
     assert held
     assert not set(searched_photos(folder)) & set(held)
@@ -126,10 +126,12 @@ def test_failures_in_succession_end_the_search(folder, tmp_path, failing):
         assert len(calls) < 20
         return failing(search, trial, params)
 
-    with pytest.raises(TrainingError, match=f"{MAX_FAILURES} trials in succession failed") as told:
+    with pytest.raises(
+        TrainingError, match=f"{MAX_FAILURES} trials in succession failed"
+    ) as caught:
         tune(Search(folder, tmp_path), scorer=score)
     assert len(calls) == MAX_FAILURES
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     with pytest.raises(TrainingError, match="no trial succeeded"):
         tune(Search(folder, tmp_path, trials=2), scorer=score)
 

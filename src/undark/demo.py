@@ -1,4 +1,4 @@
-"""`undark demo`: a scene, photographed in the dark by a simulated sensor, and restored."""
+"""`undark demo`: simulate a dark photo of a scene and restore it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ from undark.sensor.profiles.cameras import find_camera
 
 CAMERA = "ILCE-7SM2"
 BLACK, WHITE = 512, 16383
-"""DN of the Sony A7S2."""
+"""Black and white level of the Sony A7S2 in DN."""
 _WHITE_BALANCE = np.array([2.0, 1.0, 1.7], np.float32)
 _DETAILS = ((0.30, 0.55), (0.55, 0.45), (0.75, 0.65))
-"""Where the sheet's details are, as shares of height and width."""
+"""Top left corners of the sheet's details, as fractions of the free height and width."""
+TRUTH = "ground truth"
+"""Title of the noiseless picture."""
 
 
 def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> Iterator[str]:
-    """Write dark.dng, restored.jpg and sheet.jpg to `folder`; yields lines to print.
+    """Write dark.dng, restored.jpg and sheet.jpg to `folder`; yield lines to print.
 
-    Raises `SetupError` if they exist and `overwrite` is not set.
+    Raises `SetupError` if one of them exists and `overwrite` is not set.
     """
     names = ("dark.dng", "restored.jpg", "sheet.jpg")
     dng, picture, sheet = (folder / name for name in names)
@@ -46,7 +48,7 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
     light = load_scene()
     with atomic_output(dng, overwrite) as temporary:
         write_mosaic(temporary, photograph(light, iso, amplification))
-    yield f"{dng}: the scene as a Sony A7S2 sees it at ISO {iso}, {amplification:g} times too dark"
+    yield f"{dng}: simulated Sony A7S2 photo, ISO {iso}, {amplification:g} times too dark"
     dark = read_mosaic(dng)
     restored = restore(dark, exposure=amplification)
     restored.save(picture, overwrite=overwrite)
@@ -56,20 +58,20 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
             amplify_and_demosaic(dark, amplification), dark, amplification
         ),
         "undark": restored.picture(),
-        "the truth": render(_camera_light(light), dark, amplification),
+        TRUTH: render(_camera_light(light), dark, amplification),
     }
     yield f"{picture}: restored"
-    scores = {k: _scores(p, pictures["the truth"]) for k, p in pictures.items() if k[:2] != "th"}
+    scores = {k: _scores(p, pictures[TRUTH]) for k, p in pictures.items() if k != TRUTH}
     with atomic_output(sheet, overwrite) as temporary:
         write_picture(temporary, draw_sheet(pictures, scores), Shot())
-    yield f"{sheet}: before and after"
+    yield f"{sheet}: as shot, amplified, restored and ground truth, side by side"
     before, after = list(scores.values())[1:]
     yield f"before: PSNR {before[0]:.2f} dB, SSIM {before[1]:.3f} (amplified and demosaiced)"
     yield f"after:  PSNR {after[0]:.2f} dB, SSIM {after[1]:.3f} (restored)"
 
 
 def load_scene() -> NDArray[np.float32]:
-    """(H, W, 3): undark's own scene as linear sRGB; white is 1, light sources are above."""
+    """(H, W, 3): undark's rendered scene as linear sRGB; white is 1, light sources are above."""
     return read_light(Path(str(files("undark.scene") / "scene.jxl")))
 
 
@@ -100,8 +102,8 @@ def photograph(
 def _camera_light(light: NDArray[np.float32]) -> NDArray[np.float32]:
     """Linear sRGB → white-balanced camera RGB, (H, W, 3)."""
     matrix = camera_from_srgb(CAMERA_MATRICES[-1]).astype(np.float32)
-    made: NDArray[np.float32] = np.clip(light @ matrix.T, 0, None)
-    return made
+    camera_rgb: NDArray[np.float32] = np.clip(light @ matrix.T, 0, None)
+    return camera_rgb
 
 
 def _scores(picture: NDArray[Any], truth: NDArray[Any]) -> tuple[float, float]:
@@ -115,9 +117,9 @@ def draw_sheet(
     """The pictures side by side with titles and scores, and rows of enlarged details below."""
     height, width = next(iter(pictures.values())).shape[:2]
     side = width // 4
-    whole_frames = [resized(p, height * side // width, side) for p in pictures.values()]
+    frames = [resized(p, height * side // width, side) for p in pictures.values()]
     titles = [name + (f", {scores[name][0]:.1f} dB" if name in scores else "") for name in pictures]
-    rows = [titled(whole_frames, titles)]
+    rows = [titled(frames, titles)]
     for at in _DETAILS:
         crops = [_crop(p, at, side * 2 // 3, side) for p in pictures.values()]
         rows.append(titled(crops, list(pictures)))

@@ -60,7 +60,7 @@ def pairs(
     found = find_named(folder, dark, bright) if dark and bright else find_pairs(folder)
     with interruptible("the table is as it was before"):
         checked = list(_check_all(found.pairs, out or folder, align))
-    for photo in found.alone:
+    for photo in found.unpaired:
         tell(f"{photo}: no partner found; see docs/pairs.md for how pairs are named")
     if as_json:
         print(json.dumps([_row_json(c.row) for c in checked], indent=1))
@@ -73,8 +73,8 @@ def pairs(
         tell(mixed)
     aligned = 0 if align else sum(c.good_if_aligned for c in checked)
     hint = f" (--align makes it {aligned})" if aligned > good else ""
-    tell(f"{good} of {len(checked)} pairs are good{hint}" + _except_for(bad, len(found.alone)))
-    if bad or found.alone:
+    tell(f"{good} of {len(checked)} pairs are good{hint}" + _except_for(bad, len(found.unpaired)))
+    if bad or found.unpaired:
         raise typer.Exit(1)
 
 

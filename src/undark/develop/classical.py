@@ -20,7 +20,7 @@ Picture = NDArray[np.float32]
 Method = Callable[[Picture], Picture]
 
 SCALES = (15.0, 80.0, 250.0)
-"""Standard deviations of Retinex's surrounds in pixels, from the paper."""
+"""Standard deviations of Retinex's Gaussian surrounds in pixels, from the paper."""
 CLIPPED = 0.01
 """Fraction of pixels that Retinex's contrast stretch clips at either end."""
 PATCH, DISTANCE = 7, 8
@@ -61,7 +61,7 @@ def clahe(picture: Picture) -> Picture:
 
 
 def retinex(picture: Picture) -> Picture:
-    """Multi-scale Retinex: the mean logarithm of tones over their surrounds at three scales.
+    """Multi-scale Retinex: the mean log ratio of the value to its Gaussian blur at three scales.
 
     Jobson, Rahman & Woodell, "A multiscale retinex for bridging the gap between color images and
     the human observation of scenes", IEEE TIP 6(7), 1997. Applied to the value and stretched to

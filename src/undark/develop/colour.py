@@ -43,7 +43,7 @@ def camera_from_srgb(camera_from_xyz: NDArray[np.floating]) -> NDArray[np.float6
     matrix = np.asarray(camera_from_xyz, np.float64) @ XYZ_FROM_SRGB
     sums = matrix.sum(axis=1, keepdims=True)
     if not np.all(np.isfinite(matrix)) or np.any(sums <= 0):
-        raise ValueError("the colour matrix does not keep white white")
+        raise ValueError("the colour matrix does not map white to white")
     balanced: NDArray[np.float64] = np.asarray(matrix / sums, np.float64)
     if np.linalg.cond(balanced) > 1e3:
         raise ValueError("the colour matrix is singular")

@@ -19,7 +19,7 @@ from undark.sensor.cfa import CFA, extend
 Floats = NDArray[np.float32]
 
 BAND = 48
-"""Rows a thread works on at a time: a multiple of every period; small, to bound memory."""
+"""Rows that a thread processes at a time: a multiple of every period; small, to bound memory."""
 
 Tap = tuple[int, int, float]
 """Row and column offset of a neighbour, and its weight in the mean."""

@@ -60,14 +60,13 @@ def fitted(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
 
 
 def most_detail(picture: NDArray[np.uint8], size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of the crop with the steepest gradients, on a grid of half crops.
+    """Rows and columns of the crop with the largest sum of gradients, on a grid of half crops.
 
-    Of `size`, or less where the picture is smaller.
+    The crop has `size`, or is smaller where the picture is.
     """
     tones = picture.mean(axis=-1, dtype=np.float32)
-    steps = np.minimum(
-        np.abs(np.diff(tones, axis=1, append=0)), 32
-    )  # the rim of a light source counts as one edge
+    # clipped, so that the edges of light sources do not dominate
+    steps = np.minimum(np.abs(np.diff(tones, axis=1, append=0)), 32)
     tops, lefts = (
         range(0, max(length - side, 0) + 1, max(side // 2, 1))
         for length, side in zip(tones.shape, size, strict=True)

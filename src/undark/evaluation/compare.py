@@ -1,4 +1,4 @@
-"""`undark compare`: one photo by every method, on a contact sheet."""
+"""`undark compare`: one photo restored by every method, on a contact sheet."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Pixels = NDArray[np.uint8]
 """(H, W, 3), sRGB."""
 
 WIDTH, HEIGHT, TITLE = 480, 320, 32
-"""Size of a detail on the sheet in pixels, and height of the title above it."""
-TALLEST = 640
-"""Largest height of the reduced frame between the two."""
+"""Size of a detail on the sheet in pixels, and height of the title."""
+MAX_FRAME_HEIGHT = 640
+"""Largest height of the reduced frame, which is between title and detail."""
 GAP = 4
 AS_SHOT = "as shot"
 STEPS = len(NAMES) + 2
@@ -32,10 +32,10 @@ STEPS = len(NAMES) + 2
 def sheet(
     dark: Mosaic, network: Model, progress: Callable[[float], None] = lambda share: None
 ) -> Pixels:
-    """(H, W, 3): each method's picture, titled, with the region of most detail at full size.
+    """(H, W, 3): each method's picture with its title, and the region of most detail at full size.
 
-    Amplified as `undark restore` does by default; `progress` is called with the share done. Raises
-    `UnsupportedError`, `ModelError`.
+    The amplification is the default of `undark restore`; `progress` is called with the fraction
+    done. Raises `UnsupportedError`, `ModelError`.
     """
     amplification = propose_exposure(dark).amplification
     first = iter(renditions(network, dark, amplification))
@@ -69,14 +69,14 @@ def _rendered(light: NDArray[np.float32], dark: Mosaic, amplification: float) ->
 
 def _cell(title: str, picture: Pixels, detail: tuple[slice, slice]) -> Pixels:
     """Title, reduced frame and detail, one below the other."""
-    height = min(round(WIDTH * picture.shape[0] / picture.shape[1]), TALLEST)
+    height = min(round(WIDTH * picture.shape[0] / picture.shape[1]), MAX_FRAME_HEIGHT)
     parts = [fitted(picture, height, WIDTH), _padded(picture[detail])]
     cell = np.concatenate([title_bar(title, WIDTH, TITLE), *parts])
     return np.pad(cell, ((0, GAP), (0, GAP), (0, 0)))
 
 
 def _padded(picture: Pixels) -> Pixels:
-    """Centred on black where it is smaller than `HEIGHT` × `WIDTH`."""
+    """Centred on black if it is smaller than `HEIGHT` × `WIDTH`."""
     out = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     height, width = picture.shape[:2]
     top, left = (HEIGHT - height) // 2, (WIDTH - width) // 2

@@ -1,4 +1,4 @@
-"""Curves of PSNR over amplification as inline SVG; colours come from the report's style."""
+"""Charts of PSNR over amplification as inline SVG; the report's style sheet sets their colours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Curve:
 
     name: str
     style: str
-    """Classes of the report's style."""
+    """Classes of the report's style sheet."""
     points: Sequence[Point]
 
 
@@ -32,7 +32,7 @@ def chart(curves: Sequence[Curve], title: str) -> str:
         return ""
     axes = _Axes.around(points)
     parts = [_grid(axes, sorted({x for x, _ in points}))]
-    parts += [_curve(curve, axes) for curve in reversed(curves)]  # the first on top
+    parts += [_curve(curve, axes) for curve in reversed(curves)]  # the first is drawn last, on top
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
         f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
@@ -67,7 +67,7 @@ class _Axes:
 
 
 def _grid(axes: _Axes, amplifications: list[float]) -> str:
-    """Lines at round decibels, ticks at the amplifications as far as their labels have room."""
+    """Lines at round decibels; labels of the amplifications, omitted where they would overlap."""
     step = next(s for s in (1, 2, 5, 10, 20, 50) if (axes.high[1] - axes.low[1]) / s <= 7)
     decibels = range(step * math.ceil(axes.low[1] / step), math.floor(axes.high[1]) + 1, step)
     parts = [
@@ -105,7 +105,7 @@ def _curve(curve: Curve, axes: _Axes) -> str:
 
 
 def legend(styles: Mapping[str, str]) -> str:
-    """What the lines are: name → style."""
+    """The legend of a chart: name → style."""
     entries = (
         f'<li class="curve {style}"><svg viewBox="0 0 30 10" aria-hidden="true">'
         f'<polyline points="1,5 29,5"/><circle cx="15" cy="5" r="3.5"/></svg>{escape(name)}</li>'

@@ -27,14 +27,14 @@ class Data:
     """Pairs of SID that are known to be misaligned."""
 
     def name(self, row: Row) -> str:
-        """The dark photo, as the tables name it."""
+        """Name of the dark photo in the tables."""
         return Path(os.path.relpath(row.dark, self.folder)).as_posix()
 
 
 def choose_data(folder: Path, card: Card) -> Data:
-    """The good pairs of a folder; of SID, the test split of the camera that the model is for.
+    """The good pairs of a folder; for SID, the test split of the camera that the model is for.
 
-    Raises `ModelError` where the model restores something else, `DataError`, `ReadError`.
+    Raises `ModelError` if the model restores pictures or another sensor, `DataError`, `ReadError`.
     """
     if card.task == PICTURE_TASK:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""`undark evaluate`: every method on every pair, by every protocol; one pair at a time."""
+"""`undark evaluate`: score every method on every pair by every protocol, one pair at a time."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from undark.sensor.exposure import MAX_AMPLIFICATION
 
 CSV, JSON = "scores.csv", "scores.json"
 BRIGHT = "bright"
-"""Beside the methods' names: the bright photo."""
+"""Key of the bright photo among the pictures, which otherwise have the methods' names."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One photo, restored by one method, scored by one protocol."""
+    """Scores of one photo, restored by one method, by one protocol."""
 
     photo: str
-    """The dark one, relative to the data's folder."""
+    """The dark photo, relative to the data's folder."""
     method: str
     protocol: str
     """One of `PROTOCOLS`."""
@@ -45,22 +45,20 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The result for one pair."""
+    """The results for one pair."""
 
     photo: str
     scores: list[Score] = field(default_factory=list)
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
-    """The network's, `AMPLIFIED` and `BRIGHT`, upright, as compared by the sRGB protocol."""
+    """The network's, `AMPLIFIED` and `BRIGHT`, upright, as the sRGB protocol compares them."""
     problem: str | None = None
-    """One line, where the pair could not be scored."""
+    """One line, if the pair could not be scored."""
 
 
 def evaluate(data: Data, network: Model, quick: bool = False) -> Iterator[Judged]:
-    """Score the pairs one after the other; an unusable one does not stop the rest.
+    """Score the pairs one after the other; an unusable one does not stop the run.
 
-    Raises `ModelError`.
-
-    `quick`: the network and the amplified photo only.
+    With `quick`, only the network and the amplified photo are scored. Raises `ModelError`.
     """
     for row in data.rows:
         name = data.name(row)
@@ -114,5 +112,5 @@ def _text(value: float | str) -> str:
 
 
 def _finite(value: float | str) -> float | str | None:
-    """JSON has no infinity, the PSNR of a perfect photo."""
+    """None for infinity, the PSNR of equal pictures, which JSON cannot represent."""
     return None if value == math.inf else value

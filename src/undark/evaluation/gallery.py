@@ -13,10 +13,10 @@ from undark.evaluation.protocols import SRGB
 from undark.files.picture import plain_jpeg
 
 EXTREMES = 3
-"""Photos kept of each."""
-WIDEST = 1080
+"""Number of photos kept at each end."""
+MAX_SIDE = 1080
 """Longer side of a reduced frame in pixels."""
-PIECE = (360, 540)
+DETAIL = (360, 540)
 """Height and width of the region that is shown at full size."""
 _QUALITY = 82
 
@@ -32,54 +32,55 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class Entry:
     """A photo in the report."""
 
     score: Score
     """The network's, in sRGB."""
     frames: Views
-    pieces: Views
+    """The full frame, reduced."""
+    details: Views
     """The region with most detail in the bright photo, at full size."""
 
 
 class Gallery:
-    """Keeps the worst and the best photos by the network's PSNR in sRGB."""
+    """Keeps the photos with the lowest and the highest PSNR of the network in sRGB."""
 
     def __init__(self, network: str) -> None:
-        self._network, self._kept = network, list[Exhibit]()
+        self._network, self._kept = network, list[Entry]()
 
     def add(self, judged: Judged) -> None:
-        """Keep a photo if it is among them."""
+        """Keep a photo if its score is among the lowest or the highest so far."""
         wanted = (self._network, SRGB)
         score = next(s for s in judged.scores if (s.method, s.protocol) == wanted)
-        if self._has_no_place_for(score):
+        if self._is_between_extremes(score):
             return
         height, width = _fitted(judged.pictures[BRIGHT].shape[:2])
-        piece = most_detail(judged.pictures[BRIGHT], PIECE)
+        detail = most_detail(judged.pictures[BRIGHT], DETAIL)
         frames = _views({n: resized(p, height, width) for n, p in judged.pictures.items()})
-        pieces = _views({n: p[piece] for n, p in judged.pictures.items()})
-        self._kept.append(Exhibit(score, frames, pieces))
-        self._kept.sort(key=lambda exhibit: exhibit.score.psnr)
+        details = _views({n: p[detail] for n, p in judged.pictures.items()})
+        self._kept.append(Entry(score, frames, details))
+        self._kept.sort(key=lambda entry: entry.score.psnr)
         del self._kept[EXTREMES:-EXTREMES]
 
-    def _has_no_place_for(self, score: Score) -> bool:
+    def _is_between_extremes(self, score: Score) -> bool:
         full = len(self._kept) == 2 * EXTREMES
         middle = self._kept[EXTREMES - 1 : EXTREMES + 1]
         return full and middle[0].score.psnr <= score.psnr <= middle[1].score.psnr
 
     @property
-    def worst(self) -> list[Exhibit]:
-        """The worst first; of few photos the lower half."""
+    def worst(self) -> list[Entry]:
+        """From the lowest score up; with few photos, the lower half of them."""
         return self._kept[: len(self._kept) // 2]
 
     @property
-    def best(self) -> list[Exhibit]:
-        """The best first."""
+    def best(self) -> list[Entry]:
+        """From the highest score down."""
         return self._kept[len(self._kept) // 2 :][::-1]
 
 
 def _fitted(shape: tuple[int, ...]) -> tuple[int, int]:
-    scale = min(1.0, WIDEST / max(shape))
+    scale = min(1.0, MAX_SIDE / max(shape))
     height, width = (max(1, round(n * scale)) for n in shape)
     return height, width
 

@@ -1,4 +1,4 @@
-"""The methods under comparison: a network and classical methods, dark photo → linear light."""
+"""The methods that are compared, a network and classical ones: dark photo → linear light."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from undark.sensor.mosaic import Mosaic
 Floats = NDArray[np.float32]
 
 AMPLIFIED = "amplified"
-"""Amplification alone: the noisy input."""
+"""Amplification only: the noisy input."""
 DENOISED = " + non-local means"
 NAMES = tuple(name + after for after in ("", DENOISED) for name in TONES)
 """The classical methods."""
@@ -26,24 +26,24 @@ NAMES = tuple(name + after for after in ("", DENOISED) for name in TONES)
 def renditions(
     network: Model, dark: Mosaic, amplification: float, quick: bool = False
 ) -> Iterator[tuple[str, Floats]]:
-    """Each method's name and light (H, W, 3), white-balanced camera RGB: the network's first.
+    """Yield each method's name and light (H, W, 3), white-balanced camera RGB, the network first.
 
-    All use one amplification; the classical ones start from the amplified, demosaiced picture.
-    With `quick`, the amplified photo is the last. Raises `UnsupportedError`, `ModelError`.
+    All use the same amplification; classical methods start from the amplified, demosaiced picture.
+    With `quick`, only the network and the amplified photo. Raises `UnsupportedError`, `ModelError`.
     """
     yield network.card.name, restore(dark, exposure=amplification, model=network).linear
     matrix = rendering(dark)
-    shown = _times(amplify_and_demosaic(dark, amplification), matrix)
-    picture: Floats = encode_rec709(shown)
+    srgb = _times(amplify_and_demosaic(dark, amplification), matrix)
+    picture: Floats = encode_rec709(srgb)
     to_camera = np.linalg.inv(matrix)
     for name, tone in TONES.items():
         toned = tone(picture)
         yield name, _times(decode_rec709(toned), to_camera)
-        if quick:  # the first is the amplified one
+        if quick:  # the first method is `AMPLIFIED`
             return
         yield name + DENOISED, _times(decode_rec709(non_local_means(toned)), to_camera)
 
 
 def _times(light: Floats, matrix: NDArray[np.floating]) -> Floats:
-    """Each pixel's three channels times a (3, 3) matrix."""
+    """Multiply each pixel's three channels by a (3, 3) matrix."""
     return light @ matrix.T.astype(np.float32)

@@ -1,8 +1,8 @@
-"""The protocols: what a restored photo is compared with, and how; docs/evaluate.md has more.
+"""The protocols by which a restored photo is compared with the bright photo (docs/evaluate.md).
 
-raw              packed planes of the sensor's values, white 1, beside those of the bright photo
-srgb             the picture beside LibRaw's rendering of the bright photo, as in SID
-… corrected      after one factor that brings it nearest to the truth (`brightness_correction`)
+raw              packed planes of sensor values, white 1, against those of the bright photo
+srgb             the picture against LibRaw's rendering of the bright photo, as in SID
+… corrected      the same after the least-squares brightness factor (`brightness_correction`)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from undark.develop.metrics import brightness_correction, psnr, ssim
 from undark.develop.render import srgb_matrix
 from undark.errors import PairError
 from undark.files.raw import read_mosaic
-from undark.pairs.examine import MOST_SHIFT, SMALLEST, check_alike
+from undark.pairs.examine import MAX_SHIFT, MIN_SIDE, check_alike
 from undark.pairs.find import Pair
 from undark.pairs.place import check_sizes, common, moved
 from undark.pairs.table import Row
@@ -43,15 +43,15 @@ TITLES = {
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The region of the bright photo that both photos show, in the form of each protocol."""
+    """The part of the bright photo that both photos show, in the form of each protocol."""
 
     picture: Floats
     """(H, W, 3) in [0, 1], rendered by LibRaw, in the sensor's orientation."""
     place: Place
     """Its place in the dark photo."""
     planes: Floats | None
-    """(h, w, cell²) in [0, 1]; None where whole periods of the CFA leave a shift of more than
-    `MOST_SHIFT`."""
+    """(h, w, cell²) in [0, 1]; None if rounding the shift to whole periods of the CFA changes it by
+    more than `MAX_SHIFT`."""
     planes_place: Place
 
 
@@ -72,7 +72,7 @@ def truth_of(row: Row, dark: Mosaic) -> Truth:
     return Truth(
         picture=np.clip(moved(rendered, place, row) / np.float32(WHITE), 0, 1),
         place=place,
-        planes=packed(light, planes_place, dark.cfa) if left_over <= MOST_SHIFT else None,
+        planes=packed(light, planes_place, dark.cfa) if left_over <= MAX_SHIFT else None,
         planes_place=planes_place,
     )
 
@@ -84,9 +84,9 @@ def _in_whole_periods(row: Row, cfa: CFA) -> Row:
 
 
 def _large_enough(row: Row, place: Place, cfa: CFA) -> Place:
-    if min(place[2:]) < SMALLEST * cfa.cell // 2:
+    if min(place[2:]) < MIN_SIDE * cfa.cell // 2:
         raise PairError(
-            f"{row.dark}: hardly any of it is in {row.bright.name}; take the pair out", "too small"
+            f"{row.dark}: overlaps too little with {row.bright.name}; remove the pair", "too small"
         )
     return place
 
@@ -97,13 +97,13 @@ def scores(light: Floats, dark: Mosaic, truth: Truth) -> Iterator[tuple[str, flo
     `light` is (H, W, 3) white-balanced camera RGB of the whole dark photo, white 1.
     """
     if truth.planes is not None:
-        shown = part(sensor_values(light, dark), truth.planes_place)
-        yield from _both(RAW, packed(shown, truth.planes_place, dark.cfa), truth.planes)
+        values = part(sensor_values(light, dark), truth.planes_place)
+        yield from _both(RAW, packed(values, truth.planes_place, dark.cfa), truth.planes)
     yield from _both(SRGB, part(picture(light, dark), truth.place), truth.picture)
 
 
 def _both(protocol: str, shown: Floats, truth: Floats) -> Iterator[tuple[str, float, float]]:
-    """Without and with brightness correction."""
+    """The scores without and with brightness correction."""
     yield protocol, psnr(shown, truth), ssim(shown, truth)
     factor = np.float32(brightness_correction(shown, truth))
     shown = np.clip(shown * factor, 0, 1)
@@ -111,13 +111,13 @@ def _both(protocol: str, shown: Floats, truth: Floats) -> Iterator[tuple[str, fl
 
 
 def sensor_values(light: Floats, dark: Mosaic) -> Floats:
-    """Mosaic of (H, W, 3) light without white balance → (H, W), amplified; 1 is white."""
-    seen: Floats = mosaic(np.moveaxis(light / dark.white_balance, -1, 0), dark.cfa)
-    return seen
+    """(H, W, 3) light → (H, W) as the sensor samples it, without white balance; white is 1."""
+    values: Floats = mosaic(np.moveaxis(light / dark.white_balance, -1, 0), dark.cfa)
+    return values
 
 
 def packed(values: Floats, place: Place, cfa: CFA) -> Floats:
-    """Sensor values of a place → (h, w, cell²) in [0, 1], whole periods from the canonical phase.
+    """Sensor values of a region → (h, w, cell²) in [0, 1], whole periods at the canonical phase.
 
     Incomplete periods at the borders are cropped.
     """
@@ -134,8 +134,8 @@ def packed(values: Floats, place: Place, cfa: CFA) -> Floats:
 
 def picture(light: Floats, dark: Mosaic) -> Floats:
     """Light rendered as LibRaw does, (H, W, 3) in [0, 1]: camera matrix, then BT.709's curve."""
-    shown: Floats = encode_rec709(light @ rendering(dark).T.astype(np.float32))
-    return shown
+    encoded: Floats = encode_rec709(light @ rendering(dark).T.astype(np.float32))
+    return encoded
 
 
 def rendering(dark: Mosaic) -> NDArray[np.float64]:

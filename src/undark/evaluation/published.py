@@ -1,8 +1,8 @@
 """Published scores on SID, each with its protocol and source.
 
-RAW → RAW figures are means over the 129 pairs of `sony_raw_paired_129.txt`, a list of ELD's and
-PMN's (megvii-research/PMN, Apache-2.0) with scenes of the test and the validation split; RAW → sRGB
-figures over the test split.
+RAW → RAW figures are means over the 129 pairs of `sony_raw_paired_129.txt`, the list that ELD and
+PMN use (megvii-research/PMN, Apache-2.0), with scenes of the test and the validation split. RAW →
+sRGB figures are means over the test split.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from undark.evaluation.protocols import CORRECTED, RAW, SRGB
 
 @dataclass(frozen=True)
 class Figure:
-    """A published mean. `amplification` is None for that over all."""
+    """A published mean; `amplification` is None for the mean over all amplifications."""
 
     method: str
     protocol: str
@@ -27,7 +27,7 @@ class Figure:
 
 
 def published(camera: str) -> list[Figure]:
-    """What is known of SID's "sony" or "fuji" photos; nothing for other data."""
+    """Published scores on SID's "sony" or "fuji" photos; empty for other data."""
     found = [
         Figure(method, SRGB, None, *score, source)
         for method, source, *scores in _SRGB
@@ -39,7 +39,7 @@ def published(camera: str) -> list[Figure]:
 
 @cache
 def raw_pairs() -> frozenset[str]:
-    """Names, without suffix, of the dark photos that RAW → RAW figures are means over."""
+    """Names, without suffix, of the dark photos over which RAW → RAW figures are averaged."""
     text = (files("undark.evaluation") / "sony_raw_paired_129.txt").read_text()
     return frozenset(text.split())
 

@@ -15,7 +15,7 @@ from undark.engine.card import Card
 from undark.evaluation.curves import Curve, chart, legend
 from undark.evaluation.data import Data
 from undark.evaluation.evaluate import BRIGHT, Score
-from undark.evaluation.gallery import Exhibit, Gallery, Views
+from undark.evaluation.gallery import Entry, Gallery, Views
 from undark.evaluation.methods import AMPLIFIED, DENOISED
 from undark.evaluation.protocols import PROTOCOLS, TITLES
 from undark.evaluation.published import Figure, published
@@ -80,19 +80,19 @@ def _intro(found: Evaluation) -> str:
     methods = len({score.method for score in found.scores}) - 1
     text = (
         f"<p>{photos} dark photo{'s' * (photos != 1)} restored by <b>{escape(found.network)}</b> "
-        f"and, to compare, in {methods} classical way{'s' * (methods != 1)}; each beside its "
-        "bright photo.</p>"
+        f"and, for comparison, by {methods} classical method{'s' * (methods != 1)}, each compared "
+        "with its bright photo.</p>"
     )
     if camera:
         text += (
-            f"<p>The test split of SID (“Learning to See in the Dark”), {camera.title()}; known to "
-            f"be misaligned and left out: {found.data.left_out}.</p>"
+            f"<p>Data: the test split of SID (“Learning to See in the Dark”), {camera.title()}. "
+            f"Left out because known to be misaligned: {found.data.left_out}.</p>"
         )
     return text
 
 
 def _facts(found: Evaluation, averages: dict[str, Means]) -> str:
-    """The network's means, and how far above the noisy input they are."""
+    """The network's means, and their difference to those of the noisy input."""
     tiles = []
     for protocol, mean in ((p, averages[p]) for p in PROTOCOLS if averages[p]):
         ours, noisy = mean[found.network][ALL], mean[AMPLIFIED][ALL]
@@ -114,20 +114,20 @@ def _left_out(problems: Sequence[str]) -> str:
 def _photos(found: Evaluation) -> str:
     ends = (("Worst", found.gallery.worst), ("Best", found.gallery.best))
     return "".join(
-        f"<h3>{title}</h3>" + "".join(_exhibit(exhibit, found.network) for exhibit in exhibits)
-        for title, exhibits in ends
-        if exhibits
+        f"<h3>{title}</h3>" + "".join(_entry(entry, found.network) for entry in entries)
+        for title, entries in ends
+        if entries
     )
 
 
-def _exhibit(exhibit: Exhibit, network: str) -> str:
-    score = exhibit.score
+def _entry(entry: Entry, network: str) -> str:
+    score = entry.score
     return (
         f'<figure class="wipe" style="--at: 50; --edge: 50"><figcaption>{escape(score.photo)}'
         f' <span class="soft">×{score.amplification:.3g}, {score.psnr:.2f} dB, '
         f'SSIM {score.ssim:.3f}</span></figcaption><div class="views">'
-        + _stage(exhibit.frames, network)
-        + _stage(exhibit.pieces, network)
+        + _stage(entry.frames, network)
+        + _stage(entry.details, network)
         + '</div><input type="range" min="0" max="200" value="50" '
         'aria-label="dark, restored, bright">'
         '<div class="sides"><span>dark, amplified</span><span>restored</span>'
@@ -149,7 +149,7 @@ def _stage(views: Views, network: str) -> str:
 
 
 def _curves(found: Evaluation, averages: Means, figures: list[Figure]) -> list[Curve]:
-    """The network's, the classical methods', and what is published by amplification."""
+    """Curves of the network, the classical methods, and figures published by amplification."""
     tones = [name for name in averages if name != found.network and not name.endswith(DENOISED)]
 
     def style(method: str) -> str:
@@ -162,7 +162,7 @@ def _curves(found: Evaluation, averages: Means, figures: list[Figure]) -> list[C
         Curve(method, style(method), [(r, m.psnr) for r, m in by_ratio.items() if r is not None])
         for method, by_ratio in averages.items()
     ]
-    theirs = groupby(
+    by_method = groupby(
         (figure for figure in figures if figure.amplification), lambda figure: figure.method
     )
     return ours + [
@@ -171,7 +171,7 @@ def _curves(found: Evaluation, averages: Means, figures: list[Figure]) -> list[C
             "published",
             [(figure.amplification or 1, figure.psnr) for figure in chosen],
         )
-        for method, chosen in theirs
+        for method, chosen in by_method
     ]
 
 

@@ -12,7 +12,7 @@ from undark.evaluation.evaluate import Score
 
 
 class Mean(NamedTuple):
-    """Of a method, over photos."""
+    """Mean scores of a method over photos."""
 
     psnr: float
     ssim: float
@@ -22,7 +22,7 @@ class Mean(NamedTuple):
 ALL = None
 """Key of the mean over all amplifications."""
 Means = dict[str, dict[float | None, Mean]]
-"""Method → amplification → mean; `ALL` last."""
+"""Method → amplification → mean; the key `ALL` is last."""
 
 
 def group(amplification: float) -> float:
@@ -31,7 +31,7 @@ def group(amplification: float) -> float:
 
 
 def means(scores: Iterable[Score], protocol: str) -> Means:
-    """The means of a protocol; methods and amplifications in order."""
+    """The means of a protocol; methods in order of appearance, amplifications ascending."""
     found: dict[str, dict[float | None, list[Score]]] = defaultdict(lambda: defaultdict(list))
     chosen = [score for score in scores if score.protocol == protocol]
     for score in sorted(chosen, key=lambda score: score.amplification):

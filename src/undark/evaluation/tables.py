@@ -1,4 +1,4 @@
-"""The report's tables: means beside what is published, and every photo."""
+"""The report's tables: means with published figures, and the scores of every photo."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Ratio = float | None
 def score_table(
     protocol: str, scores: Sequence[Score], network: str, figures: Sequence[Figure]
 ) -> str:
-    """A row a method, a column an amplification; published figures below."""
+    """One row per method and one column per amplification; published figures below."""
     averages = means(scores, protocol)
     found = {r for by_ratio in averages.values() for r in by_ratio if r is not ALL}
     given = {float(f.amplification) for f in figures if f.amplification}
     ratios: list[Ratio] = [*sorted(found | given), ALL]
-    rows = [_own(name, averages, ratios, "network" * (name == network)) for name in averages]
+    rows = [_method_row(name, averages, ratios, "network" * (name == network)) for name in averages]
     listed = means(_listed(scores), protocol) if given else {}
     if listed:
         title = f"{network}, {listed[network][ALL].photos} of the 129 pairs"
-        rows.append(_own(title, {title: listed[network]}, ratios, "network first"))
+        rows.append(_method_row(title, {title: listed[network]}, ratios, "network first"))
     rows += _published(figures, ratios)
     head = "".join(f"<th>{_column(ratio, averages)}</th>" for ratio in ratios)
     return (
@@ -38,7 +38,7 @@ def score_table(
 
 
 def photo_table(scores: Sequence[Score], network: str) -> str:
-    """A row a photo, the worst first, with the network's scores by every protocol."""
+    """One row per photo, lowest PSNR first, with the network's scores by every protocol."""
     photos: dict[str, dict[str, Score]] = {}
     for score in scores:
         if score.method == network:
@@ -67,8 +67,8 @@ def _column(ratio: Ratio, averages: Means) -> str:
     return f"{name}<br><small>{count or '–'}</small>"
 
 
-def _own(name: str, averages: Means, ratios: Sequence[Ratio], kind: str) -> str:
-    """A row; the highest PSNR of its column is marked."""
+def _method_row(name: str, averages: Means, ratios: Sequence[Ratio], kind: str) -> str:
+    """A row of means; a cell with the highest PSNR of its column is marked."""
 
     def cell(ratio: Ratio) -> str:
         mean = averages[name].get(ratio)
@@ -102,7 +102,7 @@ def _cell(value: Score | Mean | Figure | None) -> str:
 
 
 def _listed(scores: Sequence[Score]) -> list[Score]:
-    """Those of photos that published RAW figures are means over."""
+    """Scores of the photos over which published RAW figures are averaged."""
     return [score for score in scores if Path(score.photo).stem in raw_pairs()]
 
 
@@ -112,10 +112,10 @@ def _sources(protocol: str, figures: Sequence[Figure]) -> str:
     over = (
         "the test split"
         if protocol == SRGB
-        else "129 pairs of the test and the validation split, of which only the test split is here"
+        else "129 pairs of the test and the validation split (this evaluation: of the test split)"
     )
     sources = "; ".join(dict.fromkeys(figure.source for figure in figures))
     return (
-        f'<p class="soft"><small>Published: means over {over}, as the papers give them. '
+        f'<p class="soft"><small>Published: means over {over}, as stated in the papers. '
         f"Sources: {escape(sources)}.</small></p>"
     )

@@ -1,4 +1,4 @@
-"""RAW files in fastai, in the manner of its own vision library. See `docs/fastai.md`.
+"""RAW files in fastai, with the interface of its vision library. See `docs/fastai.md`.
 
 from undark.fastai import RAWImage, TensorRawImage, RawImageBlock, RawCrop, psnr, ssim
 """

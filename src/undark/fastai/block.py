@@ -1,4 +1,4 @@
-"""`RawImageBlock`: RAW files wherever a `DataBlock` could have an `ImageBlock`."""
+"""`RawImageBlock`: the equivalent of an `ImageBlock` for RAW files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from undark.fastai.image import RAWImage, TensorRawImage, check_options
 
 
 class OpenRAW(Transform):
-    """`RAWImage.create` with its options, as a transform that can be pickled."""
+    """`RAWImage.create` with its options as a transform; can be pickled."""
 
     def __init__(
         self, packed: bool, options: dict[str, Any], frames: CachedFrames | None = None
@@ -29,11 +29,11 @@ class OpenRAW(Transform):
 
 
 class RawImageBlock(TransformBlock):
-    """A `TransformBlock` for RAW files: LibRaw's rendering, or the sensor's own planes if `packed`.
+    """A `TransformBlock` for RAW files: LibRaw's rendering, or the sensor's planes if `packed`.
 
-    With `cache`, each file is decoded once and kept on disk, in undark's own cache or in a folder;
-    without, it is decoded anew in every epoch. `options` are those of `RAWImage.create`. Raises
-    `TypeError` for a misspelt one.
+    With `cache`, each file is decoded once and stored on disk, in undark's cache (True) or in the
+    folder given; without, it is decoded in every epoch. `options` are those of `RAWImage.create`.
+    Raises `TypeError` for an unknown option.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RawImageBlock(TransformBlock):
         super().__init__(type_tfms=opener, batch_tfms=IntToFloatTensor)
 
 
-# In a batch beside an ImageBlock's bytes: these are floats in [0, 1] already.
+# fastai applies IntToFloatTensor to each tensor of a batch; these are floats in [0, 1] already.
 @IntToFloatTensor
 def encodes(self: IntToFloatTensor, o: TensorRawImage) -> TensorRawImage:
     return o

@@ -1,4 +1,4 @@
-"""RAW files decoded once: mosaics and renderings in undark's cache of decoded frames."""
+"""Mosaics and renderings of RAW files, kept in undark's cache of decoded frames."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from undark.sensor.cfa import CFA
 from undark.sensor.mosaic import GPS, Mosaic, Shot
 
 _MOSAIC = f"fastai mosaic {[f.name for f in (*fields(Mosaic), *fields(Shot))]}"
-"""What mosaics are called in the cache: other fields, another entry."""
+"""Key of mosaics in the cache; it contains the fields' names, so that a change of them invalidates
+older entries."""
 
 
 class CachedFrames:
-    """Reads through a `FrameCache`, which is opened at first use; can be pickled."""
+    """Reads files through a `FrameCache`, which is opened at first use; can be pickled."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """`folder` is by default undark's own cache."""
+        """`folder` defaults to undark's cache."""
         self._folder = folder
         self._cache: FrameCache | None = None
 
@@ -32,9 +33,9 @@ class CachedFrames:
         return {"_folder": self._folder, "_cache": None}  # its locks cannot be pickled
 
     def mosaic(self, path: Path) -> Mosaic:
-        """Raises `ReadError`, `UnsupportedError`, `OutputError`."""
+        """The mosaic of a RAW file. Raises `ReadError`, `UnsupportedError`, `OutputError`."""
         if not path.exists():
-            return read_mosaic(path)  # raises the error that names the file
+            return read_mosaic(path)  # raises `ReadError` with the file's name
         return _mosaic(*self._open().get(path, _MOSAIC, partial(_decoded, path)))
 
     def rendering(self, path: Path, options: dict[str, Any]) -> NDArray[Any]:
@@ -51,7 +52,7 @@ class CachedFrames:
 
 
 def _decoded(path: Path) -> Decoded:
-    """The plane, and the rest of the mosaic as JSON can hold it."""
+    """The plane, and the other fields of the mosaic in types that JSON supports."""
     mosaic = read_mosaic(path)
     facts = asdict(replace(mosaic, plane=np.empty((0, 0), np.uint16), shot=Shot()))
     facts["cfa"] = mosaic.cfa.rows

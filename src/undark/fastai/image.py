@@ -1,8 +1,8 @@
-"""`RAWImage`, used in place of a `PILImage`, and the tensors that it becomes.
+"""`RAWImage`, used in place of a `PILImage`, and the tensors made from it.
 
-Pillow holds no RGB of 16 bits and knows no colour filter array. To fastai a RAWImage is a Pillow
-image, so that blocks and transforms take it; its pixels are its own, and whatever Pillow itself
-would do to them (resize, convert, save) is refused.
+`RAWImage` is a subclass of Pillow's image, because fastai's blocks and transforms only accept that.
+Pillow supports neither 16-bit RGB nor mosaics, so the pixels are stored outside the Pillow image,
+and Pillow's methods that would change them (resize, convert, save) raise `TypeError`.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ Content = Mosaic | NDArray[Any]
 
 _CFAS = {cells * cfa.cell**2: cfa for cfa in (RGGB, X_TRANS) for cells in (1, 2)}
 _WHITE = 0.99
-"""The quantile of light that is shown as white where planes are not amplified."""
+"""Quantile of the light that is displayed as white, for planes that are not amplified."""
 
 
 class TensorRawImage(TensorImage):
     """(C, H, W) float32, or a batch (N, C, H, W) of it.
 
-    Three channels are a rendered picture in [0, 1]. Four (Bayer: R G G B) or nine (X-Trans) are the
-    sensor's own planes: 0 is black, 1 is white, and noise below black stays below 0.
+    Three channels are a rendered picture in [0, 1]. Four (Bayer: R G G B) or nine (X-Trans) are
+    packed planes of the sensor: 0 is black, 1 is white, and noise below black is negative.
     """
 
     _show_args: ClassVar[dict[str, Any]] = {}
 
     @property
     def is_packed(self) -> bool:
-        """Whether the channels are planes of the sensor."""
+        """Whether the channels are packed planes of the sensor."""
         return self.shape[-3] in _CFAS
 
     def picture(self) -> NDArray[np.float32]:
-        """(H, W, 3) in [0, 1], for a quick look; packed planes at their own small size."""
+        """(H, W, 3) in [0, 1], for display; packed planes are not demosaiced to full size."""
         channels = np.asarray(self.detach().cpu().float())
         if not self.is_packed:
             return np.clip(np.moveaxis(channels, 0, -1), 0, 1)
         light = _colours(channels)
         light /= np.clip(light, 0, None).mean(axis=(0, 1)) + 1e-9  # grey world
-        return _on_screen(light / max(float(np.quantile(light, _WHITE)), 1e-6))
+        return _encoded(light / max(float(np.quantile(light, _WHITE)), 1e-6))
 
     def show(self, ctx: Any = None, **kwargs: Any) -> Any:
         """Draw `picture` on a matplotlib axis `ctx`, or a new one; the axis is returned."""
@@ -75,27 +75,27 @@ class TensorRawImage(TensorImage):
     def _refuse_packed(self) -> None:
         if self.is_packed:
             raise TypeError(
-                "packed planes cannot be flipped or warped, their red would be elsewhere; give "
-                "FlipItem or DihedralItem as item_tfms: they turn the RAWImage before it is packed"
+                "packed planes cannot be flipped or warped: that would move their colours; give "
+                "FlipItem or DihedralItem as item_tfms: they flip the RAWImage before it is packed"
             )
 
 
 class TensorLinearImage(TensorRawImage):
-    """Linear white-balanced camera RGB (3, H, W), 1 is white; or what undark's networks take:
-    (2·cell², h, w), amplified planes of such light and then their noise (`sensor.conditioning`)."""
+    """Linear white-balanced camera RGB (3, H, W), 1 is white; or the input of undark's networks,
+    (2·cell², h, w): the amplified planes, then the noise map of each (`sensor.conditioning`)."""
 
     def picture(self) -> NDArray[np.float32]:
         """(H, W, 3) in [0, 1], with sRGB's curve."""
         channels = np.asarray(self.detach().cpu().float())
-        return _on_screen(_colours(channels) if self.is_packed else np.moveaxis(channels, 0, -1))
+        return _encoded(_colours(channels) if self.is_packed else np.moveaxis(channels, 0, -1))
 
 
 class RAWImage(PILBase):
-    """What a RAW file holds: its mosaic, or LibRaw's rendering of it.
+    """A RAW file as a fastai image: its mosaic, or LibRaw's rendering of it.
 
-    `content` is a `Mosaic`, or a picture (H, W, 3) of integers or of floats in [0, 1]; `frame` the
-    full frame that it was cut from, and `path` the file, None where there is none. `size` is (W, H)
-    and `shape` (H, W) in pixels of the photo, of a mosaic too.
+    `content` is a `Mosaic`, or a picture (H, W, 3) of integers or of floats in [0, 1]. `frame` is
+    the full frame that it was cropped from; `path` is the file, or None. `size` is (W, H) and
+    `shape` (H, W) in pixels of the photo, also for a mosaic.
     """
 
     _open_args: ClassVar[dict[str, Any]] = {"output_bps": 16, "user_flip": 0}
@@ -109,19 +109,19 @@ class RAWImage(PILBase):
         self.content, self.path = content, path
         self.frame = content if frame is None else frame
         height, width = content.shape[:2]
-        self._size = (width, height)  # where Pillow keeps it
+        self._size = (width, height)  # the attribute that Pillow's `size` reads
 
-    # Any: fastai makes a transform of it, and dispatches on what it finds written here
+    # Any: fastai makes a transform of it and dispatches on the annotations
     @classmethod
     def create(cls, fn: Any, packed: bool = False, **options: Any) -> Any:
-        """Open a RAW file: its mosaic if `packed`, else a picture as LibRaw renders it: a RAWImage.
+        """A RAWImage of a RAW file: its mosaic if `packed`, else LibRaw's rendering.
 
-        `options` are those of rawpy's `postprocess`. Here 16 bits are the default, and so is
-        `user_flip=0`, the way the sensor lies, so that a rendering fits the mosaic of its pair
-        however the camera was held; `user_flip=None` turns the picture upright. What is not a file
-        is taken as it is: a `Mosaic`, an array (H, W, 3) or a tensor (3, H, W).
+        `options` are those of rawpy's `postprocess`. Two defaults differ: 16 bits, and
+        `user_flip=0`, the sensor's orientation, so that a rendering matches the mosaic of its pair.
+        `user_flip=None` rotates the picture upright. Instead of a file, `fn` may be a `Mosaic`, an
+        array (H, W, 3) or a tensor (3, H, W).
 
-        Raises `ReadError`, `UnsupportedError`; `TypeError` for a misspelt option.
+        Raises `ReadError`, `UnsupportedError`; `TypeError` for an unknown option.
         """
         check_options(packed, options)
         if isinstance(fn, RAWImage):
@@ -137,14 +137,14 @@ class RAWImage(PILBase):
 
     @classmethod
     def open_cached(cls, path: Path, frames: CachedFrames, packed: bool, **options: Any) -> Self:
-        """`create` for a file, decoded once. Raises like it, and `OutputError`."""
+        """`create` for a file, read through a cache. Raises as `create`, and `OutputError`."""
         if packed:
             return cls(frames.mosaic(path), path)
         return cls(frames.rendering(path, {**cls._open_args, **options}), path)
 
     @property
     def cfa(self) -> CFA | None:
-        """The colour filter array, as seen from the top left pixel; None for a picture."""
+        """The colour filter array, starting at the top left pixel; None for a picture."""
         return self.content.cfa if isinstance(self.content, Mosaic) else None
 
     @property
@@ -153,14 +153,14 @@ class RAWImage(PILBase):
         return str(self.path or "a RAWImage")
 
     def crop(self, box: tuple[int, int, int, int] | None = None) -> Self:
-        """The part (left, top, right, bottom), as Pillow has it. Shares the pixels."""
+        """The crop (left, top, right, bottom), in Pillow's order; a view of the same pixels."""
         left, top, right, bottom = box or (0, 0, *self.size)
         if isinstance(self.content, Mosaic):
             return self._of(self.content.crop(top, left, bottom - top, right - left))
         return self._of(self.content[top:bottom, left:right])
 
     def dihedral(self, k: int) -> Self:
-        """Flipped and turned (see `sensor.cfa.dihedral`); a mosaic keeps track of its CFA."""
+        """Flipped and transposed (see `sensor.cfa.dihedral`), with the CFA of a mosaic."""
         if isinstance(self.content, Mosaic):
             return self._of(self.content.dihedral(k))
         return self._of(dihedral(self.content, k))
@@ -172,15 +172,15 @@ class RAWImage(PILBase):
     def tensor(self) -> TensorRawImage:
         """A picture in [0, 1], or the packed planes of a mosaic; see `TensorRawImage`.
 
-        Packing extends a mosaic that does not begin at its CFA's canonical phase; `RawCrop` makes
-        it begin there, and the pair with it.
+        Packing extends a mosaic that does not start at its CFA's canonical phase; `RawCrop` crops
+        both photos of a pair so that they start there.
         """
         content = self.content
         if isinstance(content, Mosaic):
             channels = pack(content.signal(), content.cfa) / np.float32(content.span)
         else:
-            whole = np.issubdtype(content.dtype, np.integer)
-            white = np.iinfo(content.dtype).max if whole else 1
+            integers = np.issubdtype(content.dtype, np.integer)
+            white = np.iinfo(content.dtype).max if integers else 1
             channels = np.moveaxis(content, -1, 0) / np.float32(white)
         return self._tensor_cls(torch.from_numpy(np.ascontiguousarray(channels, np.float32)))
 
@@ -189,9 +189,9 @@ class RAWImage(PILBase):
         return self.tensor().show(ctx=ctx, **{**self._show_args, **kwargs})
 
     def load(self) -> None:
-        """Raises `TypeError`: Pillow asks for the pixels, which it cannot hold."""
+        """Raises `TypeError`: Pillow's methods call this to read the pixels, which it has not."""
         raise TypeError(
-            f"{self.name}: Pillow holds neither 16-bit RGB nor a mosaic; "
+            f"{self.name}: Pillow supports neither 16-bit RGB nor mosaics; "
             "use crop, dihedral and tensor, or numpy.asarray"
         )
 
@@ -201,7 +201,7 @@ class RAWImage(PILBase):
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
-        """So that `numpy.asarray` gives the pixels: (H, W, 3), or the plane of a mosaic (H, W)."""
+        """For `numpy.asarray`: the pixels (H, W, 3), or the plane of a mosaic (H, W)."""
         content = self.content
         pixels = content.plane if isinstance(content, Mosaic) else content
         interface: dict[str, Any] = pixels.__array_interface__
@@ -211,7 +211,7 @@ class RAWImage(PILBase):
         return type(self), (self.content, self.path, self.frame)
 
     def _repr_image(self, image_format: str, **kwargs: Any) -> bytes | None:
-        """What a notebook shows: eight bits of `TensorRawImage.picture`."""
+        """For notebooks: `TensorRawImage.picture` in 8 bits."""
         shown = Image.fromarray(np.rint(255 * self.tensor().picture()).astype(np.uint8))
         encoded: bytes | None = shown._repr_image(image_format, **kwargs)
         return encoded
@@ -226,7 +226,7 @@ class RAWImage(PILBase):
 
 
 def check_options(packed: bool, options: dict[str, Any]) -> None:
-    """Raises `TypeError` for rendering options that do not exist, or that nothing would use."""
+    """Raises `TypeError` for unknown rendering options, and for any if `packed`."""
     check_rendering(**options)
     if packed and options:
         raise TypeError(f"packed=True renders nothing: leave out {', '.join(options)}")
@@ -244,6 +244,6 @@ def _colours(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([light[colours == colour].mean(axis=0) for colour in range(3)], axis=-1)
 
 
-def _on_screen(light: NDArray[np.float32]) -> NDArray[np.float32]:
+def _encoded(light: NDArray[np.float32]) -> NDArray[np.float32]:
     shown: NDArray[np.float32] = encode_srgb(light)
     return shown

@@ -17,9 +17,9 @@ from undark.fastai.image import TensorRawImage
 
 
 class PictureMetric(AvgMetric):
-    """A function of two pictures (H, W, C), for batches of tensors (N, C, H, W): their mean.
+    """A metric of two pictures (H, W, C), averaged over batches of tensors (N, C, H, W).
 
-    In a `Learner` it judges what the pictures show: what `Normalize` did to a batch is undone.
+    In a `Learner`, `Normalize` is inverted first.
     """
 
     def __init__(self, func: Callable[..., float]) -> None:
@@ -29,9 +29,9 @@ class PictureMetric(AvgMetric):
     def __call__(
         self, pred: torch.Tensor, targs: torch.Tensor, data_range: float = 1
     ) -> torch.Tensor:
-        """The mean over a batch (N, C, H, W); `data_range` is what white counts.
+        """The mean over a batch (N, C, H, W); `data_range` is the value of white.
 
-        Nothing is clipped. Raises `ValueError` for tensors of two shapes.
+        Nothing is clipped. Raises `ValueError` if the shapes differ.
         """
         if pred.shape != targs.shape:
             raise ValueError(f"{tuple(pred.shape)} cannot be compared with {tuple(targs.shape)}")
@@ -52,7 +52,7 @@ def _pictures(batch: torch.Tensor) -> Any:
 def _denormalized(
     learn: Any, pred: torch.Tensor, target: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both as they were before the `Normalize` of the `Learner`'s data, if there is one."""
+    """Both with the `Normalize` of the `Learner`'s data inverted, if there is one."""
     pair = cast(pred, TensorRawImage), cast(target, TensorRawImage)  # a Learner drops the type
     for transform in getattr(getattr(learn.dls, "after_batch", None), "fs", []):
         if isinstance(transform, Normalize):

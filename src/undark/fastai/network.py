@@ -1,4 +1,4 @@
-"""undark's own networks in a fastai `Learner`: what goes in, and out to `undark.restore`."""
+"""undark's networks in a fastai `Learner`: their input and target, and the export of a model."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from undark.sensor.profiles.lookup import noise_of
 
 
 class ConditionPair(ItemTransform):
-    """A dark and a bright mosaic → what undark's networks take, and what they should give.
+    """A dark and a bright mosaic → input and target of undark's networks, as `TensorLinearImage`.
 
-    The input is bit for bit what `undark.restore` would show the network, the target the bright
-    photo, plainly demosaiced, in the white balance of the dark one. Both as `TensorLinearImage`.
+    The input equals, bit for bit, that which `undark.restore` computes. The target is the bright
+    photo, demosaiced bilinearly, in the white balance of the dark one.
 
-    `amplification` is that of all pairs; by default each pair's own, from its exposures. A dark
-    photo without a bright one (in prediction) is amplified as `undark.restore` proposes.
-    Raises `TrainingError` where the exposures are not known, or the bright photo is the darker.
+    `amplification` applies to all pairs; by default each pair has its own, from its exposures. A
+    dark photo without a bright one (in prediction) is amplified as `undark.restore` proposes.
+    Raises `TrainingError` if the exposures are not known or the bright photo has less exposure.
     """
 
     order = 2  # after RawCrop
@@ -55,7 +55,7 @@ class ConditionPair(ItemTransform):
         return (_tensor(inputs), *(_tensor(np.moveaxis(t, -1, 0)) for t in targets))
 
     def _noise(self, image: RAWImage) -> NoiseModel:
-        """Of the whole frame, as in restoring: a crop may hold too few pixels to tell it from."""
+        """Estimated from the full frame, as in restoring: a crop may have too few pixels."""
         if image.path is None:
             return noise_of(_frame(image))[0]
         if image.path not in self._noises:
@@ -70,7 +70,7 @@ def _mosaic(image: Any) -> Mosaic:
 
 
 def _frame(image: RAWImage) -> Mosaic:
-    assert isinstance(image.frame, Mosaic)  # where its crop is one
+    assert isinstance(image.frame, Mosaic)  # as `content`, which `_mosaic` has checked
     return image.frame
 
 
@@ -91,7 +91,7 @@ def _amplification(dark: RAWImage, bright: RAWImage | None = None) -> float:
 
 
 def _inputs(dark: Mosaic, noise: NoiseModel, amplification: float) -> NDArray[np.float32]:
-    """(2·cell², h, w) for a mosaic of whole cells."""
+    """(2·cell², h, w) for a mosaic whose sides are multiples of the CFA's cell."""
     signal = dark.signal()
     factor = scale(dark.cfa, dark.white_balance, dark.span, amplification, signal)
     made: NDArray[np.float32] = condition(signal, dark.cfa, noise, factor)
@@ -103,26 +103,26 @@ def _tensor(channels: NDArray[np.float32]) -> TensorLinearImage:
 
 
 def export_model(learn: Any, folder: str | Path, overwrite: bool = False) -> Path:
-    """Write the `UNet` that a `Learner` has trained as an undark model; returns model.onnx.
+    """Write the `UNet` of a `Learner` as an undark model; returns the path of model.onnx.
 
-    Beside it are model.safetensors, its weights, and training.json. Raises `TrainingError` for
-    another network, `ExistsError` where a model is there already, `OutputError`.
+    The folder also gets model.safetensors (weights) and training.json. Raises `TrainingError` for
+    another network, `ExistsError` if the folder has a model already, `OutputError`.
     """
     network, folder = get_model(learn.model), Path(folder)
     if not isinstance(network, UNet):
         raise TrainingError(
             f"a {type(network).__name__} is not one of undark's networks; "
-            "keep it with Learner.export, or train undark.learn.network.UNet"
+            "save it with Learner.export, or train undark.learn.network.UNet"
         )
     if (folder / "model.onnx").exists() and not overwrite:
-        raise ExistsError(f"{folder}: a model is here already; choose another folder")
+        raise ExistsError(f"{folder}: has a model already; choose another folder")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return export(copy.deepcopy(network).cpu().float().eval(), folder, _record(learn, network))
 
 
 def _record(learn: Any, network: UNet) -> dict[str, Any]:
-    """What training.json says, as far as a `Learner` knows it."""
+    """The content of training.json that a `Learner` can provide."""
     items = getattr(learn.dls.train_ds, "items", [])
     return {
         "task": TASK,
@@ -135,7 +135,7 @@ def _record(learn: Any, network: UNet) -> dict[str, Any]:
 
 
 def _scores(learn: Any) -> dict[str, float]:
-    """Loss and metrics on the validation set, measured now; empty where there is none."""
+    """Loss and metrics on the validation set, computed now; empty if there is none."""
     if not len(learn.dls.valid_ds):
         return {}
     names = ["loss", *(metric.name for metric in learn.metrics)]

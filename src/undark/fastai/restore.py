@@ -1,4 +1,4 @@
-"""Restore a whole photo with a fastai `Learner`: its network behind `undark.restore`."""
+"""Restore a photo with the network of a fastai `Learner`, through `undark.restore`."""
 
 from __future__ import annotations
 
@@ -25,23 +25,27 @@ from undark.sensor.mosaic import Mosaic
 Floats = NDArray[np.float32]
 
 _MULTIPLE, _HALO = 32, 128
-"""Of networks that do not declare theirs: ResNets divide by 32, and a tile's border of 128 packed
-pixels holds what most U-Nets' outputs noticeably depend on."""
+"""Multiple and halo of networks that do not declare them: ResNets downsample by 32, and most
+U-Nets' outputs depend little on pixels more than 128 packed pixels away."""
 _LICENCE = "not stated"
 
 
 def restore_photo(
     learn: Any, photo: str | Path | Mosaic, exposure: Exposure | float | None = None
 ) -> Restored:
-    """Restore a whole RAW photo, tile by tile, with the network of a `Learner`.
+    """Restore a RAW photo, tile by tile, with the network of a `Learner`.
 
-    The network has one of two inputs. 2·cell² channels, as `ConditionPair` makes them: it gives
-    linear camera RGB, and `exposure` is as in `undark.restore`. cell² channels, the packed planes
-    of `RawImageBlock(packed=True)`: it gives LibRaw's rendering (default curve, sRGB), its
-    amplification is that of its training, and `exposure` stays None. `Normalize` is applied and
-    undone. The network runs on the device where it is and keeps its mode.
+    Two kinds of network are supported:
 
-    Raises `TrainingError` for a network with another input, and what `undark.restore` raises.
+    - input with 2·cell² channels, as `ConditionPair` makes it; output linear camera RGB; `exposure`
+      as in `undark.restore`;
+    - input with cell² channels, the packed planes of `RawImageBlock(packed=True)`; output LibRaw's
+      rendering (default curve, sRGB); the amplification is that of the training, and `exposure`
+      must be None.
+
+    `Normalize` is applied to the input and inverted on the output. The network stays on its device
+    and in its mode. Raises `TrainingError` for a network with another input, and the errors of
+    `undark.restore`.
     """
     mosaic = photo if isinstance(photo, Mosaic) else read_mosaic(Path(photo))
     packed, channels = mosaic.cfa.cell**2, _channels(learn)
@@ -51,13 +55,13 @@ def restore_photo(
             f"{packed} packed planes, or {2 * packed} with ConditionPair; use Learner.predict"
         )
     if channels == packed and exposure is not None:
-        raise TrainingError("a network on packed planes amplifies by itself: leave out exposure")
+        raise TrainingError("a network on packed planes has a fixed amplification: omit exposure")
     model: Any = _LearnerModel(learn, mosaic, channels)
     return restore(mosaic, exposure=1.0 if channels == packed else exposure, model=model)
 
 
 def _channels(learn: Any) -> int:
-    """Of the network's input: those of its first convolution, or as a `UNet` says."""
+    """Channels of the input: from a `UNet`'s configuration, else of the first convolution."""
     network = get_model(learn.model)
     if isinstance(network, UNet):
         return network.config.channels
@@ -66,7 +70,7 @@ def _channels(learn: Any) -> int:
 
 
 class _LearnerModel:
-    """A `Learner`'s network as `undark.restore` takes models: a card, and NumPy in and out."""
+    """A `Learner`'s network with the interface of `undark.Model`: a card, NumPy in and out."""
 
     def __init__(self, learn: Any, mosaic: Mosaic, channels: int) -> None:
         self._network, self._cell = get_model(learn.model), mosaic.cfa.cell

@@ -1,7 +1,6 @@
-"""What keeps a pair aligned, and `Normalize` for tensors of RAW files.
+"""`RawCrop`, which crops both photos of a pair alike, and `Normalize` for tensors of RAW files.
 
-For flips and transposition fastai's own `FlipItem` and `DihedralItem` serve: a `RAWImage` knows
-how it lies.
+For flips and transposition use fastai's `FlipItem` and `DihedralItem`; `RAWImage` updates the CFA.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from undark.sensor.cfa import CFA
 
 
 class RawCrop(RandTransform):
-    """Cuts one place out of all pictures of an item; never resizes and never pads.
+    """Crop all pictures of an item to the same region; never resizes, never pads.
 
-    `size` is in pixels of the photo, a side or (height, width), whole periods of the CFA where
-    there is a mosaic: multiples of 2, or 6 for X-Trans. The place is random in training, the middle
-    in validation, and always one where packed planes begin at the canonical phase: each pixel of
-    theirs lies exactly on a cell of the target. A flipped mosaic may lose a period at its border by
-    that, so photos have to be a little larger than the crop.
+    `size` is in pixels of the photo, a side or (height, width); with a mosaic it must be a multiple
+    of the CFA's period, 2 or 6 (X-Trans). The region is random in training and central in
+    validation. It always starts at the canonical phase of the CFA, so that each packed pixel covers
+    exactly one cell of the target. In a flipped mosaic that may exclude a period at the border:
+    photos must be slightly larger than the crop.
 
-    Raises `TrainingError` for a photo smaller than the crop, and for a pair of two sizes or of two
-    colour filter arrays.
+    Raises `TrainingError` for a photo smaller than the crop, and for a pair whose sizes or colour
+    filter arrays differ.
     """
 
     split_idx, order = None, 1
@@ -48,18 +47,18 @@ class RawCrop(RandTransform):
         lefts = _starts(width, self.width, cfa, 1)
         if not (tops and lefts):
             raise TrainingError(
-                f"{_name(pictures[0])}: {width}×{height} pixels hold no crop of "
+                f"{_name(pictures[0])}: {width}×{height} pixels, too small for a crop of "
                 f"{self.width}×{self.height}; choose a smaller crop, or leave this photo out"
             )
         top, left = ((s[len(s) // 2] if split_idx else random.choice(s)) for s in (tops, lefts))
         self.box = (left, top, left + self.width, top + self.height)
 
-    # no types of results: fastai would cast to them, and a PILImage would be one no more
+    # no return types: fastai casts results to them, which would change a PILImage's class
     def encodes(self, x: Image.Image) -> Any:
         return x.crop(self.box)
 
     def encodes(self, x: TensorPoint) -> Any:  # type: ignore[no-redef]  # noqa: F811
-        raise TypeError("RawCrop does not move points and boxes; leave it out beside their blocks")
+        raise TypeError("RawCrop does not crop points and boxes; do not use it with their blocks")
 
 
 def _name(picture: Image.Image) -> str:
@@ -88,22 +87,22 @@ def _same_cfa(pictures: list[Image.Image]) -> CFA | None:
     for other in mosaics[1:]:
         if other.cfa != mosaics[0].cfa:
             raise TrainingError(
-                f"{mosaics[0].name} and {other.name} begin with other colours of their filters: "
+                f"{mosaics[0].name} and {other.name} have different colour filter arrays: "
                 "not a pair; take both with one camera"
             )
     return mosaics[0].cfa if mosaics else None
 
 
 def _starts(length: int, size: int, cfa: CFA | None, axis: int) -> range:
-    """Where a crop of `size` may begin along an axis. Raises `ValueError` for a useless size."""
+    """Possible starts of a crop along an axis. Raises `ValueError` for an unsuitable size."""
     period, shift = (cfa.period, cfa.shift[axis]) if cfa else (1, 0)
     if size < 1 or size % period:
         raise ValueError(f"a crop of {size} pixels; give a multiple of the CFA's period, {period}")
     return range(-shift % period, length - size + 1, period)
 
 
-# Statistics of an input with four planes say nothing of a target with three colours: what has
-# another number of channels passes as it is.
+# The statistics are of the input's channels (such as four planes): a tensor with another number of
+# channels (a target of three) is not changed.
 @Normalize
 def encodes(self: Normalize, x: TensorRawImage) -> TensorRawImage:
     return (x - self.mean.to(x.device)) / self.std.to(x.device) if _fits(self, x) else x

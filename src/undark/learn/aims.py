@@ -1,4 +1,4 @@
-"""What pairs are learnt for, the loss that fits it, and the score it is judged by."""
+"""The aims of training on pairs: the model's task, with its loss and its validation score."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from undark.engine.card import PICTURE_TASK, SRGB_TASK, TASK
 from undark.learn.data.batches import Batch
 
 SATURATED = 0.999
-"""Share of the saturation from which target light is only a lower bound."""
+"""Fraction of the saturation above which target light is only a lower bound."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """What pairs are learnt for: the model's task, and the curve that errors are seen through."""
+    """The model's task, and the tone curve after which errors are computed."""
 
     task: str
     curve: Callable[[Tensor], Tensor]
@@ -26,14 +26,14 @@ class Aim:
 
 AIMS = {
     "raw-linear": Aim(TASK, lambda light: light),
-    "raw-srgb": Aim(SRGB_TASK, encode_rec709),  # LibRaw's own, and so SID's
+    "raw-srgb": Aim(SRGB_TASK, encode_rec709),  # LibRaw's curve, as in SID
     "rgb": Aim(PICTURE_TASK, encode_srgb),
 }
 
 
 def l1_loss(aim: Aim, network: torch.nn.Module, batch: Batch) -> Tensor:
-    """The step on pairs: batch → mean absolute error (a scalar), seen through the aim's curve."""
-    output, target = (_seen(aim, light) for light in (network(batch.inputs), batch.target))
+    """Mean absolute error of a batch (a scalar) after the aim's curve."""
+    output, target = (_encoded(aim, light) for light in (network(batch.inputs), batch.target))
     known = batch.target < SATURATED * batch.saturation[:, None, None, None]
     error = torch.where(known, output - target, (output - target).clip(max=0))
     return error.abs().mean()
@@ -45,12 +45,12 @@ def psnr(output: Tensor, target: Tensor) -> Tensor:
     return -10 * torch.log10(error.mean((1, 2, 3)))
 
 
-def _seen(aim: Aim, light: Tensor) -> Tensor:
-    """Light through the curve, going on straight outside [0, 1], where curves clip."""
+def _encoded(aim: Aim, light: Tensor) -> Tensor:
+    """Light after the curve, extended linearly outside [0, 1], where curves clip."""
     inside = light.clip(0, 1)
     return aim.curve(inside) + (light - inside)
 
 
 def aim_psnr(aim: Aim, output: Tensor, target: Tensor) -> Tensor:
-    """(N,) PSNR in dB of what is seen through the aim's curve, clipped to [0, 1]."""
+    """(N,) PSNR in dB after the aim's curve, clipped to [0, 1]."""
     return psnr(aim.curve(output.clip(0, 1)), aim.curve(target.clip(0, 1)))

@@ -1,4 +1,4 @@
-"""The state of a run on disk: written atomically; a kill costs a minute at most."""
+"""Checkpoints of a run: written atomically, at least once a minute."""
 
 from __future__ import annotations
 
@@ -21,36 +21,37 @@ from undark.files.output import atomic_output
 from undark.learn.network import UNetConfig
 
 LAST = "last.ckpt"
-"""The state of a run, never more than a minute old."""
+"""File name of the last checkpoint, at most a minute old."""
 EVERY = timedelta(seconds=45)
 FORMAT = 2
-"""Of what is kept; a run of another format is not resumed."""
+"""Version of the checkpoint's content; a run of another version is not resumed."""
 
 State = dict[str, Any]
-"""Tensors and plain types only: it is read without running code from the file."""
+"""Tensors and built-in types only, so that it can be loaded with `weights_only`."""
 
 
 def read_state(out: Path, resume: bool) -> State | None:
-    """The state to go on from, if that was asked for; refuses to run over a finished run.
+    """The checkpoint to resume from, or None without `resume`.
 
-    Raises `TrainingError` if there is none, a damaged one, or one of another undark.
+    Raises `TrainingError` if there is none, or it is damaged or of another version; without
+    `resume`, if `out` has a run already.
     """
     path = out / LAST
     if not resume:
         if path.exists() or (out / "model.onnx").exists():
             raise TrainingError(
-                f"{out}: a training run is here already; "
-                "add --resume to go on with it, or choose another --out"
+                f"{out}: has a training run already; "
+                "add --resume to continue it, or choose another --out"
             )
         return None
     if not path.exists():
         raise TrainingError(f"{out}: no run to resume here; leave out --resume")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle fails in any way
+    except Exception as error:  # damaged files raise exceptions of many types
         raise TrainingError(
             f"{path}: not a checkpoint of this undark, or a damaged one; choose another --out, "
-            "with --from for its weights, or delete it to start anew"
+            "with --from for its weights, or delete it to start again"
         ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise TrainingError(
@@ -61,26 +62,26 @@ def read_state(out: Path, resume: bool) -> State | None:
 
 
 def check_network(out: Path, state: State, network: UNetConfig) -> None:
-    """Raises `TrainingError` where a run goes on with another network than it began with."""
+    """Raises `TrainingError` if a checkpoint is of another network."""
     if state["network"] != network.as_dict():
         raise TrainingError(
             f"{out / LAST}: the checkpoint of another network than the one to be trained; "
-            "give the --network that the run began with, or choose another --out"
+            "give the --network of the run, or choose another --out"
         )
 
 
 class AtomicStates(TorchCheckpointIO):
-    """Writes checkpoints atomically; Lightning's own move between disks is not atomic."""
+    """Writes checkpoints atomically; Lightning's cross-device move is not atomic."""
 
     def __init__(self, state: State | None) -> None:
-        """`state` is what was read already."""
+        """`state` is the checkpoint that `read_state` has loaded."""
         self._state = state
 
     def save_checkpoint(self, checkpoint: State, path: Any, storage_options: Any = None) -> None:
-        """Raises `OutputError`, for instance on a full disk; the last good state then stays."""
-        for torn in Path(path).parent.glob(".undark-*.ckpt"):  # of a process that was killed
-            torn.unlink(missing_ok=True)
-        content = io.BytesIO()  # torch's own errors do not say that a disk is full
+        """Raises `OutputError`, for instance on a full disk; the last checkpoint is then kept."""
+        for partial in Path(path).parent.glob(".undark-*.ckpt"):  # of a process that was killed
+            partial.unlink(missing_ok=True)
+        content = io.BytesIO()  # torch's exceptions do not tell that a disk is full
         torch.save(plain(checkpoint), content)
         with atomic_output(Path(path), overwrite=True) as temporary:
             temporary.write_bytes(content.getbuffer())
@@ -91,9 +92,9 @@ class AtomicStates(TorchCheckpointIO):
 
 
 def plain(value: Any) -> Any:
-    """A copy in which all but tensors, numbers and strings in dicts and lists is text.
+    """A copy with values other than tensors, numbers, strings, dicts and lists as text.
 
-    Lightning keeps paths and times of its own callbacks, which it does not need to go on.
+    Those are paths and times of Lightning's callbacks, which resuming does not need.
     """
     if isinstance(value, dict):
         return {k if isinstance(k, (str, int)) else str(k): plain(v) for k, v in value.items()}
@@ -107,13 +108,13 @@ def plain(value: Any) -> Any:
 
 
 class KeepState(pl.Callback):
-    """Keeps the state of the very end, before the average of weights takes its place."""
+    """Saves a checkpoint at the end, before the averaged weights replace the network's."""
 
     def __init__(self, out: Path) -> None:
         self._path = out / LAST
 
     def on_save_checkpoint(self, trainer: pl.Trainer, *_: Any) -> None:
-        """The log is as old as the state, so that the curve has no gap after a kill."""
+        """Flush the log with each checkpoint, so that a resumed run's log has no gap."""
         cast(Any, trainer.logger).experiment.flush()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -121,7 +122,7 @@ class KeepState(pl.Callback):
 
 
 def save_often(out: Path) -> ModelCheckpoint:
-    """Keeps the state every `EVERY`."""
+    """A callback that saves a checkpoint every `EVERY`."""
     return ModelCheckpoint(
         out,
         filename=Path(LAST).stem,
@@ -131,9 +132,9 @@ def save_often(out: Path) -> ModelCheckpoint:
 
 
 class _WriterThread(event_file_writer._AsyncWriterThread):
-    """TensorBoard's thread, without a traceback where the disk is full.
+    """TensorBoard's thread, without a traceback on a full disk.
 
-    It keeps the exception and raises it again in the thread that writes to the log.
+    TensorBoard raises the exception again in the thread that writes to the log.
     """
 
     def run(self) -> None:
@@ -155,5 +156,5 @@ def make_log(out: Path) -> TensorBoardLogger:
     """TensorBoard's log of a run, in out/log."""
     log = TensorBoardLogger(out, name="", version="log")
     with _quiet_writer():
-        _ = log.experiment  # begins the thread
+        _ = log.experiment  # starts the thread
     return log

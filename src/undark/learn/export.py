@@ -1,4 +1,4 @@
-"""A trained network → the files that others use: safetensors, a record, and ONNX."""
+"""Write a trained network as ONNX and safetensors with a record, and read weights back."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from undark.learn.network import Conv, UNet, UNetConfig
 
 OPSET = 18
 _FP16 = ".fp16"
-"""Ends the names of weights that are kept in 16 bits."""
+"""Suffix of the names of weights that are stored in 16 bits."""
 SEAM = 1e-4
-"""Linear light (white is 1) by which tiles may differ from the whole frame."""
+"""Linear light (white is 1) by which tiles may differ from the untiled result."""
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Weights of a `UNet` as `export` left them, safetensors or ONNX. Raises `TrainingError`."""
+    """Weights of a `UNet` that `export` wrote, safetensors or ONNX. Raises `TrainingError`."""
     try:
         return _onnx_weights(path) if path.suffix == ".onnx" else load_file(path)
     except (OSError, SafetensorError, DecodeError) as error:
@@ -52,7 +52,7 @@ def _onnx_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def config_of(path: Path) -> UNetConfig | None:
-    """The network that weights belong to: by the model's card, or training.json beside them.
+    """The configuration of weights, from the model's card or training.json in the same folder.
 
     Raises `TrainingError` for a damaged record.
     """
@@ -67,7 +67,7 @@ RECORD = "training.json"
 
 
 def record_of(weights: Path) -> dict[str, Any]:
-    """How weights were trained: by the record beside them, or a model's card; {} if unknown.
+    """The record of weights' training, from the same folder or a model's card; {} if unknown.
 
     Raises `TrainingError` for a damaged record.
     """
@@ -86,14 +86,14 @@ def record_of(weights: Path) -> dict[str, Any]:
 
 
 def _damaged(record: Path) -> str:
-    return f"{record}: damaged; repair it, or take it away and give --network"
+    return f"{record}: damaged; repair it, or remove it and give --network"
 
 
 def start_from(network: UNet, path: Path) -> None:
-    """Give a network the weights of another run. Raises `TrainingError` if they do not fit.
+    """Load the weights of another run. Raises `TrainingError` if they do not fit.
 
-    A network may have grown residual blocks since: they begin as the identity. From a network for
-    another kind of input only what lies between the `_ENDS` is taken, whose planes are others.
+    Residual blocks that the weights lack stay the identity. From a network for another kind of
+    input all layers but the `_ENDS` are loaded, whose shapes depend on the kind.
     """
     weights, may_lack = load_weights(path), ["encoder.", "decoder."]
     if _is_of_another_kind(network, weights):
@@ -122,8 +122,8 @@ def _is_of_another_kind(network: UNet, weights: dict[str, torch.Tensor]) -> bool
 def export(network: UNet, out: Path, record: dict[str, Any]) -> Path:
     """Write model.onnx, model.safetensors and training.json to `out`; returns the first's path.
 
-    Each appears whole or not at all. Raises `OutputError`, for instance on a full disk.
-    The model is called after the folder: all files are called model.onnx.
+    Each file is written atomically. Raises `OutputError`, for instance on a full disk. The model
+    has the folder's name, because all model files are called model.onnx.
     """
     weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     card = make_card(network, record, out.resolve().name)
@@ -139,8 +139,8 @@ def export(network: UNet, out: Path, record: dict[str, Any]) -> Path:
 
 
 _NOT_IN_CARDS = ("validation", "settings", "data_folder", "held_back")
-"""What the record says and the card does not: scores have a place of their own there, and paths
-and names of a user's folders are nobody else's business."""
+"""Fields of the record that the card does not contain: scores are a field of the card, and paths
+and file names of the user are private."""
 
 
 def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
@@ -161,22 +161,21 @@ def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
 
 
 def halo(config: UNetConfig) -> int:
-    """Packed pixels by which an output can depend on inputs, rounded up to the multiple."""
+    """Receptive field on each side in packed pixels, rounded up to the multiple."""
     head_and_tail = 2
     deepest = len(config.widths) - 1
     blocks = [
         config.encoder[i] + (config.decoder[i] if i < deepest else 0) for i in range(deepest + 1)
     ]
     reach = head_and_tail + sum(2 * n * 2**scale for scale, n in enumerate(blocks))
-    reach += 2**deepest - 1  # strided cells: the far corner of the coarsest one
+    reach += 2**deepest - 1  # strided convolutions: the far corner of the coarsest cell
     return -(-reach // config.multiple) * config.multiple
 
 
 def measured_halo(network: UNet) -> int:
-    """Packed pixels around a tile that matter: with that many, no output is off by more than 1e-4.
+    """Margin of a tile in packed pixels with which no output changes by more than `SEAM`.
 
-    A third to a half of what `halo` says could matter. Found by cutting a very noisy input closer
-    and closer to where the output is looked at.
+    A third to a half of `halo`. Measured on a very noisy input with increasing margins.
     """
     multiple, most, cell = network.config.multiple, halo(network.config), network.config.cell
     random = torch.Generator().manual_seed(0)
@@ -184,16 +183,16 @@ def measured_halo(network: UNet) -> int:
     inputs = torch.rand(shape, generator=random) + 0.3 * torch.randn(shape, generator=random)
     inputs[:, network.config.planes :] = 0.3
     with torch.no_grad():
-        whole = network(inputs)[..., 2 * most * cell :]
+        untiled = network(inputs)[..., 2 * most * cell :]
         for margin in range(multiple, most, multiple):
             part = network(inputs[..., 2 * most - margin :])[..., margin * cell :]
-            if (part - whole).abs().max() < SEAM:
+            if (part - untiled).abs().max() < SEAM:
                 return margin
     return most
 
 
 def commit() -> str:
-    """The commit of the code that trained, or "unknown" outside a checkout."""
+    """The commit of this code, or "unknown" outside a checkout."""
     here = Path(__file__).parent
     asked = ["git", "-C", str(here), "describe", "--always", "--dirty"]
     try:
@@ -207,7 +206,7 @@ def to_onnx(network: UNet, card: Card) -> bytes:
     plain = _with_plain_convolutions(network).cpu().float().eval()
     side = 8 * network.config.multiple
     example = torch.zeros(1, card.channels, side, side)
-    # what the exporter says of itself and of torchvision no user can mend
+    # a user can do nothing about the exporter's warnings
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -230,7 +229,7 @@ def to_onnx(network: UNet, card: Card) -> bytes:
 
 
 class _PlainConv(nn.Conv2d):
-    """A `Conv` as torch's own, so that its weight is a constant in the exported graph."""
+    """A `Conv` as torch's `Conv2d`, so that its weight is a constant in the exported graph."""
 
     def __init__(self, conv: Conv) -> None:
         outs, k = conv.weight.shape[0], conv.size
@@ -250,7 +249,7 @@ def _with_plain_convolutions(network: UNet) -> UNet:
 
 
 def _store_as_fp16(model: onnx.ModelProto) -> None:
-    """Keep each weight in 16 bits and cast it when the model is loaded; the arithmetic is fp32."""
+    """Store each weight in 16 bits, with a cast to fp32 at load time; the arithmetic is fp32."""
     graph = model.graph
     casts = []
     for tensor in graph.initializer:

@@ -1,4 +1,4 @@
-"""A photo that is not trained on, drawn after every epoch: the film of a training."""
+"""The training film: a validation photo, restored after every epoch."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ SIDE = 384
 FRAMES_A_SECOND = 8
 COLOURS = 128
 REST = 2000
-"""Milliseconds that the last frame stays."""
-LEAST_STEPS = 25
-"""Steps between two frames, at least."""
-LONGEST = 200
-"""Frames of the film; of more epochs, evenly chosen ones."""
+"""Duration of the last frame in milliseconds."""
+MIN_STEPS = 25
+"""Smallest number of steps between two frames."""
+MAX_FRAMES = 200
+"""Largest number of frames; from more epochs, evenly spaced ones are used."""
 
 
 class Film(pl.Callback):
-    """Leaves film/0001.png and so on, and of them all epochs.gif, in the folder of the run."""
+    """Writes film/0001.png and so on, and at the end epochs.gif, to the folder of the run."""
 
     def __init__(self, out: Path, plan: TrainingPlan, batch: int) -> None:
         self._folder, self._film = out / "film", out / "epochs.gif"
-        # with few pairs an epoch is less than a step: no more than one frame in so many steps
-        self._steps = max(LEAST_STEPS, round(plan.epoch / batch))
+        # with few pairs an epoch is shorter than a step
+        self._steps = max(MIN_STEPS, round(plan.epoch / batch))
         self._photo: Batch = list(plan.validation.values())[-1][0]
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
@@ -50,13 +50,13 @@ class Film(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         frames = sorted(self._folder.glob("*.png"))
         if frames and trainer.is_global_zero:
-            chosen = np.linspace(0, len(frames) - 1, min(len(frames), LONGEST)).astype(int)
+            chosen = np.linspace(0, len(frames) - 1, min(len(frames), MAX_FRAMES)).astype(int)
             with atomic_output(self._film, overwrite=True) as temporary:
                 write_gif(temporary, [read_picture(frames[i]) for i in chosen])
 
 
 def draw(photo: Batch, output: Tensor) -> NDArray[np.uint8]:
-    """(H, 3·W + gaps, 3): what the network was given, what it made of it, and the target."""
+    """(H, 3·W + gaps, 3): input, output and target, side by side."""
     light = [shown(photo), output, photo.target]
     parts = [_picture(part[0], photo.srgb[0]) for part in light]
     gap = np.full((len(parts[0]), 4, 3), 255, np.uint8)
@@ -72,7 +72,7 @@ def shown_by(network: torch.nn.Module, photo: Batch) -> Tensor:
 
 
 def shown(photo: Batch) -> Tensor:
-    """The light of the input as RGB, each colour the mean of its planes, as large as the target."""
+    """The input's light as RGB, each colour the mean of its planes, resized to the target."""
     rgb = photo.kind.colour_means(photo.inputs)
     return torch.nn.functional.interpolate(rgb, size=photo.target.shape[-2:])
 
@@ -86,9 +86,9 @@ def _picture(light: Tensor, srgb: Tensor) -> NDArray[np.uint8]:
 
 
 def write_gif(path: Path, frames: list[NDArray[np.uint8]]) -> None:
-    """Frames (H, W, 3) of one size as an animated GIF; the last one stays. Raises `OSError`.
+    """Write frames (H, W, 3) of one size as an animated GIF; raises `OSError`.
 
-    All in the last one's colours, so that of each frame only what changes is kept.
+    All have the palette of the last one, so that only changed pixels are stored.
     """
     pictures = [Image.fromarray(frame) for frame in frames]
     colours = pictures[-1].quantize(COLOURS)

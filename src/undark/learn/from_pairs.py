@@ -1,4 +1,4 @@
-"""`undark train pairs` and `undark train sid`: learn from dark and bright photos of one scene."""
+"""`undark train pairs` and `undark train sid`: train on dark and bright photos of one scene."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from undark.pairs.sid import split as split_sid
 from undark.pairs.table import Row
 
 VAL_CROP = 256
-"""Side in packed pixels of what a pair is judged by."""
-MOST_JUDGED = 12
-"""Pairs that are judged by, at most, evenly chosen."""
-LEAST_CROPS = 12
-"""Crops to judge by, where there is room for them: the spread of the gain needs several."""
+"""Side of a validation crop in packed pixels."""
+MAX_JUDGED = 12
+"""Largest number of pairs for validation; from more, evenly spaced ones are used."""
+MIN_CROPS = 12
+"""Number of validation crops that is aimed at: the gain's standard error needs several."""
 FEW = 24
-"""With fewer pairs a part of each is held back: one or two pairs alone judge by luck."""
+"""With fewer pairs a part of each is held back: scores on one or two pairs vary too much."""
 TRAIN_SPAN, HELD_SPAN = (0.0, 0.7), (0.7, 1.0)
 
 
 @dataclass(frozen=True)
 class PairSplit:
-    """Pairs to learn from, pairs to judge by, and the part of each frame that serves for it."""
+    """Pairs for training and for validation, and the part of each frame that is used."""
 
     learnt: Sequence[Row]
     held: Sequence[Row]
@@ -53,7 +53,7 @@ class PairSplit:
         return self.learnt_span != FULL_SPAN
 
     def describe(self) -> str:
-        """One line for people."""
+        """One line for the user."""
         count = len({row.dark for row in [*self.learnt, *self.held]})
         if self.in_parts:
             share = round(100 * TRAIN_SPAN[1])
@@ -72,16 +72,16 @@ def train_pairs(
 
     `aim` is one of `AIMS`, `loss` "l1", or "log" as for photographs. Raises `TrainingError`.
     """
-    rows, alone = choose(training.data)
+    rows, unpaired = choose(training.data)
 
     def split(held: list[str] | None) -> PairSplit:
         return split_pairs(training, rows, held)
 
-    return learn(training, rows, split, alone, PairLoss(aim, loss), cache, report)
+    return learn(training, rows, split, unpaired, PairLoss(aim, loss), cache, report)
 
 
 def split_pairs(training: Training, rows: Sequence[Row], held: list[str] | None) -> PairSplit:
-    """How pairs are split; `held` are the names that a run to be resumed holds back."""
+    """Split pairs; `held` are the names that a resumed run holds back."""
     if training.val:
         return PairSplit(rows, good_rows(training.val))
     names = {row.dark: name_below(row.dark, training.data) for row in rows}
@@ -95,7 +95,7 @@ def split_pairs(training: Training, rows: Sequence[Row], held: list[str] | None)
 
 @dataclass(frozen=True)
 class PairLoss:
-    """What pairs are learnt for, and what a step makes small."""
+    """The aim of training and its loss."""
 
     aim: str = "raw-linear"
     """One of `AIMS`."""
@@ -107,17 +107,17 @@ def learn(
     training: Training,
     rows: Sequence[Row],
     split: Callable[[list[str] | None], PairSplit],
-    alone: Sequence[Path],
+    unpaired: Sequence[Path],
     loss: PairLoss,
     cache: Path | None,
     report: Report = ignore,
 ) -> Outcome:
-    """Train on pairs and judge by others; photos that are `alone` are counted as left out.
+    """Train on pairs and validate on others; `unpaired` photos are counted as left out.
 
-    `split` is called with the names held back so far.
+    `split` is called with the names that a resumed run holds back, or None.
     """
     frames = PairFrames(FrameCache(cache or default_folder()), AIMS[loss.aim])
-    for photo in alone:
+    for photo in unpaired:
         frames.skip(photo, f"{photo}: without a partner")
     training = fitted(training, frames, rows)
     samples: list[PairSamples] = []
@@ -132,7 +132,7 @@ def learn(
 
 
 def fitted(training: Training, frames: PairFrames, rows: Sequence[Row]) -> Training:
-    """With a network for the kind of photos that most pairs are of."""
+    """With a network for the sensor kind of most pairs."""
     frames.kind = kind_of_rows(frames, rows)
     return training.for_kind(frames.kind)
 
@@ -162,22 +162,22 @@ def pair_plan(
 
 
 def _judged(frames: PairFrames, rows: Sequence[Row], span: Span) -> list[Batch]:
-    """Crops of at most `MOST_JUDGED` pairs, evenly chosen; several of each where pairs are few."""
-    count = min(len(rows), MOST_JUDGED)
+    """Crops of at most `MAX_JUDGED` evenly spaced pairs; several of each if pairs are few."""
+    count = min(len(rows), MAX_JUDGED)
     chosen = [rows[i] for i in np.linspace(0, len(rows) - 1, count).astype(int)]
     found = [
         crop.prepare()
         for row in chosen
-        for crop in _crops_of(frames, row, span, -(-LEAST_CROPS // count))
+        for crop in _crops_of(frames, row, span, -(-MIN_CROPS // count))
     ]
     if not found:
         why = frames.skipped.get(chosen[0].dark) or frames.skipped[chosen[0].bright]
-        raise TrainingError(f"nothing left to judge by; take this pair out: {why}")
+        raise TrainingError(f"nothing left to judge by; remove this pair: {why}")
     return found
 
 
 def _crops_of(frames: PairFrames, row: Row, span: Span, count: int) -> list[PairCrops]:
-    """See `held_crops`; none where a photo cannot be used."""
+    """See `held_crops`; empty if a photo cannot be used."""
     if not frames.usable(row):
         return []
     try:
@@ -195,7 +195,7 @@ def train_sid(
     cache: Path | None = None,
     report: Report = ignore,
 ) -> Outcome:
-    """Train on SID's training scenes and judge by its validation scenes; test scenes are not read.
+    """Train on SID's training scenes, validate on its validation scenes; no test scene is read.
 
     `camera` is "sony" (Bayer) or "fuji" (X-Trans). Raises `TrainingError`.
     """
@@ -209,4 +209,6 @@ def train_sid(
             )
     chosen = PairSplit(splits["train"], splits["validation"])
     rows = splits["train"]
-    return learn(training, rows, lambda _: chosen, found.alone, PairLoss(aim, loss), cache, report)
+    return learn(
+        training, rows, lambda _: chosen, found.unpaired, PairLoss(aim, loss), cache, report
+    )

@@ -1,4 +1,4 @@
-"""`undark train photos`: learn from ordinary photographs, darkened."""
+"""`undark train photos`: train on ordinary photographs, darkened."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from undark.sensor.profiles.cameras import find_camera
 VAL_RATIOS = (10, 100, 250, 300)
 VAL_ISO = 1600
 VAL_CROP = 512
-"""Pixels a side of what a photo is judged by, at most."""
+"""Largest side of a validation crop in pixels."""
 
 
 def train_photos(
     training: Training, kind: InputKind | None = None, report: Report = ignore
 ) -> Outcome:
-    """Train on photographs; leaves model.onnx, model.safetensors and training.json in `out`.
+    """Train on photographs; writes model.onnx, model.safetensors and training.json to `out`.
 
-    `kind` is that of the sensor, by default that of the network asked for. May be killed at any
-    moment and called again with `resume`. Raises `TrainingError`.
+    `kind` is the sensor's, by default that of the configured network. A killed run can be
+    continued with `resume`. Raises `TrainingError`.
     """
     training = training.for_kind(kind or training.config.kind)
     if training.config.kind.sensor is None:
@@ -58,10 +58,10 @@ def photo_plan(
     only: Sequence[Path] | None = None,
     held: list[str] | None = None,
 ) -> TrainingPlan:
-    """What is learnt from photographs, or from some `only`.
+    """The plan of a training on photographs, or on some of them (`only`).
 
-    Photos that cannot be read come into `skipped`; `held` names those that a run to be resumed
-    holds back. Raises `TrainingError`.
+    Unreadable photos are added to `skipped`; `held` names those that a resumed run holds back.
+    Raises `TrainingError`.
     """
     paths, val_paths = split(training, held)
     files, judged = PhotoFiles(only or paths), PhotoFiles(val_paths)
@@ -87,9 +87,9 @@ def photo_plan(
 
 
 def split(training: Training, held: list[str] | None = None) -> tuple[list[Path], list[Path]]:
-    """Photos to train on and photos to judge by; the same only where there is but one.
+    """Photos for training and photos for validation; the same if there is only one.
 
-    `held` are the names that a run to be resumed holds back.
+    `held` are the names that a resumed run holds back.
     """
     paths = find_pictures(training.data)
     if training.val:
@@ -105,14 +105,14 @@ def _recorded(paths: list[Path], folder: Path, held: list[str]) -> list[Path]:
 
 
 def _validation(files: PhotoFiles, kind: InputKind) -> dict[str, list[Batch]]:
-    """The middle of each photo as a Sony A7S2 sees it at `VAL_ISO`; the same at every call."""
+    """Simulated Sony A7S2 photos at `VAL_ISO` of each photo's centre; deterministic."""
     photos = [photo for path in files.readable if (photo := files.get(path)) is not None]
     return {f"x{r}": [val_batch(p, VAL_ISO, r, kind) for p in photos] for r in VAL_RATIOS}
 
 
 def val_batch(photo: Photo, iso: float, ratio: float, kind: InputKind = BAYER) -> Batch:
-    """One photo, its middle of at most `VAL_CROP` pixels a side, in the dark; seeded."""
-    multiple = lcm(8 * kind.cell, kind.period)  # 8 packed pixels fit any network here
+    """A simulated dark photo of the central crop, at most `VAL_CROP` pixels a side; seeded."""
+    multiple = lcm(8 * kind.cell, kind.period)  # 8 packed pixels: a multiple for every network
     side = [min(VAL_CROP, n) // multiple * multiple for n in photo.shape[:2]]
     top, left = ((n - s) // 2 for n, s in zip(photo.shape[:2], side, strict=True))
     middle = photo[top : top + side[0], left : left + side[1]]

@@ -1,4 +1,4 @@
-"""What learning asks of a kind of input: Bayer, X-Trans, or finished pictures.
+"""Kinds of input of a network: Bayer, X-Trans, or finished pictures.
 
 One object each, so that samples, losses, film and validation are the same code for all three.
 """
@@ -39,7 +39,7 @@ class InputKind:
 
     @property
     def cells(self) -> int:
-        """Crops are multiples of so many packed pixels, to keep the pattern's period."""
+        """Crops are multiples of this many packed pixels, to keep the pattern's period."""
         return self.sensor.cells if self.sensor else 1
 
     @property
@@ -65,9 +65,9 @@ class InputKind:
         return CFA(self.sensor.rows)
 
     def measured(self, light: Tensor) -> Tensor:
-        """Of light (N, 3, H, W) what the sensor measures: the mosaic (N, H, W), or all of it."""
-        seen: Tensor = mosaic(light, self.cfa) if self.sensor else light
-        return seen
+        """The measured part of light (N, 3, H, W): its mosaic (N, H, W); for pictures all of it."""
+        values: Tensor = mosaic(light, self.cfa) if self.sensor else light
+        return values
 
     def colour_means(self, planes: Tensor) -> Tensor:
         """(N, planes, h, w) → (N, 3, h, w): each colour the mean of its planes."""

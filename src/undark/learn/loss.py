@@ -1,4 +1,4 @@
-"""What a training step makes small: on photographs made dark, and on pairs."""
+"""The losses of training on darkened photographs and on pairs."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from torch.nn.functional import avg_pool2d
 from undark.develop.colour import encode_srgb
 from undark.learn.data.batches import Batch
 
-# What the sensor measured comes first: where noise is mild, the colours it did not measure err more
-# than those it did, and would dominate. Dark photographs keep most of their detail near black,
-# where sRGB's curve is steep: the linear terms keep the light, the picture's term the appearance.
+# The mosaic term has the largest weight: at low noise the interpolated colours have larger errors
+# than the measured ones and would dominate. Dark photographs have most detail near black, where
+# sRGB's curve is steep: the linear terms preserve the light, the picture's term the appearance.
 LIGHT_WEIGHT = 0.5
 PICTURE_WEIGHT = 0.5
 LOW_FREQUENCY_WEIGHT = 0.2
 BLOCKS = (8, 16)
-"""Sides of the blocks, in pixels, whose mean light has a term of its own."""
+"""Sides in pixels of the blocks whose mean light is compared."""
 DARK = 0.02
-"""Linear light (white 1) below which the error of a block's mean weighs the same at any level."""
+"""Linear light (white 1) below which the error of a block's mean is no longer relative."""
 NOISE_WEIGHT = 0.25
 FLOOR = 1e-7
-"""Mean squared error below which a photo is as good as perfect (70 dB)."""
+"""Added to the mean squared error before the logarithm (70 dB)."""
 
 Loss = Callable[[torch.nn.Module, Batch], Tensor]
 """One training step: network and batch → a scalar."""
 
 
 def photo_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
-    """The step on photographs made dark: batch → loss (a scalar).
+    """The loss of a batch of darkened photographs (a scalar).
 
-    `log_loss`, with `LOW_FREQUENCY_WEIGHT` the error of the mean light of blocks, and with
-    `NOISE_WEIGHT` what exceeds the noise of the pixel.
+    `log_loss`, plus `LOW_FREQUENCY_WEIGHT` times the error of blocks' mean light, plus
+    `NOISE_WEIGHT` times the error relative to the pixels' noise.
     """
     output = network(batch.inputs)
     light, target = _compress(output), _compress(batch.target)
@@ -45,13 +45,13 @@ def photo_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
 
 
 def log_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
-    """The step on photographs or pairs: batch → loss (a scalar).
+    """The loss of a batch of photographs or pairs (a scalar).
 
-    Of each photo the logarithm of its error, so that a decibel counts the same at any noise: plain
-    MSE is dominated by the noisiest samples and smooths away detail that mild noise would have
-    left. The error is that of what the sensor measures (linear, highlights compressed), with
-    `LIGHT_WEIGHT` that of all three colours, and with `PICTURE_WEIGHT` that of the sRGB picture.
-    (NAFNet's PSNR loss, Chen et al. 2022.)
+    The mean over photos of the logarithm of the error, so that a decibel has the same weight at
+    every noise level: plain MSE is dominated by the noisiest samples, and then detail is smoothed
+    away at low noise. The sum of ln RMSE of the mosaic (linear, highlights compressed),
+    `LIGHT_WEIGHT` times that of all three colours, and `PICTURE_WEIGHT` times that of the sRGB
+    picture. After NAFNet's PSNR loss (Chen et al. 2022).
     """
     output = network(batch.inputs)
     return _log_loss(output, _compress(output), _compress(batch.target), batch)
@@ -65,10 +65,10 @@ def _log_loss(output: Tensor, light: Tensor, target: Tensor, batch: Batch) -> Te
 
 
 def _excess_error(light: Tensor, target: Tensor, batch: Batch) -> Tensor:
-    """Mean over pixels and colours of ½ ln(1 + (error/sigma)²), sigma that of the pixel's noise.
+    """Mean over pixels and colours of ½ ln(1 + (error/sigma)²), with sigma of the pixel's noise.
 
-    The RMSE of a photo is dominated by its brightest colour, beside which a weak colour may be off
-    by many times its own noise. Errors well below the noise, and single edges, hardly count here.
+    A photo's RMSE is dominated by its brightest colour; a weak colour may then have errors of many
+    times its noise. Errors well below the noise, and single edges, have little weight here.
     """
     kind = batch.kind
     sigma = kind.colour_means(batch.inputs[:, kind.planes :])
@@ -77,10 +77,10 @@ def _excess_error(light: Tensor, target: Tensor, batch: Batch) -> Tensor:
 
 
 def _low_frequency_error(light: Tensor, target: Tensor) -> Tensor:
-    """Mean over photos and `BLOCKS` of ln RMSE of block means, as a share of their brightness.
+    """Mean over photos and `BLOCKS` of ln RMSE of block means, relative to their brightness.
 
-    A share, so that dark areas count: in plain linear light bright blocks dominate the sum, and
-    the sRGB picture clips what is below black. Blocks that do not fit are left out.
+    Relative, so that dark areas have weight: in linear light bright blocks dominate the sum, and
+    the sRGB picture clips values below black. Incomplete blocks are left out.
     """
     errors = []
     for side in BLOCKS:
@@ -99,11 +99,11 @@ def _log_error(output: Tensor, target: Tensor) -> Tensor:
 
 
 def _compress(light: Tensor) -> Tensor:
-    """Linear to white, logarithmic above: a light source at 10 weighs no more than it shows."""
+    """Linear up to white, logarithmic above, which limits the weight of light sources."""
     return torch.where(light < 1, light, 1 + torch.log(light.clip(1)))
 
 
 def _picture(light: Tensor, srgb: Tensor) -> Tensor:
     """Light (N, 3, H, W) and matrices (N, 3, 3) to linear sRGB → sRGB's curve in [0, 1]."""
-    with torch.autocast(light.device.type, enabled=False):  # bfloat16 has as many bits as a JPEG
+    with torch.autocast(light.device.type, enabled=False):  # bfloat16 has a precision of 8 bits
         return encode_srgb(torch.einsum("nij,njhw->nihw", srgb, light))

@@ -1,4 +1,4 @@
-"""What this machine can do, and what makes training on it faster."""
+"""Device selection, and settings of the machine that make training faster."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def convolve_exactly() -> None:
-    """Let a GPU convolve float32 in float32: TF32, its default, has 10 bits, a photo 14."""
+    """Switch TF32 convolutions off: its mantissa has 10 bits, a photo has 14."""
     torch.backends.cudnn.allow_tf32 = False
 
 
 def keep_memory() -> None:
-    """Let this process keep the memory that it frees, where its C library is glibc.
+    """Make glibc's allocator keep freed memory; no effect with other C libraries.
 
-    glibc gives large arrays back to the system at once and gets them again, page by page, at the
-    next step: on two cores a step took 0.93 s so, and 0.78 s with memory kept.
+    By default it returns large arrays to the system at once and requests them again, page by page,
+    at the next step: on two cores a step took 0.93 s, and 0.78 s with memory kept.
     """
     with suppress(OSError, AttributeError):  # not glibc
         set_option = ctypes.CDLL("libc.so.6").mallopt
@@ -44,10 +44,10 @@ def keep_memory() -> None:
 
 @cache
 def bf16_is_faster() -> bool:
-    """Whether this CPU convolves faster in bfloat16 than in float32, by trying.
+    """Whether this CPU convolves faster in bfloat16 than in float32; measured by a short trial.
 
-    The flags do not say: with the same avx512_bf16, an AMD EPYC ran 1.6 times as fast and an
-    Intel Xeon without AMX 0.7 times.
+    The CPU's flags do not tell: with the same avx512_bf16, an AMD EPYC was 1.6 times as fast in
+    bfloat16, an Intel Xeon without AMX 0.7 times.
     """
     x, weight = torch.randn(1, 64, 64, 64), torch.randn(64, 64, 3, 3)
 
@@ -57,7 +57,7 @@ def bf16_is_faster() -> bool:
         torch.nn.functional.conv2d(a, w, padding=1)
         return time.perf_counter() - began
 
-    # in turn, so that whatever else the machine does holds up both
+    # alternating, so that other load affects both
     rounds = [(seconds(torch.bfloat16), seconds(torch.float32)) for _ in range(12)]
     half, full = (min(times) for times in zip(*rounds, strict=True))
     return half < 0.9 * full

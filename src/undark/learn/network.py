@@ -1,10 +1,10 @@
-"""The U-Net that ships: plain convolutions without bias, packed mosaic in, full-size RGB out.
+"""The U-Net: plain convolutions without bias, packed mosaic in, full-size RGB out.
 
-Without a bias anywhere, and with leaky ReLU, the network is homogeneous: twice the light and twice
-the noise give twice the output, exactly (Mohan et al., "Robust and interpretable blind image
-denoising via bias-free convolutional neural networks", ICLR 2020). One network thus serves ×1 and
-×300, and light sources far above white. Residual blocks and added skips after DRUNet (Zhang et al.,
-TPAMI 2021).
+Without biases and with leaky ReLU the network is homogeneous: twice the light and twice the noise
+give exactly twice the output (Mohan et al., "Robust and interpretable blind image denoising via
+bias-free convolutional neural networks", ICLR 2020). One network can therefore be used at ×1 and
+×300, and for light sources far above white. Residual blocks and added skips after DRUNet (Zhang et
+al., TPAMI 2021).
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from torch import Tensor, nn
 from undark.learn.kind import BAYER, InputKind, kind_of_cell
 
 SLOPE = 0.1
-"""Of the leaky ReLU below 0. With plain ReLU the deep scales died: light is never negative, so one
-step too far turns a unit off for every photo, and there is no bias to turn it on again."""
+"""Slope of the leaky ReLU below 0. With ReLU, units of the coarse scales became inactive: light is
+never negative, so one large step can switch a unit off for every photo, and there is no bias that
+could switch it on again."""
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """The dimensions that rebuild a `UNet`; kept with every checkpoint."""
+    """The dimensions of a `UNet`; stored in every checkpoint."""
 
     cell: int = 2
     """Side of the CFA's cell: 2 for Bayer, 3 for X-Trans, 1 for a picture (RGB, no mosaic)."""
     widths: tuple[int, ...] = (32, 64, 128, 192)
     """Channels at each scale, the full packed size first."""
     encoder: tuple[int, ...] = (1, 1, 1, 2)
-    """Residual blocks at each scale on the way down."""
+    """Residual blocks of the encoder at each scale."""
     decoder: tuple[int, ...] = (1, 1, 1)
-    """Residual blocks at each scale but the smallest on the way up."""
+    """Residual blocks of the decoder at each scale but the coarsest."""
 
     @property
     def kind(self) -> InputKind:
-        """What the input shows."""
+        """The kind of input."""
         return kind_of_cell(self.cell)
 
     @property
@@ -63,7 +64,7 @@ class UNetConfig:
         return math.lcm(2 ** (len(self.widths) - 1), self.kind.cells)
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON can hold."""
+        """The fields as JSON types."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
@@ -80,13 +81,13 @@ NETWORKS = {
     "residual-unet": UNetConfig(encoder=(2, 2, 2, 4), decoder=(2, 2, 2)),
     "residual": UNetConfig(widths=(64,), encoder=(8,), decoder=()),
 }
-"""What ships; with twice the blocks, as in DRUNet; one scale only, as in EDSR (Lim et al. 2017)."""
+"""As shipped; with twice the blocks, as in DRUNet; with one scale, as in EDSR (Lim et al. 2017)."""
 
 
 class Conv(nn.Module):
-    """A convolution without bias, its weight kept as the matrix (out, k·k·in).
+    """A convolution without bias, with its weight stored as a matrix (out, k·k·in).
 
-    As a matrix, Muon can train it; unfolded it lies in memory as channels_last wants it.
+    Muon trains matrices; reshaped to a kernel, the matrix has the channels_last memory format.
     """
 
     def __init__(self, ins: int, outs: int, size: int = 3, stride: int = 1) -> None:
@@ -114,7 +115,7 @@ class Block(nn.Module):
 
 
 class Up(nn.Module):
-    """Twice the size: a 1×1 convolution, then pixels out of channels."""
+    """Upsampling by 2: a 1×1 convolution and a pixel shuffle."""
 
     def __init__(self, ins: int, outs: int) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class Up(nn.Module):
 
 
 class UNet(nn.Module):
-    """(N, channels, h, w) planes and their noise → (N, 3, cell·h, cell·w) linear RGB."""
+    """(N, channels, h, w) planes and their noise maps → (N, 3, cell·h, cell·w) linear RGB."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -138,7 +139,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(Conv(a, b, size=2, stride=2) for a, b in pairs)
         self.up = nn.ModuleList(Up(b, a) for a, b in pairs)
         self.tail = Conv(widths[0], 3 * cell**2)
-        # linear, so the rest has only noise to mend
+        # a linear path that demosaics, so that the U-Net only has to predict a correction
         self.demosaic = Conv(config.planes, 3 * cell**2)
         nn.init.zeros_(self.tail.weight)
         with torch.no_grad():
@@ -147,7 +148,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         light = x[:, : self.config.planes]
         features = self.tail(self._features(self.head(x)))
-        # the sum, and the path it adds to, in float32: bfloat16 has 8 bits, a photo 14
+        # the sum and the linear path in float32: bfloat16 has a precision of 8 bits, a photo 14
         with torch.autocast(x.device.type, enabled=False):
             return F.pixel_shuffle(self.demosaic(light) + features.float(), self.config.cell)
 
@@ -164,7 +165,7 @@ class UNet(nn.Module):
 
 
 def init_network(config: UNetConfig, seed: int) -> UNet:
-    """A network yet to be trained, the same for the same seed."""
+    """An untrained network; a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UNet(config)
@@ -175,14 +176,15 @@ def _blocks(width: int, count: int) -> nn.Sequential:
 
 
 def first_demosaic(kind: InputKind) -> Tensor:
-    """Weights of the linear path at the start: Bayer bilinear, others the means of cells."""
+    """Initial weights of the linear path: bilinear for Bayer, otherwise the means of cells."""
     return bilinear_demosaic() if kind == BAYER else mean_demosaic(kind)
 
 
 def mean_demosaic(kind: InputKind) -> Tensor:
     """(3·cell², 9·planes): each colour of a cell is the mean of its pixels of that colour.
 
-    For X-Trans, whose two kinds of cells no fixed interpolation fits; and RGB stays as it is.
+    For X-Trans, which has two kinds of cells, so that no fixed interpolation fits, and for RGB,
+    which is not changed.
     """
     colours = torch.tensor(kind.colours)
     weight = torch.zeros(3, kind.cell**2, 9, len(colours))  # colour, place | tap, plane
@@ -195,7 +197,7 @@ def mean_demosaic(kind: InputKind) -> Tensor:
 def bilinear_demosaic() -> Tensor:
     """(12, 3·3·4): bilinear interpolation of packed RGGB as weights of `Conv(4, 12)`.
 
-    Output channels are 4·colour + 2·row + column, as `pixel_shuffle` wants them. The mean of the
+    Output channels are 4·colour + 2·row + column, the order of `pixel_shuffle`. The mean of the
     four (or two) nearest pixels of a colour; a pixel's own colour is kept.
     """
     weight = torch.zeros(3, 2, 2, 3, 3, 4)  # colour, row, column | cell row, cell column, plane

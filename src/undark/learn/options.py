@@ -1,4 +1,4 @@
-"""What a training is asked for, and what it leaves."""
+"""Options and result of a training."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from undark.learn.task import Gain
 
 @dataclass(frozen=True)
 class Training:
-    """What `undark train` was asked for. One of `minutes` and `steps` is given."""
+    """Options of `undark train`. One of `minutes` and `steps` is given."""
 
     data: Path
     out: Path
     val: Path | None = None
     minutes: float | None = None
-    """Looking for a learning rate included."""
+    """Including the search for a learning rate."""
     steps: int | None = None
     start: Path | None = None
     """Weights to start from: model.safetensors or model.onnx."""
@@ -29,11 +29,11 @@ class Training:
     crop: int = 112
     """Side of a training crop in packed pixels."""
     batch: int = 16
-    """Samples a step, over all devices."""
+    """Samples per step over all devices."""
     peak: float | None = None
     """Highest learning rate; by default 3e-3, or 1e-3 when fine-tuning."""
     decay: float = 0.35
-    """Share of the time over which the learning rate falls to 0."""
+    """Fraction of the time over which the learning rate falls to 0."""
     ema: float = 0.998
     seed: int = 0
     device: str = "auto"
@@ -42,11 +42,11 @@ class Training:
     nodes: int = 1
     """Machines."""
     network: UNetConfig | None = None
-    """By default that of `start`, else as shipped."""
+    """By default that of `start`, else the shipped architecture."""
     find_rate: bool = False
-    """Whether to look for a learning rate first."""
+    """Whether to search for a learning rate first."""
     film: bool = False
-    """Whether to draw the same held-back photo after every epoch."""
+    """Whether to restore a validation photo after every epoch."""
 
     @cached_property
     def config(self) -> UNetConfig:
@@ -55,12 +55,12 @@ class Training:
 
     @property
     def rate(self) -> float:
-        """The highest learning rate, unless one is looked for."""
+        """The highest learning rate, unless one is searched for."""
         return (1e-3 if self.start else 3e-3) if self.peak is None else self.peak
 
     @property
     def processes(self) -> int:
-        """On all machines."""
+        """Number of processes on all machines."""
         return self.devices * self.nodes
 
     def for_kind(self, kind: InputKind) -> Training:
@@ -68,7 +68,7 @@ class Training:
         return replace(self, network=replace(self.config, cell=kind.cell))
 
     def check(self) -> None:
-        """What can be known to be wrong before a batch is made. Raises `TrainingError`."""
+        """Raises `TrainingError` for options that cannot work together."""
         if (self.minutes is None) == (self.steps is None):
             raise TrainingError("give either --minutes or --steps")
         multiple = self.config.multiple
@@ -85,15 +85,15 @@ class Training:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left."""
+    """The result of a run."""
 
     model: Path
     """The .onnx file."""
     scores: dict[str, float]
-    """PSNR in dB on what was held back."""
+    """Validation PSNR in dB."""
     before: dict[str, float]
-    """The same of the weights that the run began from; empty if it began from none."""
+    """The same for the start weights; empty without any."""
     gain: Gain | None = None
-    """What the run won over `before`; None where it began from no weights."""
+    """Improvement over `before`; None without start weights."""
     skipped: dict[Path, str] = field(default_factory=dict)
     """Photos that could not be used, and why."""

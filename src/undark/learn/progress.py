@@ -1,4 +1,4 @@
-"""What a training run reports while it runs: events for a front end, lines to the log."""
+"""Progress events of a training run, for front ends."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Event:
-    """How far a run is."""
+    """The progress of a run."""
 
     activity: str
-    """What it does: "training" or "looking for a learning rate"."""
+    """ "training" or "looking for a learning rate"."""
     fraction: float
-    """0 to 1 of it."""
+    """Fraction of the activity that is done, 0 to 1."""
     step: int
     loss: float
     """Smoothed."""
     scores: dict[str, float]
     """PSNR in dB of the last validation, by name."""
     minutes_left: float
-    """At the speed so far; never negative; infinite where nothing is known yet."""
+    """Estimate from the speed so far; never negative; infinite while unknown."""
 
 
 Report = Callable[[Event], None]
@@ -36,11 +36,11 @@ def ignore(event: Event) -> None:
 
 
 EVERY = 0.1
-"""Seconds between two reports, at least: for each, the CPU waits for a GPU."""
+"""Smallest number of seconds between two reports: for each, the CPU waits for the GPU."""
 
 
 class Reporter(pl.Callback):
-    """Reports after steps that lie at least `EVERY` apart, and the last, in the first process."""
+    """Reports from the first process, at most every `EVERY` seconds, and at the end."""
 
     def __init__(self, report: Report, fraction: Callable[[], float]) -> None:
         self._report, self._fraction = report, fraction
@@ -59,13 +59,13 @@ class Reporter(pl.Callback):
         loss = outputs["loss"].detach()
         self._loss = loss.clone() if self._loss is None else self._loss.lerp_(loss, 0.02)
         if time.monotonic() - self._last >= EVERY:
-            self._tell(trainer, pl_module)
+            self._send(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if trainer.is_global_zero and self._loss is not None:
-            self._tell(trainer, pl_module)
+            self._send(trainer, pl_module)
 
-    def _tell(self, trainer: pl.Trainer, task: Any) -> None:
+    def _send(self, trainer: pl.Trainer, task: Any) -> None:
         self._last = time.monotonic()
         assert self._loss is not None
         fraction = min(1.0, self._fraction())
@@ -75,6 +75,6 @@ class Reporter(pl.Callback):
 
 
 def minutes_left(fraction: float, first: float, seconds: float) -> float:
-    """At the speed since `fraction` was `first`, `seconds` ago: 0 or more."""
+    """Estimate from the speed since `fraction` was `first`, `seconds` ago; 0 or more."""
     speed = (fraction - first) / max(seconds, 1e-9)
     return max(0.0, 1 - fraction) / speed / 60 if speed > 0 else float("inf")

@@ -1,4 +1,4 @@
-"""Look for a learning rate before training."""
+"""Search for a learning rate before training."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from undark.learn.task import TrainingPlan
 STEPS = 100
 LOWEST, HIGHEST = 1e-5, 0.1
 SHARE = 0.2
-"""Of the time of a run that may be spent on it."""
+"""Largest fraction of a run's time for the search."""
 SKIPPED = 10
-"""First steps, whose losses say nothing yet."""
+"""Number of first steps whose losses are ignored."""
 
 
 def find_rate(
@@ -35,8 +35,8 @@ def find_rate(
 ) -> float | None:
     """The learning rate at which the loss falls fastest, over up to `STEPS` steps of rising rates.
 
-    The network stays as it is. With a limit of `seconds` there are fewer steps, of larger
-    changes. None where the loss falls nowhere. After Smith, "Cyclical learning rates for training
+    The network is not changed. With a limit of `seconds` there are fewer steps with larger
+    increments. None if the loss never falls. After Smith, "Cyclical learning rates for training
     neural networks" (WACV 2017).
     """
     trial = copy.deepcopy(network).to(device)
@@ -62,7 +62,7 @@ def find_rate(
 
 
 def _stride(step: float, seconds: float | None) -> float:
-    """The share of all rates to go on by, where a step takes `step` seconds."""
+    """Increment of the position (0 to 1) per step, if a step takes `step` seconds."""
     if seconds is None:
         return 1 / STEPS
     return 1 / max(min(STEPS, seconds / step), 1)
@@ -78,7 +78,7 @@ def _backward(
 
 
 def steepest(rates: list[float], losses: list[float]) -> float | None:
-    """The rate where the smoothed loss falls most steeply; None where it does not."""
+    """The rate at which the smoothed loss falls most steeply; None if it never falls."""
     finite = [loss for loss in losses if math.isfinite(loss)]
     first = min(SKIPPED, len(finite) // 4)
     smooth = np.array(list(_smoothed(finite)))[first:]
@@ -90,7 +90,7 @@ def steepest(rates: list[float], losses: list[float]) -> float | None:
 
 
 def _smoothed(losses: list[float], keep: float = 0.8) -> Iterator[float]:
-    """Running averages without the bias of the start."""
+    """Exponential moving averages with bias correction."""
     mean = 0.0
     for number, loss in enumerate(losses, 1):
         mean = keep * mean + (1 - keep) * loss

@@ -1,4 +1,4 @@
-"""training.json: what a model is made of, and how to go on."""
+"""training.json: the record of a training, from which it can be continued or reproduced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from undark.learn.options import Training
 from undark.learn.task import RestoreTask, Scores, means
 
 COUNTED = ("steps", "minutes", "packed_pixels")
-"""What a run spends: its own and, from the weights that it began with, inherited."""
+"""Counters of a record: the run's own, and inherited with the start weights."""
 
 
 def make_record(
@@ -20,7 +20,7 @@ def make_record(
 ) -> dict[str, Any]:
     """The record of a run.
 
-    `history` is that of the weights that it began with, or {}; `seconds` is the time it took.
+    `history` is the record of the start weights, or {}; `seconds` is the duration.
     """
     plan = task.plan
     own = {
@@ -56,15 +56,15 @@ def _settings(training: Training, task: RestoreTask) -> dict[str, Any]:
 
 
 def _files(unit: str, files: list[str], history: dict[str, Any]) -> dict[str, list[str]]:
-    """Names of the photographs, or of the dark photos of pairs, that went into the weights."""
+    """Names of all photographs, or dark photos of pairs, that the weights were trained on."""
     known = {name: set(history.get(name, [])) for name in ("photographs", "pairs")}
-    known["photographs"] |= set(history.get("photos", []))  # what older records call them
+    known["photographs"] |= set(history.get("photos", []))  # the name in older records
     known[unit] |= set(files)
     return {name: sorted(names) for name, names in known.items() if names}
 
 
 def start_of(weights: Path) -> dict[str, str]:
-    """Which weights a run begins with: their name and a digest, not the folder."""
+    """Name and digest of the start weights, without their folder."""
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     name = weights.resolve().parent.name if weights.stem == "model" else weights.stem
     return {"name": f"{name}/{weights.name}" if weights.stem == "model" else weights.name} | {

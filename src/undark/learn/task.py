@@ -1,4 +1,4 @@
-"""The training step in Lightning's form, and how a network is judged on the way."""
+"""The training step as a LightningModule, the plan of a run, and its validation scores."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ from undark.learn.network import UNet
 Score = Callable[[Tensor, Tensor], Tensor]
 """Output and target (N, 3, H, W) → (N,) dB."""
 Scores = dict[str, list[float]]
-"""Name of a score → PSNR in dB of every crop that was held back."""
+"""Name of a score → PSNR in dB of every validation crop."""
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What a run learns from, how it is judged, and what the record says of it."""
+    """Data, loss and validation of a run, and the facts for its record."""
 
     samples: Samples
     kind: InputKind
     validation: dict[str, list[Batch]]
-    """Name of a score → what the network is given for it, on the CPU."""
+    """Name of a score → its validation batches, on the CPU."""
     loss: Loss
     loss_name: str
     score: Score
     task: str
-    """What the model is for, one of `undark.engine.model.TASKS`."""
+    """The model's task, one of `undark.engine.card.TASKS`."""
     unit: str
-    """What is counted: "photographs" or "pairs"."""
+    """ "photographs" or "pairs"."""
     files: list[str]
     """Names of the photos trained on."""
     held: list[str]
     """Names of the photos that are held back, below the data folder; [] with a --val folder."""
     epoch: int
-    """Samples after which every photo (or pair) had its turn."""
+    """Number of samples in an epoch: the number of photos or pairs."""
     split: str
-    """One line on what is learnt from and what judges, for people."""
+    """One line about the split, for the user."""
 
     def __deepcopy__(self, memo: object) -> Self:
-        """Not copied with the task, as the average of weights would do: photos are large."""
+        """Not copied when the weight averaging copies the task: photos are large."""
         return self
 
 
 def judge(network: UNet, plan: TrainingPlan) -> Scores:
-    """The score of every crop that was held back.
+    """The score of every validation crop.
 
-    Batches are moved to wherever the network is: Lightning moves it to the CPU after training.
+    Batches are moved to the network's device: Lightning moves it to the CPU after training.
     """
     device = next(network.parameters()).device
 
@@ -78,11 +78,11 @@ def means(scores: Mapping[str, list[float]]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Gain:
-    """By how many dB a run improved on the weights that it began from."""
+    """Improvement of a run over its start weights in dB."""
 
     mean: float
     error: float
-    """Standard error of the mean over the crops that were held back; infinite for one crop."""
+    """Standard error of the mean over the validation crops; infinite for one crop."""
 
     @property
     def verdict(self) -> str:
@@ -93,7 +93,7 @@ class Gain:
 
 
 def gain_of(before: Scores, after: Scores) -> Gain | None:
-    """The gain over `before`, crop by crop; None where there is nothing to compare with.
+    """The gain over `before`, from differences per crop; None without scores to compare with.
 
     Crops of one photo at several amplifications are averaged first: they are not independent.
     """
@@ -112,22 +112,22 @@ def learning_rate(fraction: float, steps: int, peak: float, decay: float) -> flo
 
 @dataclass
 class Progress:
-    """What a run has done, kept with every checkpoint; plain types only."""
+    """The progress of a run, stored in every checkpoint; built-in types only."""
 
     before: Scores = field(default_factory=dict)
-    """Scores of the weights that the run began from."""
+    """Scores of the start weights."""
     packed_pixels: int = 0
-    """Of this run: batches may have been halved on the way."""
+    """Counted per step, because batches may be halved during the run."""
     history: dict[str, Any] = field(default_factory=dict)
-    """The record of the weights that the run began with."""
+    """The record of the start weights."""
     start: dict[str, str] = field(default_factory=dict)
-    """Their name and digest."""
+    """Name and digest of the start weights."""
     find_seconds: float = 0.0
-    """Time that was spent on looking for a learning rate."""
+    """Time of the search for a learning rate."""
 
 
 class RestoreTask(pl.LightningModule):
-    """Trains a `UNet` on the samples of a plan, by the number of the step."""
+    """Trains a `UNet` on the samples of a plan."""
 
     def __init__(
         self,
@@ -138,22 +138,22 @@ class RestoreTask(pl.LightningModule):
         peak: float,
         decay: float,
     ) -> None:
-        """`batch` is the number of samples a step, over all processes."""
+        """`batch` is the number of samples per step over all processes."""
         super().__init__()
         self.network, self.plan = network, plan
         self._batch, self.fraction_done = batch, fraction_done
         self.peak, self._decay = peak, decay
         self.progress = Progress()
         self.scores: dict[str, float] = {}
-        """The last validation's, mean in dB."""
+        """Mean scores of the last validation in dB."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        # every weight is a matrix (see `network.Conv`), so one optimiser serves all; Muon
-        # (Jordan et al. 2024) reached in 200 steps what AdamW did not in 250, by 1 to 2 dB
+        # every weight is a matrix (see `network.Conv`), so one optimiser can train all. After 200
+        # steps Muon (Jordan et al. 2024) was 1 to 2 dB ahead of AdamW after 250
         return Muon(self.parameters(), self.peak)
 
     def train_dataloader(self) -> Any:
-        """This process's share of every step from here on."""
+        """This process's samples of every step from the current one on."""
         sampler = StepSampler(
             self._batch, self.global_rank, self.trainer.world_size, self.global_step
         )
@@ -167,16 +167,16 @@ class RestoreTask(pl.LightningModule):
         return batch.to(device)
 
     def on_after_batch_transfer(self, batch: Crops, dataloader_idx: int) -> Batch:
-        """Exposure, noise and conditioning, where the network is."""
+        """Exposure, noise and conditioning, on the network's device."""
         return prepare(batch)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         rate = learning_rate(self.fraction_done(), self.global_step, self.peak, self._decay)
-        if self.trainer.world_size > 1:  # one clock for all, or their weights part
+        if self.trainer.world_size > 1:  # equal rates, or the processes' weights would diverge
             rate = self.trainer.strategy.broadcast(rate)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
-        # on the device without waiting for it
+        # copied without synchronisation
         self._rate = torch.tensor(rate).to(self.device, non_blocking=True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -200,5 +200,5 @@ class RestoreTask(pl.LightningModule):
 
 
 def workers_for(device: torch.device) -> int:
-    """Processes that make clean crops: none on the CPU, where the threads are as fast."""
+    """Number of `DataLoader` workers: none on the CPU, where threads are as fast."""
     return 0 if device.type == "cpu" else min(15, max(1, (os.cpu_count() or 2) - 1))

@@ -1,4 +1,4 @@
-"""`undark train`: from a plan to a model that restores, resumable at any moment."""
+"""`undark train`: run a plan and export a model; a run can be resumed at any moment."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ from undark.learn.validation import Average, Validation
 _log = logging.getLogger(__name__)
 
 MakePlan = Callable[[list[str] | None], TrainingPlan]
-"""The names of photos that a run to be resumed holds back, or None → its plan."""
+"""Makes a plan, given the names of photos that a resumed run holds back, or None."""
 
 
 def train(training: Training, make_plan: MakePlan, report: Report = ignore) -> Outcome:
-    """Carry a plan out: the way that photos, pairs and SID share.
+    """Run a plan; used for photos, pairs and SID.
 
-    Leaves model.onnx, model.safetensors and training.json in `training.out`. May be killed at any
-    moment and called again with `resume`. Where memory does not suffice, batches are halved.
-    Raises `TrainingError`, `OutputError`.
+    Writes model.onnx, model.safetensors and training.json to `training.out`. A killed run can be
+    continued with `resume`. If memory is insufficient, batches are halved. Raises `TrainingError`,
+    `OutputError`.
     """
     training.check()
     keep_memory()
@@ -81,7 +81,7 @@ def _run(training: Training, plan: TrainingPlan, report: Report) -> Outcome:
     found = means(scores)
     if any(map(math.isnan, found.values())):
         raise TrainingError(
-            f"{training.out}: training diverged, its model gives no numbers any more; "
+            f"{training.out}: training diverged, the model's output is NaN; "
             "choose a smaller --rate and another --out"
         )
     if task.trainer.is_global_zero:
@@ -98,7 +98,7 @@ def fit(
     watch: Sequence[pl.Callback] = (),
     report: Report = ignore,
 ) -> tuple[RestoreTask, Timer]:
-    """Train a network, or go on; the state of the run is in `training.out`, nothing else yet."""
+    """Train a network, or resume; writes only checkpoints and the log to `training.out`."""
     last = read_state(training.out, training.resume)
     if last:
         _check_same(training, plan, last)
@@ -121,23 +121,23 @@ def fit(
         trainer = _trainer(training, [timer, *watch], task, last, report)
         try:
             trainer.fit(task, ckpt_path=training.out / LAST if last else None)
-        except SystemExit as done:  # how Lightning ends after Ctrl-C
+        except SystemExit as done:  # raised by Lightning after Ctrl-C
             raise KeyboardInterrupt from done
     return task, timer
 
 
 def _check_same(training: Training, plan: TrainingPlan, last: State) -> None:
-    """Raises `TrainingError` where a run is to go on with another network or aim."""
+    """Raises `TrainingError` if a run is resumed with another network or aim."""
     check_network(training.out, last, training.config)
     if last["task"] != plan.task:
         raise TrainingError(
             f"{training.out / LAST}: a run for another --aim ({last['task']}); "
-            "give the one that it began with, or choose another --out"
+            "give the --aim of the run, or choose another --out"
         )
 
 
 def _start(training: Training, plan: TrainingPlan, network: UNet) -> Progress:
-    """Give the network the weights to start from, and judge them."""
+    """Load the start weights and compute their scores."""
     assert training.start is not None
     start_from(network, training.start)
     before = judge(network.to(choose_device(training.device)), plan)
@@ -148,7 +148,7 @@ def _start(training: Training, plan: TrainingPlan, network: UNet) -> Progress:
 def _found_rate(
     training: Training, plan: TrainingPlan, network: UNet, progress: Progress, report: Report
 ) -> float:
-    """A learning rate that was looked for; the time it took is noted in `progress`."""
+    """Search for a learning rate; its time is stored in `progress`."""
     began, limit = time.monotonic(), training.minutes and SHARE * 60 * training.minutes
     device = choose_device(training.device)
     found = find_rate(network, plan, training.batch, device, limit, report)
@@ -165,20 +165,20 @@ def _timer(training: Training, progress: Progress) -> Timer:
 
 
 def _halved(training: Training) -> Training:
-    """The same run with batches of half the size, to be gone on with where it stands."""
-    if training.batch <= 1 or training.processes > 1:  # the others would wait for the one
+    """The same run with batches of half the size, resumed from its last checkpoint."""
+    if training.batch <= 1 or training.processes > 1:  # the other processes would wait
         raise TrainingError(
             f"out of memory with {training.batch} samples a step; "
             "set a smaller --batch or --crop and add --resume"
         )
     half = training.batch // 2
-    _log.warning("out of memory: going on with %d samples a step", half)
+    _log.warning("out of memory: continuing with %d samples a step", half)
     return replace(training, batch=half, resume=(training.out / LAST).exists())
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's own messages: the front end says what a user needs."""
+    """Suppress Lightning's messages: the front end prints those that a user needs."""
     loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -193,7 +193,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _fraction(task: RestoreTask, timer: Timer, training: Training) -> float:
-    """How much of the run is done, 0 to 1."""
+    """Fraction of the run that is done, 0 to 1."""
     if training.steps:
         return task.global_step / training.steps
     assert training.minutes is not None
@@ -201,7 +201,7 @@ def _fraction(task: RestoreTask, timer: Timer, training: Training) -> float:
 
 
 class _Announcement(pl.Callback):
-    """Logs, after a few steps, how long one takes and how many there will be."""
+    """Logs, after a few steps, the time per step and the expected number of steps."""
 
     def __init__(self, training: Training, fraction: Callable[[], float]) -> None:
         self._training, self._fraction = training, fraction
@@ -222,7 +222,7 @@ class _Announcement(pl.Callback):
 
 
 ANNOUNCED = 4
-"""Steps after which the speed is known well enough."""
+"""Number of steps after which the speed is logged."""
 
 
 def _trainer(
@@ -233,7 +233,7 @@ def _trainer(
     report: Report,
 ) -> pl.Trainer:
     on_cuda = choose_device(training.device).type == "cuda"
-    # a run keeps its precision: measured anew, it could come out otherwise
+    # a resumed run keeps its precision: another measurement could differ
     bf16 = on_cuda or ("bf16" in last["precision"] if last else bf16_is_faster())
     average = Average(training.ema)
     return pl.Trainer(
@@ -247,7 +247,7 @@ def _trainer(
         logger=make_log(training.out),
         callbacks=[
             *watch,
-            KeepState(training.out),  # before the average: see there
+            KeepState(training.out),  # before the average, which replaces the weights at the end
             average,
             save_often(training.out),
             Validation(average),
@@ -255,8 +255,8 @@ def _trainer(
             Reporter(report, task.fraction_done),
             *([Film(training.out, task.plan, training.batch)] if training.film else []),
         ],
-        benchmark=on_cuda,  # all steps have one size
-        use_distributed_sampler=False,  # the task's own sampler gives each process its share
+        benchmark=on_cuda,  # all batches have the same size
+        use_distributed_sampler=False,  # the task's sampler divides each step between processes
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,

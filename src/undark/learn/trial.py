@@ -1,4 +1,4 @@
-"""One trial of `undark tune`: a training of a few minutes, scored and pruned on the way."""
+"""A trial of `undark tune`: a training of a few minutes, scored and pruned during training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from undark.learn.train import fit
 from undark.learn.validation import Validation
 
 PRUNE_AT = (0.25, 0.5, 0.75)
-"""Shares of the training time at which a trial is scored and may be pruned."""
+"""Fractions of the training time at which a trial is scored and may be pruned."""
 SLICE = 3
 """Every third photo is used for the search."""
 MULTIPLES = (1, 2, 4, 6)
@@ -50,9 +50,9 @@ class TrialScore:
     """The result of one training."""
 
     psnr: float
-    """dB on the photos held back, mean over amplifications; NaN where training diverged."""
+    """Validation PSNR in dB, mean over amplifications; NaN if training diverged."""
     steps: int
-    """Training steps made in the time."""
+    """Number of training steps."""
 
 
 class FailedTrialError(Exception):
@@ -66,7 +66,7 @@ def searched_photos(data: Path) -> list[Path]:
 
 
 def train_and_score(search: Search, trial: Trial, params: dict[str, Any]) -> TrialScore:
-    """Train for the time allowed. Raises `FailedTrialError` where memory does not suffice."""
+    """Train for the time of a trial. Raises `FailedTrialError` if memory is insufficient."""
     run = search.out / f"trial-{trial.number}"
     shutil.rmtree(run, ignore_errors=True)
     training = Training(search.data, run, minutes=search.minutes, **as_training_fields(params))
@@ -99,9 +99,9 @@ def as_training_fields(params: dict[str, Any]) -> dict[str, Any]:
 
 
 class PruningCallback(pl.Callback):
-    """Scores a trial at `PRUNE_AT` and ends it where it is below the median.
+    """Scores a trial at `PRUNE_AT` and ends it if it is below the median.
 
-    The time for this and for `Validation` is taken off the training time.
+    The time for this and for `Validation` does not count as training time.
     """
 
     def __init__(self, trial: Trial, score: Callable[[RestoreTask], float]) -> None:
@@ -118,7 +118,7 @@ class PruningCallback(pl.Callback):
         score = self._score(pl_module)
         _exclude(trainer, time.monotonic() - began)
         if not math.isfinite(score):
-            raise FailedTrialError("training diverged, its score is no number")
+            raise FailedTrialError("training diverged, its score is not finite")
         self._trial.report(score, step)
         if self._trial.should_prune():
             raise optuna.TrialPruned
@@ -135,9 +135,9 @@ def _callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
 
 
 def _exclude(trainer: pl.Trainer, seconds: float) -> None:
-    """Take `seconds` off the training time that the run's `Timer` counts.
+    """Subtract `seconds` from the training time that the run's `Timer` measures.
 
-    Lightning has no public way to pause it: its start is moved.
+    Lightning has no public method to pause it, so its start time is shifted.
     """
     for timer in _callbacks(trainer):
         if isinstance(timer, Timer) and timer.start_time() is not None:

@@ -37,7 +37,7 @@ UNPRUNED = 5
 """Number of first trials that are never pruned."""
 DEFAULT = {"batch": 16, "crop": 112, "rate": 3e-3, "width": 32, "depth": 4}
 MIN_STEPS = 20
-"""Fewer training steps say nothing of a setting: the learning rate is still rising."""
+"""With fewer steps a score is not comparable: the learning rate is still in its warm-up."""
 MAX_FAILURES = 5
 """Failed trials in succession that end a search."""
 PLOT_RANGE = 8
@@ -73,10 +73,10 @@ Report = Callable[[str], None]
 def tune(
     search: Search, report: Report = lambda line: None, scorer: Scorer | None = None
 ) -> TuningResult:
-    """Start a search or continue one; leaves `BEST`, importance.png, history.png in `search.out`.
+    """Start or resume a search; writes `BEST`, importance.png, history.png to `search.out`.
 
-    A failed trial counts and the search goes on, without a score of the defaults if theirs failed.
-    Raises `TrainingError` after `MAX_FAILURES` failed trials in succession, and where none
+    A failed trial is counted and the search continues, without a score of the defaults if theirs
+    failed. Raises `TrainingError` after `MAX_FAILURES` failed trials in succession, and if none
     succeeded.
     """
     study, failures = _study(search), 0
@@ -155,7 +155,7 @@ def _study(search: Search) -> optuna.Study:
     elif known != wanted:
         raise TrainingError(
             f"{search.out}: a study of other photos or of {known['minutes']:g} minutes a trial; "
-            "give the same ones to go on with it, or choose another --out"
+            "give the same ones to resume it, or choose another --out"
         )
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     if not _defaults(study) and not waiting:
@@ -194,7 +194,7 @@ def _objective(search: Search, scorer: Scorer, report: Report, trial: Trial) -> 
     try:
         score = scorer(search, trial, params)
         if not math.isfinite(score.psnr):
-            raise FailedTrialError("training diverged, its score is no number")
+            raise FailedTrialError("training diverged, its score is not finite")
     except FailedTrialError as error:
         trial.set_user_attr("failure", str(error))
         report(f"trial {trial.number} failed: {error}")
@@ -235,7 +235,7 @@ def _draw(study: optuna.Study, out: Path) -> None:
             atomic_output(out / f"{name}.png", overwrite=True) as temporary,
             warnings.catch_warnings(),
         ):
-            # optuna's: that drawing is experimental, that equal scores show no importance
+            # optuna warns that plots are experimental and that equal scores have no importance
             warnings.simplefilter("ignore")
             axes = draw()
             if name == "history":  # a trial that diverged would compress all others

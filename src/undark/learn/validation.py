@@ -1,4 +1,4 @@
-"""Validation while training: by time, with the average of weights, into TensorBoard."""
+"""Validation during training: scheduled by time, with the averaged weights, into TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from undark.learn.film import draw, shown_by
 from undark.learn.task import RestoreTask, judge, means
 
 FIRST = 30.0
-"""Seconds until the first validation, and between two at least."""
+"""Seconds until the first validation, and smallest pause between two."""
 SHARE_OF_RUN = 0.05
-"""Of the time so far, that lies between two validations at least."""
+"""Smallest pause between two validations, as a fraction of the time so far."""
 COST = 30.0
-"""Times as long as a validation takes, that lie between two at least: at most 3 % of the time."""
+"""Smallest pause between two validations, in durations of one: at most 3 % of the time."""
 
 
 class Average(WeightAveraging):
-    """The running average of weights; at first over only as many steps as there were.
+    """Exponential moving average of the weights.
 
-    With the bound of `tf.train.ExponentialMovingAverage`: a short run is not stuck at its start.
+    At the start of a run the decay is lower, as in `tf.train.ExponentialMovingAverage`, so that the
+    initial weights have little influence.
     """
 
     def __init__(self, decay: float) -> None:
@@ -33,18 +34,18 @@ class Average(WeightAveraging):
         self._decay, self._steps = decay, 0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Keeps the average where the network will be; Lightning moves that only later."""
+        """Put the average on the network's device, to which Lightning moves the network later."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Counts on: an average that was kept has its count."""
+        """Continue the count of steps of a resumed run."""
         assert self._average_model is not None
         self._steps = int(self._average_model.n_averaged)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
-        """One more step. As Lightning does it, but its count lies on a GPU, and asking for it
-        would wait for the GPU at every weight.
+        """Update the average. Lightning's method reads its count from the GPU for every weight,
+        which synchronises; here the count is on the CPU.
         """
         if self._average_model is None or trainer.global_step <= self._latest_update_step:
             return
@@ -58,7 +59,7 @@ class Average(WeightAveraging):
 
     @contextmanager
     def in_place(self, task: pl.LightningModule) -> Iterator[None]:
-        """The task has the average weights inside."""
+        """Within the context the task has the averaged weights."""
         self._swap_models(task)
         try:
             yield
@@ -67,14 +68,14 @@ class Average(WeightAveraging):
 
 
 class Validation(pl.Callback):
-    """Judges now and then, and logs scores and a picture."""
+    """Validates at intervals, and logs scores and a picture."""
 
     def __init__(self, average: Average) -> None:
         self._average = average
         self._began = self._last = time.monotonic()
         self._took = 0.0
         self.seconds = 0.0
-        """Time spent here so far."""
+        """Time spent on validation so far."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = self._last = time.monotonic()
@@ -94,7 +95,7 @@ class Validation(pl.Callback):
         return now - self._last >= pause
 
     def validate(self, trainer: pl.Trainer, task: RestoreTask) -> None:
-        """Judge, and log what came of it."""
+        """Compute the scores and log them."""
         task.scores = means(judge(task.network, task.plan))
         log, step = trainer.logger, trainer.global_step
         if log is None:

@@ -20,7 +20,7 @@ class Checked:
 
     row: Row
     problem: str | None = None
-    """One line, where the two could not be compared."""
+    """One line, where the photos could not be compared."""
     kind: str = ""
     """Sensor kind of the dark photo, "Bayer" or "X-Trans"; "" where it is unknown."""
     good_if_aligned: bool = False
@@ -38,10 +38,10 @@ def kinds_of(checked: Sequence[Checked]) -> str | None:
 
 
 def check_pairs(pairs: Sequence[Pair], out: Path, align: bool = False) -> Iterator[Checked]:
-    """Examine pairs; after the last one, `pairs.csv` is in the folder `out`.
+    """Examine pairs; after the last one, write `pairs.csv` to the folder `out`.
 
-    A damaged photo does not stop the run: the verdict of its pair says so. Pages of the
-    contact sheet are written as they fill. Raises `ExistsError`, before anything is done, where
+    A damaged photo does not stop the run; it is named in the verdict of its pair. Each page of the
+    contact sheet is written as soon as it is full. Raises `ExistsError`, before any work, if
     another file has the table's name, and `OutputError`.
     """
     check_place(out / NAME)

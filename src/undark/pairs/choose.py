@@ -1,4 +1,4 @@
-"""Which pairs of a folder are fit to learn from and to judge by."""
+"""Select the pairs of a folder that training and evaluation use."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ class PairsWarning(UserWarning):
 
 
 def good_rows(folder: Path) -> list[Row]:
-    """The rows of `choose`."""
+    """The rows that `choose` returns."""
     return choose(folder)[0]
 
 
 def choose(folder: Path) -> tuple[list[Row], list[Path]]:
-    """The good pairs of its table, or where it has none, all pairs that are found in a folder.
+    """Usable pairs, and photos without a partner.
 
-    And photos without a partner, where no table has said so already. Warns (`PairsWarning`) of
-    pairs that are left out or were never checked. Raises `DataError`, `ReadError`.
+    With a table (`pairs.csv`): its good pairs and no photos, because `undark pairs` has reported
+    them. Without one: all pairs and unpaired photos that `find_pairs` finds. Warns (`PairsWarning`)
+    about pairs that are left out or were not checked. Raises `DataError`, `ReadError`.
     """
     table = folder / NAME
     return (_checked(table), []) if table.exists() else _unchecked(folder)
@@ -42,17 +43,19 @@ def _checked(table: Path) -> list[Row]:
             stacklevel=2,
         )
     if not good:
-        raise DataError(f"{table}: no good pairs; mend what its verdicts say, or shoot others")
+        raise DataError(
+            f"{table}: no good pairs; correct what its verdicts name, or take other photos"
+        )
     return good
 
 
 def exposure_unknown(row: Row) -> str | None:
-    """What is wrong, in a line, where nobody knows how much darker the dark photo is."""
+    """An error message if the row has no amplification above 1, else None."""
     if row.amplification > 1:
         return None
     return (
-        f"{row.dark}: its exposure beside {row.bright.name} is not known; "
-        "let `undark pairs` measure it first"
+        f"{row.dark}: its exposure relative to {row.bright.name} is not known; "
+        "run `undark pairs` first, which measures it"
     )
 
 
@@ -61,14 +64,14 @@ def _unchecked(folder: Path) -> tuple[list[Row], list[Path]]:
     if not found.pairs:
         raise DataError(f"{folder}: photos, but no pairs; docs/pairs.md says how pairs are named")
     warnings.warn(
-        f"{folder}: pairs not checked; `undark pairs` finds those that are no good",
+        f"{folder}: pairs not checked; `undark pairs` finds unusable ones",
         PairsWarning,
         stacklevel=2,
     )
-    return [Row(pair.dark, pair.bright, _ratio(pair)) for pair in found.pairs], found.alone
+    return [Row(pair.dark, pair.bright, _ratio(pair)) for pair in found.pairs], found.unpaired
 
 
 def _ratio(pair: Pair) -> float:
-    """By names and EXIF; NaN where they do not tell."""
+    """Amplification from names or EXIF; NaN if neither gives it."""
     ratio = pair_ratio(pair.dark, shot_of(pair.dark), pair.bright, shot_of(pair.bright))
     return math.nan if ratio is None else ratio

@@ -1,7 +1,7 @@
-"""Examine one pair: everything the table says of it.
+"""Examine one pair: measure all values of its row in the table.
 
-Measured on the green planes of the RAW data after registration. Where a value is not significant
-beside the noise, no fault is reported for it.
+Measured on the green planes of the RAW data after registration. A value that is not significant
+compared with the noise is not reported as a fault.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from undark.pairs.table import GOOD, Row
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.profiles.lookup import noise_of
 
-SMALLEST = 32
-"""Least side of a photo in cells of the CFA: two blocks, whose scatter gives the error."""
-MOST_ERROR = 0.15
-"""Standard error of the shift in sensor pixels: two of them, 0.3, still align an RGB target."""
-MOST_SHIFT = 0.5
-"""Sensor pixels: a quarter of a packed pixel, below what a network's blur would show."""
-MOST_CORNER = 1.0
-"""Sensor pixels that the farthest corner may be off after the shift is removed: only the corners
-are affected, so the limit is higher than that of a shift."""
-MOST_MOVED = 0.005
-"""Share of the frame: half a percent is a distant person, not leaves in the wind."""
-MOST_SATURATED = 0.05
-"""Share of the bright photo: light sources saturate less of it, an overexposed sky more."""
-LEAST_SHARPNESS = 0.8
+MIN_SIDE = 32
+"""Smallest side of a photo in cells of the CFA: two blocks, whose scatter gives the error."""
+MAX_SHIFT_ERROR = 0.15
+"""Standard error of the shift in sensor pixels: twice that, 0.3, still aligns an RGB target."""
+MAX_SHIFT = 0.5
+"""Sensor pixels: a quarter of a packed pixel; less does not visibly blur a network's output."""
+MAX_CORNER_SHIFT = 1.0
+"""Error of the farthest corner in sensor pixels after the shift is removed: only the corners are
+affected, so the limit is higher than that of a shift."""
+MAX_MOVED = 0.005
+"""Fraction of the frame: a distant person covers half a percent."""
+MAX_SATURATED = 0.05
+"""Fraction of the bright photo: light sources saturate less of it, an overexposed sky more."""
+MIN_SHARPNESS = 0.8
 """Ratio of the finest detail: a blur of two sensor pixels gives less, two photos in focus more."""
-MOST_FLICKER = 0.25
+MAX_FLICKER = 0.25
 """EV: nominal and true exposure times differ by up to a tenth."""
-SAME_SCENE = 0.5
-"""Least share of the bright photo's coarse detail found at the same places in the dark one."""
+MIN_COMMON_DETAIL = 0.5
+"""Smallest fraction of the bright photo's coarse detail that the dark one must also show."""
 FINE, COARSE = (0.12, 0.25), (0.03, 0.08)
 """Bands in cycles per pixel of the plane: the finest detail that interpolation preserves, and
 detail that defocus preserves."""
-_SURE = 3.0
-"""Standard errors from which a difference is significant."""
+_SIGNIFICANT = 3.0
+"""Number of standard errors from which a difference counts as significant."""
 _SATURATED = 0.98
-"""Share of white: some sensors saturate slightly below it."""
+"""Fraction of the white level: some sensors saturate slightly below it."""
 CHANGE_CELL = 8
 """Side of a cell of the change map in pixels of the plane: at an amplification of 300 a mean of 64
 pixels distinguishes a change of a tenth of white from noise."""
@@ -55,7 +55,7 @@ pixels distinguishes a change of a tenth of white from noise."""
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """A row of the table, and the data its strip of the contact sheet is drawn from."""
+    """A row of the table, and the data for its strip of the contact sheet."""
 
     row: Row
     photos: tuple[Mosaic, Mosaic]
@@ -64,13 +64,13 @@ class Finding:
     """Their green planes, neither amplified nor registered; see `green_plane`."""
     registration: Registration
     good_if_aligned: bool
-    """Whether the pair is good once training undoes its shift."""
+    """Whether the pair is good when training corrects its shift."""
     changed: NDArray[np.bool_]
     """Where the photos differ: (rows, columns) of cells of `CHANGE_CELL` pixels of the plane."""
 
 
 def examine(pair: Pair, align: bool = False) -> Finding:
-    """Compare the photos of a pair. With `align`, the row carries the shift for training to undo.
+    """Compare the photos of a pair. With `align`, the row holds the shift for training to correct.
 
     Raises `ReadError` and `UnsupportedError` for a photo that cannot be read, `PairError` for two
     that cannot be compared.
@@ -89,7 +89,7 @@ def examine(pair: Pair, align: bool = False) -> Finding:
     changed, moved = _changes(registration)
     row = _measured(pair, registration, dark.cfa.cell, ratio)
     row = replace(row, moved=moved, saturated=_saturated(bright))
-    judged, aligned = (_judged(row, registration, dark, a) for a in (align, True))
+    judged, aligned = (_with_verdict(row, registration, dark, a) for a in (align, True))
     photos, good = (dark, bright), aligned.verdict == GOOD
     return Finding(judged, photos, planes, registration, good, changed)
 
@@ -106,13 +106,13 @@ def check_alike(pair: Pair, dark: Mosaic, bright: Mosaic) -> None:
     if dark.cfa != bright.cfa:
         what = f"CFA {dark.cfa.name}, but its bright photo {pair.bright} has {bright.cfa.name}"
         raise wrong(what, "CFAs differ")
-    least = SMALLEST * dark.cfa.cell
+    least = MIN_SIDE * dark.cfa.cell
     if min(dark.shape) < least:
         raise wrong(f"{ours}, too few to compare: {least} a side are needed", "too small")
 
 
 def _noise(photo: Mosaic) -> Noise:
-    """Of the green plane: means of two (Bayer) or five (X-Trans) pixels; white is 1."""
+    """Noise of the green plane, means of two (Bayer) or five (X-Trans) pixels; white is 1."""
     model, _ = noise_of(photo)
     greens = sum(colour == 1 for colour in photo.cfa.colours)
     at_black = float(model.variance(np.float32(0)))
@@ -120,7 +120,7 @@ def _noise(photo: Mosaic) -> Noise:
 
 
 def _saturated(photo: Mosaic) -> float:
-    """Share of pixels at white."""
+    """Fraction of pixels at white."""
     level = photo.black.mean() + _SATURATED * photo.span
     return float(np.mean(photo.plane >= level))
 
@@ -146,14 +146,14 @@ def _sharpness(found: Registration) -> tuple[float, float]:
     """Ratio of the transfer of fine detail to that of coarse detail, and its standard error."""
     fine, fine_error = _transfer(found, FINE)
     coarse, coarse_error = _transfer(found, COARSE)
-    if not coarse > _SURE * coarse_error:
+    if not coarse > _SIGNIFICANT * coarse_error:
         return math.nan, math.inf
     ratio = fine / coarse
     return ratio, math.hypot(fine_error, ratio * coarse_error) / coarse
 
 
 def _transfer(found: Registration, band: tuple[float, float]) -> tuple[float, float]:
-    """Share of the bright photo's detail in a band that the dark photo has, and its standard error.
+    """Fraction of the bright photo's detail in a band that the dark one has; its standard error.
 
     The slope of a regression on the clean photo, on the Fourier coefficients of the blocks: noise
     adds variance to it but no bias.
@@ -183,7 +183,7 @@ def _spectra(
 
 
 def _changes(found: Registration) -> tuple[NDArray[np.bool_], float]:
-    """Where the photos differ by more than noise and contrast allow, and the share of the frame."""
+    """Where the photos differ by more than noise and contrast explain; their fraction."""
     usable = np.isfinite(found.variance)
     seen = _cells(usable.astype(np.float32)) > 0.5
     difference, bright, square, variance = (
@@ -211,24 +211,24 @@ def _map(cells: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _neighbours(cells: NDArray[np.bool_]) -> NDArray[np.int_]:
-    """How many of the eight cells around each are set."""
+    """Number of the eight neighbouring cells that are set."""
     wide = np.pad(cells.astype(int), 1)
     height, width = cells.shape
     around = [(y, x) for y in range(3) for x in range(3) if (y, x) != (1, 1)]
     return np.asarray(sum(wide[y : y + height, x : x + width] for y, x in around))
 
 
-def _judged(row: Row, found: Registration, dark: Mosaic, align: bool) -> Row:
-    """The row with its verdict; with `align`, a shift is no fault: training undoes it."""
+def _with_verdict(row: Row, found: Registration, dark: Mosaic, align: bool) -> Row:
+    """The row with its verdict; with `align`, a shift is not a fault: training corrects it."""
     saturated = [f"bright photo saturated ({row.saturated:.0%})"]
-    saturated *= row.saturated > MOST_SATURATED
+    saturated *= row.saturated > MAX_SATURATED
     doubts = _doubts(row, found)
     if doubts:
         return replace(row, verdict="; ".join(doubts + saturated))
     length, shifted = math.hypot(row.dx, row.dy), list[str]()
     if align:
         row = replace(row, align_dx=row.dx, align_dy=row.dy)
-    elif length > MOST_SHIFT:
+    elif length > MAX_SHIFT:
         shifted = [f"shifted {length:.1f} px"]
     faults = shifted + _rotated_or_scaled(row, found, math.hypot(*dark.shape) / 2)
     faults += _moved(row) + saturated + _out_of_focus(found) + _flickering(row)
@@ -236,22 +236,22 @@ def _judged(row: Row, found: Registration, dark: Mosaic, align: bool) -> Row:
 
 
 def _doubts(row: Row, found: Registration) -> list[str]:
-    """Why the registration cannot be trusted; empty where it can."""
+    """Why the registration is unreliable; empty if it is reliable."""
     same, error = _transfer(found, COARSE)
-    if same + _SURE * error < SAME_SCENE:
+    if same + _SIGNIFICANT * error < MIN_COMMON_DETAIL:
         return ["not the same scene, or far out of focus"]
-    if row.shift_error <= MOST_ERROR and _SURE * error < SAME_SCENE:
+    if row.shift_error <= MAX_SHIFT_ERROR and _SIGNIFICANT * error < MIN_COMMON_DETAIL:
         return []
     return [f"shift uncertain (±{row.shift_error:.2g} px)"]
 
 
 def _moved(row: Row) -> list[str]:
-    return [f"moved objects ({row.moved:.1%} of the frame)"] * (row.moved > MOST_MOVED)
+    return [f"moved objects ({row.moved:.1%} of the frame)"] * (row.moved > MAX_MOVED)
 
 
 def _flickering(row: Row) -> list[str]:
-    """Not reported for JPEGs: their tone curve is unknown."""
-    off = abs(row.flicker) > MOST_FLICKER and not is_picture(row.dark)
+    """A brightness difference; not reported for JPEGs: their tone curve is unknown."""
+    off = abs(row.flicker) > MAX_FLICKER and not is_picture(row.dark)
     return [f"brightness off by {row.flicker:+.1f} EV"] * off
 
 
@@ -259,17 +259,17 @@ def _rotated_or_scaled(row: Row, found: Registration, corner: float) -> list[str
     """Rotation and scale, where they are significant and move the corners of the frame."""
     errors = np.sqrt(np.diag(found.covariance))
     motion, faults = found.motion, []
-    if abs(motion.turn) > max(_SURE * errors[2], MOST_CORNER / corner):
+    if abs(motion.turn) > max(_SIGNIFICANT * errors[2], MAX_CORNER_SHIFT / corner):
         faults.append(f"rotated {row.rotation:+.2f}°")
-    if abs(motion.growth) > max(_SURE * errors[3], MOST_CORNER / corner):
+    if abs(motion.growth) > max(_SIGNIFICANT * errors[3], MAX_CORNER_SHIFT / corner):
         faults.append(f"scaled {100 * motion.growth:+.2f} %")
     return faults
 
 
 def _out_of_focus(found: Registration) -> list[str]:
     sharpness, error = _sharpness(found)
-    if sharpness + _SURE * error < LEAST_SHARPNESS:
+    if sharpness + _SIGNIFICANT * error < MIN_SHARPNESS:
         return ["dark photo less sharp"]
-    if sharpness - _SURE * error > 1 / LEAST_SHARPNESS:
+    if sharpness - _SIGNIFICANT * error > 1 / MIN_SHARPNESS:
         return ["bright photo less sharp"]
     return []

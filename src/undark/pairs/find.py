@@ -1,9 +1,10 @@
-"""Which photos of a folder are pairs: by name, by sub-folders, or by what EXIF says.
+"""Find the pairs of a folder by names, sub-folders or EXIF.
 
-Names go first: as in SID ("Learning to See in the Dark", Chen et al., CVPR 2018), then words for
-dark and bright in the names of folders and files. Where names tell nothing, photos of one camera,
-lens and focal length, taken one after the other with different exposures, belong together; then a
-sub-folder with one photo brighter than all others counts as a scene.
+Names take precedence: first as in SID ("Learning to See in the Dark", Chen et al., CVPR 2018), then
+words for dark and bright in the names of folders and files. Photos that names do not pair are
+paired by EXIF: consecutive photos of one camera, lens and focal length with different exposures. In
+a sub-folder without such a sequence, all photos are paired with the one that is brighter than all
+others, if there is one.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from undark.sensor.mosaic import Shot
 
 DARK_WORDS = frozenset({"dark", "short", "input", "low"})
 BRIGHT_WORDS = frozenset({"bright", "long", "target", "high", "gt"})
-"""Names of folders, and parts of names of files, lower case; "low", "high" are LOL's, "gt" many's.
-"""
-LEAST_RATIO = 2.0
-"""By exposure alone, a photo is another's bright one from one stop on: less is bracketing."""
-LONGEST_PAUSE = timedelta(minutes=1)
-"""From the end of one exposure to the start of the next: time enough to change a setting, not to
-set up at the next scene."""
+"""Names of folders and parts of file names, lower case. "low" and "high" are from the LOL data set;
+"gt" (ground truth) is common."""
+MIN_RATIO = 2.0
+"""Smallest exposure ratio of a pair found by EXIF, one stop: less is bracketing."""
+MAX_PAUSE = timedelta(minutes=1)
+"""From the end of one exposure to the start of the next: enough to change a setting, too short to
+set up for another scene."""
 
 _WILDCARDS = {"*": "(.*)", "?": "(.)"}
 
@@ -46,54 +47,53 @@ class Pair:
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds."""
+    """The pairs of a folder, and the photos that are in none."""
 
     pairs: list[Pair]
     """Sorted by the bright photo, then the dark one."""
-    alone: list[Path]
+    unpaired: list[Path]
     """Photos without a partner, sorted."""
 
 
 def find_pairs(folder: Path) -> Found:
-    """The pairs in a folder and its folders; RAW files, or pictures where there are no RAW files.
+    """The pairs in a folder and its sub-folders: RAW files, or pictures if there are no RAW files.
 
-    Results of undark's own are left out. Opens files for their EXIF only, and only where names do
-    not tell. Raises `ReadError` for a folder that is missing or has no photos.
+    undark's own results are left out. Files are only opened for their EXIF, and only if their names
+    do not pair them. Raises `ReadError` for a folder that is missing or has no photos.
     """
     photos = _photos(folder)
     named = [*_by_sid_name(folder, photos), *_by_words(folder, photos)]
-    pairs = named + list(_by_exif(folder, _left(folder, photos, named)))
+    pairs = named + list(_by_exif(folder, _unpaired(folder, photos, named)))
     paired = {photo for pair in pairs for photo in (pair.dark, pair.bright)}
-    alone = [photo for photo in photos if photo not in paired]
-    return Found(sorted(pairs, key=lambda pair: (pair.bright, pair.dark)), alone)
+    unpaired = [photo for photo in photos if photo not in paired]
+    return Found(sorted(pairs, key=lambda pair: (pair.bright, pair.dark)), unpaired)
 
 
 def find_named(folder: Path, dark: str, bright: str) -> Found:
-    """The pairs of photos whose places are given: folders below `folder`, or globs below it.
+    """The pairs of the photos that `dark` and `bright` match: folders or globs below `folder`.
 
-    A dark and a bright photo belong together where the rest of their paths is the same, without
-    the suffix: `night/a.ARW` and `day/a.ARW` for "night" and "day", `a_n.ARW` and `a_d.ARW` for
-    "*_n.*" and "*_d.*"; a wildcard also stands for folders. Photos that names do not pair are
-    paired by the time they were taken. Raises `ReadError` like `find_pairs`, and where a name
-    matches no photo.
+    A dark and a bright photo are a pair if the rest of their paths is equal, without the suffix:
+    `night/a.ARW` and `day/a.ARW` for "night" and "day", `a_n.ARW` and `a_d.ARW` for "*_n.*" and
+    "*_d.*"; a wildcard also matches "/". Photos that are not paired by name are paired by time.
+    Raises `ReadError` like `find_pairs`, and if `dark` or `bright` matches no photo.
     """
     photos = _photos(folder)
-    darks, brights = (_matching(folder, photos, pattern) for pattern in (dark, bright))
-    both = darks.keys() & brights.keys()
+    dark_photos, brights = (_matching(folder, photos, pattern) for pattern in (dark, bright))
+    both = dark_photos.keys() & brights.keys()
     if both:
         name = next(iter(both)).name
         raise ReadError(f"{folder}: {name} is dark and bright; give other --dark and --bright")
     partner = {key: path for path, key in brights.items()}
-    pairs = [Pair(path, partner[key]) for path, key in darks.items() if key in partner]
+    pairs = [Pair(path, partner[key]) for path, key in dark_photos.items() if key in partner]
     paired = {photo for pair in pairs for photo in (pair.dark, pair.bright)}
-    pairs += _by_time([p for p in darks if p not in paired], list(brights))
+    pairs += _by_time([p for p in dark_photos if p not in paired], list(brights))
     paired = {photo for pair in pairs for photo in (pair.dark, pair.bright)}
-    alone = [photo for photo in photos if photo in {*darks, *brights} - paired]
-    return Found(sorted(pairs, key=lambda pair: (pair.bright, pair.dark)), alone)
+    unpaired = [photo for photo in photos if photo in {*dark_photos, *brights} - paired]
+    return Found(sorted(pairs, key=lambda pair: (pair.bright, pair.dark)), unpaired)
 
 
 def _matching(folder: Path, photos: list[Path], pattern: str) -> dict[Path, tuple[str, ...]]:
-    """Photo → what the wildcards of a pattern stand for, lower case, without the suffix."""
+    """Photo → the texts that the pattern's wildcards match, lower case, without the suffix."""
     glob = pattern.strip("/").removeprefix("./")
     glob = glob if any(c in glob for c in "*?") else f"{glob}/*"
     shape = "".join(_WILDCARDS.get(c, re.escape(c)) for c in glob)
@@ -108,24 +108,23 @@ def _matching(folder: Path, photos: list[Path], pattern: str) -> dict[Path, tupl
 
 
 def _stem(text: str) -> str:
-    """Without the suffix of a photo, lower case: a pair may differ in it."""
+    """Lower case, without a photo's suffix: the photos of a pair may differ in it."""
     path = Path(text)
     known = path.suffix.lower() in RAW_SUFFIXES | frozenset(PICTURE_SUFFIXES)
     return str(path.with_suffix("") if known else path).lower()
 
 
-def _by_time(darks: list[Path], brights: list[Path]) -> Iterator[Pair]:
-    """Each dark photo with the bright one nearest in time, where the pause is short."""
-    tops = _exposed(brights)
-    for dark in _exposed(darks):
-        alike = [top for top in tops if top.outfit == dark.outfit and top.shot.taken]
-        bright = _nearest(dark, alike)
-        if bright and dark.shot.taken and bright.pause(dark) <= LONGEST_PAUSE:
+def _by_time(dark_photos: list[Path], brights: list[Path]) -> Iterator[Pair]:
+    """Each dark photo with the bright one nearest in time, if the pause is short."""
+    timed = [photo for photo in _exposed(brights) if photo.shot.taken]
+    for dark in _exposed(dark_photos):
+        bright = _nearest(dark, [photo for photo in timed if photo.setup == dark.setup])
+        if bright and dark.shot.taken and bright.pause(dark) <= MAX_PAUSE:
             yield Pair(dark.path, bright.path)
 
 
 def _exposed(paths: list[Path]) -> list[_Photo]:
-    """Those whose EXIF tells their exposure."""
+    """The photos whose EXIF gives their exposure."""
     shots = ((path, shot_of(path)) for path in paths)
     photos = (_Photo(path, shot, exposure_of(shot) or 0.0) for path, shot in shots)
     return [photo for photo in photos if photo.exposure]
@@ -143,12 +142,12 @@ def _photos(folder: Path) -> list[Path]:
 
 
 def _by_sid_name(folder: Path, photos: list[Path]) -> Iterator[Pair]:
-    """Photos of one scene: the one in `long/`, or the longest, is the bright one of all others."""
+    """Pairs of each scene: its photo in `long/`, or the longest exposure, with each other photo."""
     scenes: dict[tuple[object, ...], list[Path]] = defaultdict(list)
     for photo in photos:
         named = sid_name(photo)
         if named:
-            scenes[_home(folder, photo), named[0], photo.suffix.lower()].append(photo)
+            scenes[_scene_folder(folder, photo), named[0], photo.suffix.lower()].append(photo)
     for members in scenes.values():
         roles = {photo: _role(photo.parent.relative_to(folder)) for photo in members}
         brights = [p for p in members if roles[p] == "bright"]
@@ -169,9 +168,9 @@ def _by_words(folder: Path, photos: list[Path]) -> Iterator[Pair]:
     """Photos whose paths differ only in a word for dark and one for bright."""
     same: dict[tuple[str, ...], dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for photo in photos:
-        place = photo.relative_to(folder).with_suffix("")
+        relative = photo.relative_to(folder).with_suffix("")
         if not sid_name(photo):
-            same[_key(place)][_role(place)].append(photo)
+            same[_key(relative)][_role(relative)].append(photo)
     for roles in same.values():
         if len(roles["bright"]) == 1:
             yield from (Pair(dark, roles["bright"][0]) for dark in roles["dark"])
@@ -181,26 +180,26 @@ def _words(name: str) -> list[str]:
     return [word for word in re.split(r"[\s_.\-]+", name.lower()) if word]
 
 
-def _role(place: Path) -> str:
-    """ "dark", "bright" or "": by the first whole name that says so, else the first word."""
-    whole_names = [part.lower() for part in place.parts]
-    for word in whole_names + [word for part in place.parts for word in _words(part)]:
+def _role(relative: Path) -> str:
+    """ "dark", "bright" or "": by the first folder or file named so, else the first word."""
+    whole_names = [part.lower() for part in relative.parts]
+    for word in whole_names + [word for part in relative.parts for word in _words(part)]:
         for role, words in (("dark", DARK_WORDS), ("bright", BRIGHT_WORDS)):
             if word in words:
                 return role
     return ""
 
 
-def _key(place: Path) -> tuple[str, ...]:
-    """A path without the words for dark and bright, to know two photos of one scene by."""
+def _key(relative: Path) -> tuple[str, ...]:
+    """A path without the words for dark and bright: equal for the photos of one scene."""
     roles = DARK_WORDS | BRIGHT_WORDS
-    parts = ("-".join(w for w in _words(part) if w not in roles) for part in place.parts)
+    parts = ("-".join(w for w in _words(part) if w not in roles) for part in relative.parts)
     return tuple(part for part in parts if part)
 
 
 @dataclass(frozen=True, eq=False)
 class _Photo:
-    """A photo and what its EXIF says."""
+    """A photo with its EXIF."""
 
     path: Path
     shot: Shot
@@ -211,14 +210,14 @@ class _Photo:
         return self.shot.taken or datetime.min
 
     @property
-    def outfit(self) -> tuple[object, ...]:
-        """What photos of a pair share."""
+    def setup(self) -> tuple[object, ...]:
+        """What the photos of a pair have in common."""
         shot = self.shot
         return self.path.suffix.lower(), shot.camera, shot.lens, shot.focal_length
 
-    def outshines(self, other: _Photo) -> bool:
-        """Whether this one is exposed as the bright one of a pair."""
-        return self.exposure >= LEAST_RATIO * other.exposure
+    def is_brighter_than(self, other: _Photo) -> bool:
+        """Whether the exposures differ as those of a pair, this one being the bright photo."""
+        return self.exposure >= MIN_RATIO * other.exposure
 
     def pause(self, other: _Photo) -> timedelta:
         """From the end of the earlier one to the start of the later one."""
@@ -227,69 +226,73 @@ class _Photo:
         return max(second.start - end, timedelta(0))
 
 
-def _left(folder: Path, photos: list[Path], named: list[Pair]) -> list[list[_Photo]]:
-    """By folder and outfit, the photos whose exposure is known and that names say nothing of.
+def _unpaired(folder: Path, photos: list[Path], named: list[Pair]) -> list[list[_Photo]]:
+    """The photos not paired by name whose exposure is known, grouped by folder and setup.
 
-    Where names make some pairs, they are the rule: what they leave there has no partner.
+    Folders in which names have paired some photos are left out: the others there have no partner.
     """
-    ruled = {_home(folder, pair.bright) for pair in named}
+    covered = {_scene_folder(folder, pair.bright) for pair in named}
     groups: dict[tuple[object, ...], list[_Photo]] = defaultdict(list)
     for path in photos:
-        home = _home(folder, path)
-        if home not in ruled and not sid_name(path):
+        scene_folder = _scene_folder(folder, path)
+        if scene_folder not in covered and not sid_name(path):
             shot = shot_of(path)
             photo = _Photo(path, shot, exposure_of(shot) or 0.0)
             if photo.exposure:
-                groups[home, *photo.outfit].append(photo)
+                groups[scene_folder, *photo.setup].append(photo)
     return [sorted(group, key=lambda photo: photo.start) for group in groups.values()]
 
 
-def _home(folder: Path, photo: Path) -> tuple[str, ...]:
-    """The folder of a photo; `dark/` and `bright/` beside each other are one."""
+def _scene_folder(folder: Path, photo: Path) -> tuple[str, ...]:
+    """The folder of a photo; sibling folders `dark/` and `bright/` count as the same one."""
     return _key(photo.parent.relative_to(folder))
 
 
 def _by_exif(folder: Path, groups: list[list[_Photo]]) -> Iterator[Pair]:
-    """What was taken in one go; else, in a folder of one scene, what one photo outshines."""
+    """Pairs within bursts; if a folder of one scene has none, all photos with the brightest."""
     for group in groups:
         timed = [photo for photo in group if photo.shot.taken]
-        pairs = [pair for burst in _bursts(timed) for pair in _of_burst(burst)]
+        pairs = [pair for burst in _bursts(timed) for pair in _pairs_in_burst(burst)]
         one_scene = len(group) == 2 or group[0].path.parent != folder
         if pairs or one_scene:
-            yield from pairs or _of_scene(group)
+            yield from pairs or _pairs_in_scene(group)
 
 
 def _bursts(photos: list[_Photo]) -> Iterator[list[_Photo]]:
-    """Runs of photos with no long pause between them."""
+    """Sequences of photos without a pause longer than `MAX_PAUSE`."""
     burst: list[_Photo] = []
     for photo in photos:
-        if burst and burst[-1].pause(photo) > LONGEST_PAUSE:
+        if burst and burst[-1].pause(photo) > MAX_PAUSE:
             yield burst
             burst = []
         burst.append(photo)
     yield burst
 
 
-def _of_burst(burst: list[_Photo]) -> Iterator[Pair]:
-    """Each photo with the nearest one that outshines it and its own neighbours in time."""
+def _pairs_in_burst(burst: list[_Photo]) -> Iterator[Pair]:
+    """Each photo with the nearest bright one.
+
+    Candidates are photos at least as exposed as those taken before and after them.
+    """
     around = [0.0, *(photo.exposure for photo in burst), 0.0]
-    tops = [p for i, p in enumerate(burst) if p.exposure >= max(around[i], around[i + 2])]
-    found = {dark: _nearest(dark, tops) for dark in burst}
-    # the bright photo of a scene is not a dark one of the next, brighter, scene
-    brights = {bright for dark, bright in found.items() if dark not in tops}
+    candidates = [p for i, p in enumerate(burst) if p.exposure >= max(around[i], around[i + 2])]
+    found = {dark: _nearest(dark, candidates) for dark in burst}
+    # a scene's bright photo may be darker than the next scene's: it is not a dark photo of that one
+    brights = {bright for dark, bright in found.items() if dark not in candidates}
     for dark, bright in found.items():
         if bright and dark not in brights:
             yield Pair(dark.path, bright.path)
 
 
-def _nearest(dark: _Photo, tops: list[_Photo]) -> _Photo | None:
-    """The one nearest in time of those that outshine it."""
-    return min((top for top in tops if top.outshines(dark)), key=dark.pause, default=None)
+def _nearest(dark: _Photo, candidates: list[_Photo]) -> _Photo | None:
+    """The candidate nearest in time of those that are bright enough; None if none is."""
+    brighter = (photo for photo in candidates if photo.is_brighter_than(dark))
+    return min(brighter, key=dark.pause, default=None)
 
 
-def _of_scene(photos: list[_Photo]) -> Iterator[Pair]:
-    """All photos with the one that outshines them all, if there is one."""
+def _pairs_in_scene(photos: list[_Photo]) -> Iterator[Pair]:
+    """All other photos with the one that is brighter than each of them, if there is one."""
     bright = max(photos, key=lambda photo: photo.exposure)
-    darks = [photo for photo in photos if photo is not bright]
-    if all(bright.outshines(dark) for dark in darks):
-        yield from (Pair(dark.path, bright.path) for dark in darks)
+    dark_photos = [photo for photo in photos if photo is not bright]
+    if all(bright.is_brighter_than(dark) for dark in dark_photos):
+        yield from (Pair(dark.path, bright.path) for dark in dark_photos)

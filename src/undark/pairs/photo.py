@@ -1,4 +1,4 @@
-"""Photos of a pair, RAW files or pictures, as mosaics: everything after has one way to go."""
+"""Read the photos of a pair, RAW files or pictures, as mosaics, and get their exposure ratio."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _SID_NAME = re.compile(r"(\d{5})_(\d\d)_(\d+(?:\.\d+)?)s")
 
 
 def read_photo(path: Path) -> Mosaic:
-    """A RAW photo, or a picture taken back to linear light and seen through an RGGB filter.
+    """A RAW photo, or a picture decoded to linear light and sampled with an RGGB pattern.
 
-    The last two are kept: one bright photo may serve many dark ones. Raises `PhotoError`.
+    The last two photos are cached: one bright photo may be in several pairs. Raises `PhotoError`.
     """
     return _read(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @lru_cache(maxsize=2)
 def _read(path: Path, changed: int) -> Mosaic:
-    """`changed`: when the file was written, so that a newer one is not taken for the kept."""
+    """`changed`: the file's modification time, part of the key of the cache."""
     return open_picture(path).mosaic if is_picture(path) else read_mosaic(path)
 
 
 def green_plane(photo: Mosaic) -> NDArray[np.float32]:
-    """(h, w): mean of the greens of each cell of the CFA above black; 1 is white."""
+    """(h, w): mean of the green pixels of each cell of the CFA, less black; white is 1."""
     greens = [i for i, colour in enumerate(photo.cfa.colours) if colour == GREEN]
     plane: NDArray[np.float32] = pack(photo.signal(), photo.cfa)[greens].mean(axis=0)
     return plane / np.float32(photo.span)
@@ -47,9 +47,9 @@ def sid_name(path: Path) -> tuple[str, float] | None:
 
 
 def exposure_of(shot: Shot) -> float | None:
-    """What a shot gathers of the same light: time · ISO / aperture²; None without a time.
+    """Relative exposure: time · ISO / aperture²; None without a time.
 
-    An ISO or an aperture that the file does not name counts as 1: compare photos of one camera.
+    An unknown ISO or aperture counts as 1; compare photos of one camera only.
     """
     if not shot.exposure_time:
         return None
@@ -57,10 +57,10 @@ def exposure_of(shot: Shot) -> float | None:
 
 
 def pair_ratio(dark: Path, dark_shot: Shot, bright: Path, bright_shot: Shot) -> float | None:
-    """Exposure of the bright photo over that of the dark one; None where nothing tells.
+    """Exposure of the bright photo over that of the dark one; None if it is not known.
 
-    Names as in SID go first. Photos with the same exposure say nothing: it was the light that
-    changed.
+    From names as in SID if both have them, else from EXIF. With nearly equal exposures it is not
+    known: then the scene's light has changed.
     """
     names = sid_name(dark), sid_name(bright)
     if names[0] and names[1]:

@@ -24,11 +24,11 @@ Pixels = NDArray[np.uint8]
 """(h, w, 3), sRGB."""
 
 WIDTH, HEIGHT, TITLE = 312, 208, 26
-"""Pixels of a picture of a strip, three side by side, and of the title above them."""
+"""Size in pixels of each of the three pictures of a strip, and height of the title above them."""
 COLUMNS, ROWS = 2, 24
 """Strips on a page."""
 _ZOOM = 3
-"""Pixels of the overlay for one of the plane."""
+"""Pixels of the overlay per pixel of the plane, along a side."""
 _GREEN, _ORANGE = (0.55, 0.9, 0.55), (1.0, 0.65, 0.3)
 
 
@@ -47,7 +47,7 @@ class Sheet:
             self._write()
 
     def finish(self) -> None:
-        """Write the last page; pages that an earlier, longer run left behind it are removed."""
+        """Write the last page; remove further pages of an earlier run with more pairs."""
         if self._strips:
             self._write()
         number = len(self.pages) + 1
@@ -64,7 +64,7 @@ class Sheet:
         self.pages.append(path)
 
     def _path(self, number: int) -> Path:
-        """pairs-undark.jpg, pairs-2-undark.jpg, …: the mark says that they are no photos."""
+        """pairs-undark.jpg, pairs-2-undark.jpg, …: files with the mark are not read as photos."""
         return self._folder / f"pairs{'' if number == 1 else f'-{number}'}{MARK}.jpg"
 
 
@@ -78,11 +78,11 @@ def _page(strips: list[Pixels]) -> Pixels:
 
 
 def strip(finding: Finding) -> Pixels:
-    """(TITLE + HEIGHT, 3 · WIDTH, 3) of one pair.
+    """The strip of a pair, (TITLE + HEIGHT, 3 · WIDTH, 3).
 
-    The dark photo amplified; the bright one, red where they differ; and an overlay of the region
-    with most detail, dark in red, bright in cyan: coloured edges are a shift that training does not
-    undo.
+    From left to right: the dark photo amplified; the bright one, red where they differ; an overlay
+    of the region with most detail, dark in red, bright in cyan. Coloured edges there are a shift
+    that training does not correct.
     """
     (dark, bright), gain = finding.photos, finding.registration.gain
     pictures = [
@@ -102,7 +102,7 @@ def _title(row: Row) -> Pixels:
     colour = _GREEN if row.verdict == GOOD else _ORANGE
     ratio = f"  x{row.amplification:.3g}" if math.isfinite(row.amplification) else ""
     shift = f"  {row.dx:+.1f} {row.dy:+.1f} px" if math.isfinite(row.dx) else ""
-    shift += " undone" * _is_aligned(row)
+    shift += " corrected" * _is_aligned(row)
     name = f"{row.dark.parent.name}/{row.dark.name}{ratio}{shift}"
     widths = (2 * WIDTH - 60, WIDTH + 60)
     parts = zip((name, row.verdict), widths, (WHITE, colour), strict=True)
@@ -119,7 +119,7 @@ def _text(name: str) -> str:
 
 
 def _thumbnail(photo: Mosaic, gain: float, changed: NDArray[np.bool_] | None = None) -> Pixels:
-    """(HEIGHT, WIDTH, 3), upright; cells that changed are red."""
+    """(HEIGHT, WIDTH, 3), upright; changed cells are red."""
     planes = pack(photo.signal(), photo.cfa)
     step = max(1, max(planes.shape[1:]) // WIDTH)
     small = _binned(planes, step)
@@ -145,7 +145,7 @@ def _binned(planes: NDArray[np.float32], step: int) -> NDArray[np.float32]:
 
 
 def _overlay(finding: Finding) -> Pixels:
-    """A region of both planes, dark in red, bright in cyan; the shift of the row is undone."""
+    """A region of both planes, dark in red, bright in cyan; the row's shift is corrected."""
     found, (dark, bright) = finding.registration, finding.planes
     size, shift = (HEIGHT // _ZOOM, WIDTH // _ZOOM), _shift(finding)
     bounds = overlap(dark.shape, shift) or (0, 0, *dark.shape)
@@ -163,14 +163,14 @@ def _overlay(finding: Finding) -> Pixels:
 
 
 def _shift(finding: Finding) -> Shift:
-    """What training undoes, in pixels of the plane; nothing where the planes hardly overlap."""
+    """The shift that training corrects, in pixels of the plane; 0 if the planes do not overlap."""
     cell, row = finding.photos[0].cfa.cell, finding.row
     shift = (row.align_dy / cell, row.align_dx / cell)
     return shift if overlap(finding.planes[0].shape, shift) else (0.0, 0.0)
 
 
 def _region(finding: Finding, size: tuple[int, int], bounds: Place) -> Place:
-    """A place of `size` within `bounds`, around the block with most detail in the bright photo."""
+    """A region of `size` within `bounds`, around the block with most detail in the bright photo."""
     bright, grid = finding.registration.bright, finding.registration.grid
     usable = np.isfinite(finding.registration.variance).all(axis=(1, 2))
     # by fine detail: the glow of a light source would show no shift

@@ -1,7 +1,7 @@
 """The data set of "Learning to See in the Dark" (Chen et al., CVPR 2018): its pairs and splits.
 
-Names tell all: `Sony/short/00001_00_0.1s.ARW` is the dark photo of `Sony/long/00001_00_10s.ARW`;
-the first digit of the scene says what it is for.
+Both follow from the file names: `Sony/short/00001_00_0.1s.ARW` is a dark photo of the bright
+`Sony/long/00001_00_10s.ARW`; the first digit of the scene's number gives its split.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from undark.sensor.exposure import MAX_AMPLIFICATION
 PARTS = ("short", "long")
 """Folders of the dark and the bright photos of a camera."""
 CFAS = {"sony": "Bayer", "fuji": "X-Trans"}
-"""The cameras, and what a model for them is made for."""
+"""Camera → sensor kind, as on a model's card."""
 SPLITS = {"train": "0", "test": "1", "validation": "2"}
 """First digit of a scene's number."""
 MISALIGNED = {"sony": frozenset({"10034", "10045", "10172"})}
-"""Scenes known to be misaligned, all of Sony's test split: papers leave them out."""
+"""Scenes known to be misaligned, all in Sony's test split; publications leave them out."""
 
 
 def sid_cameras(folder: Path) -> list[str]:
-    """The cameras whose part of SID a folder holds, or is: by the names of its folders."""
+    """The cameras whose part of SID is in a folder, or is the folder, by the folders' names."""
 
-    def holds(home: Path, camera: str) -> bool:
-        return home.name.lower() == camera and all((home / part).is_dir() for part in PARTS)
+    def holds(parent: Path, camera: str) -> bool:
+        return parent.name.lower() == camera and all((parent / part).is_dir() for part in PARTS)
 
     return [c for c in CFAS if holds(folder.absolute(), c) or holds(folder / c.title(), c)]
 
 
 def find_sid(folder: Path, camera: str) -> Found:
-    """The photos of "sony" or "fuji", in pairs and alone.
+    """The pairs and unpaired photos of "sony" or "fuji".
 
-    `folder` holds Sony/ or Fuji/, or is one of them. Raises `DataError` where it is not.
+    `folder` contains Sony/ or Fuji/, or is one of them; otherwise raises `DataError`.
     """
     known = sid_cameras(folder)
     if known and camera not in known:
         raise DataError(f"{folder}: SID's {known[0].title()} photos; give --camera {known[0]}")
-    home = folder / camera.title() if (folder / camera.title()).is_dir() else folder
+    camera_folder = folder / camera.title() if (folder / camera.title()).is_dir() else folder
     for part in PARTS:
-        if not (home / part).is_dir():
+        if not (camera_folder / part).is_dir():
             raise DataError(
-                f"{home / part}: there is no such folder; give the folder that holds SID's "
+                f"{camera_folder / part}: there is no such folder; give the one that holds SID's "
                 f"{camera.title()}/short and {camera.title()}/long"
             )
-    return find_pairs(home)
+    return find_pairs(camera_folder)
 
 
 def sid_rows(folder: Path, camera: str) -> dict[str, list[Row]]:
@@ -58,7 +58,7 @@ def sid_rows(folder: Path, camera: str) -> dict[str, list[Row]]:
 
 
 def split(pairs: Iterable[Pair], camera: str) -> dict[str, list[Row]]:
-    """Split → its pairs; misaligned ones have a verdict that says so."""
+    """Split → its pairs; the known misaligned ones have that as their verdict."""
     splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
     for pair in pairs:
         dark, bright = sid_name(pair.dark), sid_name(pair.bright)

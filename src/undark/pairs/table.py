@@ -1,4 +1,4 @@
-"""`pairs.csv`: what is known of each pair, for people, spreadsheets and training."""
+"""`pairs.csv`: the measurements and the verdict of each pair; training and evaluation read it."""
 
 from __future__ import annotations
 
@@ -17,58 +17,59 @@ from undark.files.output import write_atomically, writing
 
 NAME = "pairs.csv"
 PREVIOUS = "pairs-previous.csv"
-"""What a table is called when a newer one that differs takes its place: verdicts may have been
-changed by hand."""
+"""Name of the backup of a table that is replaced by a different one: its verdicts may have been
+edited by hand."""
 GOOD = "good"
-"""The verdict of a pair that training may use as it is, or with its `align_dx` and `align_dy`."""
-_REMEDY = "make it anew with `undark pairs`"
+"""The verdict of a pair that training may use, with its `align_dx` and `align_dy`."""
+_REMEDY = "write it again with `undark pairs`"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One pair. What was not measured, or cannot be, is NaN: an empty field in the file."""
+    """One pair. A value that was not measured is NaN: an empty field in the file."""
 
     dark: Path
     bright: Path
     amplification: float = math.nan
     """Exposure of the bright photo over that of the dark one."""
     dx: float = math.nan
-    """How far right the bright photo's content lies from the dark one's, in sensor pixels."""
+    """Shift of the bright photo's content relative to the dark one's, to the right, in sensor
+    pixels."""
     dy: float = math.nan
-    """How far down."""
+    """The same, down."""
     verdict: str = GOOD
-    """`GOOD`, or what is wrong."""
+    """`GOOD`, or the faults."""
     shift_error: float = math.nan
-    """Standard error of dx and dy, the worse of both."""
+    """Standard error of the shift in its less certain direction, in sensor pixels."""
     rotation: float = math.nan
-    """How far the bright photo's content is turned, clockwise, in degrees."""
+    """Rotation of the bright photo's content, clockwise, in degrees."""
     scale: float = math.nan
-    """How much larger the bright photo's content is: 1 is the same size."""
+    """Size of the bright photo's content relative to the dark one's."""
     moved: float = math.nan
-    """Share of the frame, 0 to 1, that shows something else."""
+    """Fraction of the frame, 0 to 1, in which the photos show different content."""
     saturated: float = math.nan
-    """Share of the bright photo's pixels that are saturated."""
+    """Fraction of the bright photo's pixels that are saturated."""
     sharpness: float = math.nan
-    """Fine detail of the dark photo over that of the bright one; 1: both are as sharp."""
+    """Fine detail of the dark photo over that of the bright one; 1: equally sharp."""
     flicker: float = math.nan
-    """How much brighter the bright photo is than its exposure says, in EV."""
+    """Brightness of the bright photo over that expected from the exposures, in EV."""
     align_dx: float = 0.0
-    """The shift that training is to apply: read the bright photo this much further right."""
+    """Shift that training corrects: the bright photo is sampled this far to the right."""
     align_dy: float = 0.0
-    """And this much further down."""
+    """The same, down."""
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
 _NUMBERS = COLUMNS[2:5] + COLUMNS[6:]
 _EMPTY = {"align_dx": 0.0, "align_dy": 0.0}
-"""What an empty field is that is not NaN."""
+"""Values of empty fields that are not NaN."""
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write a table, whole or not at all; paths become relative to its folder.
+    """Write a table atomically; paths become relative to its folder.
 
-    An older table that says something else is kept as `PREVIOUS`. Raises `ExistsError` where a file
-    that is no such table has the name, `OutputError` where the disk does not take it.
+    An older table with other content is kept as `PREVIOUS`. Raises `ExistsError` if another kind of
+    file has the name, `OutputError` if writing fails.
     """
     check_place(path)
     text = _text(path.parent, rows)
@@ -81,9 +82,9 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Make the folder of a table, and see that the table can be written, before hours of work.
+    """Create the folder of a table and check, before hours of work, that it can be written.
 
-    Raises `ExistsError` where something other than a table of undark's has the name, `OutputError`.
+    Raises `ExistsError` if a file that is not a table of undark has the name, `OutputError`.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,13 +95,13 @@ def check_place(path: Path) -> None:
         start = path.read_bytes()[:200] if path.is_file() else b""
     if not start.decode("utf-8", "replace").startswith(",".join(COLUMNS[:6])):
         raise ExistsError(
-            f"{path}: exists already and is no table of undark's; "
+            f"{path}: exists already and is not a table of undark; "
             "move it, or choose another folder with --out"
         )
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read a table; its paths are joined with its folder. Raises `ReadError`, naming the line."""
+    """Read a table; its paths are joined with its folder. Raises `ReadError` with the line."""
     try:
         text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
     except FileNotFoundError as error:
@@ -117,15 +118,15 @@ def read_rows(path: Path) -> list[Row]:
         return [_row(path, reader.line_num, line) for line in reader]
     except csv.Error as error:
         raise ReadError(
-            f"{path}: line {reader.line_num}: {error}; mend it, or {_REMEDY}"
+            f"{path}: line {reader.line_num}: {error}; correct it, or {_REMEDY}"
         ) from error
 
 
 def _row(path: Path, number: int, line: Mapping[str, Any]) -> Row:
-    """One line of the file; columns that it lacks are as by default."""
+    """One line of the file; missing columns get their defaults."""
 
     def wrong(what: str) -> ReadError:
-        return ReadError(f"{path}: line {number}: {what}; mend it, or {_REMEDY}")
+        return ReadError(f"{path}: line {number}: {what}; correct it, or {_REMEDY}")
 
     if None in line.values() or "beyond" in line:
         raise wrong("not as many fields as there are columns")
@@ -137,7 +138,7 @@ def _row(path: Path, number: int, line: Mapping[str, Any]) -> Row:
             try:
                 values[name] = float(line[name]) if line[name] else _EMPTY.get(name, math.nan)
             except ValueError:
-                raise wrong(f"{name} is no number: {line[name]}") from None
+                raise wrong(f"{name} is not a number: {line[name]}") from None
     verdict = line["verdict"].strip()
     return Row(**values, verdict=GOOD if verdict.lower() == GOOD else verdict)
 
@@ -155,7 +156,7 @@ def csv_line(values: Sequence[str]) -> str:
 
 
 def _field(folder: Path, value: object) -> str:
-    """A path relative to the table's folder, a number to five digits, or text as it is."""
+    """A path relative to the table's folder, a number with five digits, or text unchanged."""
     if isinstance(value, Path):
         return Path(os.path.relpath(value, folder)).as_posix()
     if isinstance(value, float):

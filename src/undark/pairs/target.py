@@ -1,16 +1,15 @@
-"""The target of a pair: what the bright photo says that the dark one should have shown.
+"""The target of a pair: LibRaw's rendering of the bright photo.
 
-Defined here once, for training, evaluation and the film of a training: LibRaw's rendering of the
-bright photo, in one of two forms.
+Training, the training film and evaluation all use this definition. It has two forms.
 
-camera light   what `undark.restore` gives: linear camera RGB in the dark photo's white balance,
+camera light   as `undark.restore` returns it: linear camera RGB in the dark photo's white balance,
                white 1 (models of the task "mosaic to linear camera RGB")
 sRGB           LibRaw's picture in the bright photo's own white balance, as in "Learning to See in
                the Dark" (SID, Chen et al. 2018): `postprocess(use_camera_wb=True,
                no_auto_bright=True, output_bps=16)`, or the linear light behind that picture
 
-LibRaw's demosaicing is AHD, for X-Trans Markesteijn's. The frame is as the sensor lies, never
-turned.
+LibRaw demosaics with AHD, X-Trans with Markesteijn's method. The frame has the sensor's
+orientation; it is never rotated.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ WHITE = 65535
 """The largest level of LibRaw's 16 bits."""
 
 _RENDERING: dict[str, Any] = {"no_auto_bright": True, "output_bps": 16, "user_flip": 0}
-"""What both forms have in common. The highlight mode is LibRaw's default: clipped."""
+"""Options of both forms. The highlight mode is LibRaw's default: clipped."""
 _LINEAR: dict[str, Any] = {"gamma": (1, 1)}
 _SRGB: dict[str, Any] = {"use_camera_wb": True, "output_color": LIBRAW_SPACES.sRGB}
-"""SID's. `adjust_maximum_thr` is LibRaw's default, as there: in a frame whose brightest pixel is
-between 75 % and 100 % of the white level, that pixel becomes white."""
+"""As in SID, which also leaves `adjust_maximum_thr` at LibRaw's default: in a frame whose brightest
+pixel is between 75 % and 100 % of the white level, that pixel becomes white."""
 _CAMERA: dict[str, Any] = {"output_color": LIBRAW_SPACES.raw, "adjust_maximum_thr": 0.0}
-"""White is the file's white level whatever the frame shows, as in `Mosaic.signal`."""
+"""White is the file's white level in every frame, as in `Mosaic.signal`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +43,7 @@ class Target:
     levels: NDArray[np.uint16]
     """(H, W, 3), 65535 at most; may be a memory map."""
     scale: float
-    """Light of one level."""
+    """Linear light per level."""
 
     @property
     def saturation(self) -> float:
@@ -81,12 +80,12 @@ def srgb_target(levels: NDArray[np.uint16]) -> Target:
 
 
 def srgb_picture(path: Path) -> NDArray[np.uint16]:
-    """(H, W, 3) as LibRaw shows it, with its own curve (BT.709). Raises as `camera_levels`."""
+    """(H, W, 3) as LibRaw renders it, with its curve (BT.709). Raises as `camera_levels`."""
     return _rendered(path, _SRGB)
 
 
 def rounded_gains(white_balance: NDArray[np.floating]) -> list[float]:
-    """The gains as LibRaw is given them: five decimals, so that equal ones are cached once."""
+    """The gains passed to LibRaw, with five decimals, so that equal ones share a cache entry."""
     return [round(float(gain), 5) for gain in white_balance]
 
 

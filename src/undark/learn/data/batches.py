@@ -1,4 +1,4 @@
-"""What a network learns from, and the numbers that say which samples those are."""
+"""Batches, the crops they are made from, and the sampling of a step's samples."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from undark.learn.kind import InputKind
 
 Key = tuple[int, int]
-"""Step and number of a sample: with the seed, all that a sample depends on."""
+"""Step and number of a sample; a sample is a function of its key and the seed."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a network learns from: N samples of one kind."""
+    """N training samples of one kind."""
 
     inputs: Tensor
     """(N, channels, h, w); see `undark.sensor.conditioning.condition`."""
     target: Tensor
     """(N, 3, H, W) linear light, white 1: white-balanced camera RGB, or sRGB."""
     srgb: Tensor
-    """(N, 3, 3) that takes the target's light to linear sRGB."""
+    """(N, 3, 3) matrices from the target's light to linear sRGB."""
     saturation: Tensor
-    """(N,): target light from here on is only a lower bound; infinite where all is known."""
+    """(N,): above this, target light is only a lower bound; infinite if nothing is clipped."""
     kind: InputKind
 
     def to(self, device: torch.device | str) -> Batch:
@@ -46,7 +46,7 @@ class Batch:
 
 
 def join_batches(parts: Sequence[Batch]) -> Batch:
-    """Many batches as one."""
+    """Concatenate batches."""
     names = ("inputs", "target", "srgb", "saturation")
     joined = {name: torch.cat([getattr(p, name) for p in parts]) for name in names}
     joined["inputs"] = joined["inputs"].contiguous(memory_format=torch.channels_last)
@@ -54,14 +54,14 @@ def join_batches(parts: Sequence[Batch]) -> Batch:
 
 
 class Crops(Protocol):
-    """Clean crops with what was drawn for them: what a `DataLoader` yields.
+    """Clean crops with their random parameters, as a `DataLoader` yields them.
 
-    Exposure, noise and conditioning follow in `prepare`, on the device where the crops are then.
+    `prepare` computes exposure, noise and conditioning on the crops' device.
     """
 
     @property
     def device(self) -> torch.device:
-        """Where the crops are."""
+        """The crops' device."""
         ...
 
     def to(self, device: torch.device | str) -> Self:
@@ -69,7 +69,7 @@ class Crops(Protocol):
         ...
 
     def pin_memory(self) -> Self:
-        """The same in memory that a GPU copies from while the CPU goes on."""
+        """The same in pinned memory, from which a GPU copies asynchronously."""
         ...
 
     def parts(self, count: int) -> Sequence[Self]:
@@ -82,9 +82,9 @@ class Crops(Protocol):
 
 
 def prepare(crops: Crops) -> Batch:
-    """`crops.prepare()`: on the CPU in parts, one for each thread.
+    """`crops.prepare()`; on the CPU in parts, one for each thread.
 
-    Random numbers take more than half of the time, and torch draws them in one thread.
+    More than half of the time is spent on random numbers, which torch draws in one thread.
     """
     with torch.no_grad():
         if crops.device.type != "cpu":
@@ -94,29 +94,29 @@ def prepare(crops: Crops) -> Batch:
 
 
 class Samples(Dataset[Any]):
-    """Where crops come from: a map from keys to crops, the same in any process."""
+    """A source of crops: a map from keys to crops, equal in every process."""
 
     def sample(self, step: int, number: int) -> Any:
         """`Crops` of one sample. Called from several threads at once."""
         raise NotImplementedError
 
     def join(self, crops: Sequence[Any]) -> Any:
-        """Crops of many samples as one."""
+        """Concatenate crops."""
         raise NotImplementedError
 
     def __getitem__(self, key: Key) -> Any:
         return self.sample(*key)
 
     def __getitems__(self, keys: list[Key]) -> list[Any]:
-        """What a `DataLoader` asks for: the crops of a batch, made in several threads."""
+        """The crops of a batch, made in several threads; called by `DataLoader`."""
         return list(_in_threads(lambda key: self.sample(*key), keys))
 
 
 class StepSampler(Sampler[list[Key]]):
-    """Keys of this process's share of every step, from `start` on, without end."""
+    """Yields the keys of this process's samples of every step, from `start` on, without end."""
 
     def __init__(self, batch: int, rank: int = 0, processes: int = 1, start: int = 0) -> None:
-        """`batch` is the number of samples a step over all processes."""
+        """`batch` is the number of samples per step over all processes."""
         self._share = range(batch * rank // processes, batch * (rank + 1) // processes)
         self._start = start
 
@@ -130,7 +130,7 @@ class StepSampler(Sampler[list[Key]]):
 def loader(
     samples: Samples, sampler: StepSampler, workers: int = 0, pin: bool = False
 ) -> DataLoader[Any]:
-    """A `DataLoader` that yields one `Crops` a step; `pin`: in pinned memory, for a GPU."""
+    """A `DataLoader` that yields one `Crops` per step; `pin`: in pinned memory, for a GPU."""
     return DataLoader(
         samples,
         pin_memory=pin,

@@ -1,6 +1,7 @@
-"""What real dark frames have beyond the noise model: stripes, wrong black levels, crushed blacks.
+"""Defects of real dark frames beyond the noise model: stripes, wrong black levels, clipping.
 
-A network that never saw them treats them as picture. Each photo of a batch has its own.
+A network that was not trained with them preserves them as image content. Each photo of a batch has
+its own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Defects:
     """The defects of one photo. The sizes of stripes are standard deviations in sigma at black."""
 
     hot: float = 0.0
-    """Share of its pixels that are hot."""
+    """Fraction of hot pixels."""
     pattern: float = 0.0
     """Correlated noise, in read noises; always counted in the predicted noise."""
     rows: float = 0.0
@@ -51,9 +52,9 @@ class Defects:
     """Quantisation step in DN; above 1 for 8- and 10-bit data."""
     below_black: bool = False
     """Whether negative light lowers the mosaic's mean below black; the target stays 0."""
-    told_gain: float = 1.0
+    gain_error: float = 1.0
     """Factor by which the photon part of the predicted sigma is wrong."""
-    told_read: float = 1.0
+    read_error: float = 1.0
     """Factor by which the signal-independent part of the predicted sigma is wrong."""
 
     @property
@@ -106,8 +107,8 @@ def _spoil_one(
         torch.maximum(plane, defects.crush * black, out=plane)
 
 
-def told(noise: NoiseModel, defects: Sequence[Defects]) -> NoiseModel:
-    """The noise that a network is told of N photos with these defects: not always the true one."""
+def predicted_noise(noise: NoiseModel, defects: Sequence[Defects]) -> NoiseModel:
+    """The noise maps' parameters for N photos with these defects; not always the true noise."""
     if all(d == Defects() for d in defects):
         return noise
 
@@ -117,12 +118,12 @@ def told(noise: NoiseModel, defects: Sequence[Defects]) -> NoiseModel:
     stripes = column([d.stripes if d.counted else 0.0 for d in defects])
     pattern = column([d.pattern for d in defects])
     steps = column([d.step for d in defects])
-    wrong = column([d.told_read for d in defects])
+    wrong = column([d.read_error for d in defects])
     read = noise.read**2 * (1 + pattern**2) + (steps**2 - 1) / 12
     read = read + (stripes * noise.sigma(noise.read * 0)) ** 2
     return replace(
         noise,
-        gain=noise.gain * column([d.told_gain**2 for d in defects]),
+        gain=noise.gain * column([d.gain_error**2 for d in defects]),
         read=wrong * read.sqrt(),
         row=wrong * noise.row,
         bias=wrong * noise.bias,
@@ -161,9 +162,9 @@ def _bands(height: int, sampler: TorchSampler) -> Tensor:
 def _pattern(plane: Tensor, sampler: TorchSampler) -> Tensor:
     """(N, H, W) correlated noise of unit variance: correlation along rows, plus column offsets."""
     fine = sampler.normal(tuple(plane.shape))
-    alike = torch.cat([fine[..., :2], 0.7 * fine[..., :-2] + 0.51**0.5 * fine[..., 2:]], -1)
+    correlated = torch.cat([fine[..., :2], 0.7 * fine[..., :-2] + 0.51**0.5 * fine[..., 2:]], -1)
     columns = sampler.normal((len(plane), 1, plane.shape[-1]))
-    return (alike + 0.5 * columns) / 1.25**0.5
+    return (correlated + 0.5 * columns) / 1.25**0.5
 
 
 def _light_hot_pixels(plane: Tensor, share: float, span: float, sampler: TorchSampler) -> None:

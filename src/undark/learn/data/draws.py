@@ -100,7 +100,7 @@ def draw_defects(random: np.random.Generator, black: float, period: int = 2) -> 
         """0, or in a `share` of photos anything up to `most`."""
         return float(random.uniform(0, most)) if random.random() < share else 0.0
 
-    gain, read = _draw_told(random)
+    gain, read = _draw_prediction_errors(random)
     return Defects(
         hot=size(0.5, MOST_HOT),
         pattern=size(0.2, MOST_PATTERN),
@@ -114,8 +114,8 @@ def draw_defects(random: np.random.Generator, black: float, period: int = 2) -> 
         black=_draw_black(random, black, period),
         crush=float(-random.uniform(0, 2)) if random.random() < 0.14 else None,
         step=float(2 ** random.integers(2, 7)) if random.random() < 0.04 else 1.0,
-        told_gain=gain,
-        told_read=read,
+        gain_error=gain,
+        read_error=read,
     )
 
 
@@ -129,8 +129,8 @@ def _draw_black(random: np.random.Generator, black: float, period: int) -> tuple
     return tuple((most * (shared + own)).tolist())
 
 
-def _draw_told(random: np.random.Generator) -> tuple[float, float]:
-    """Factors by which the told sigma is wrong: in photons, and in what does not depend on light.
+def _draw_prediction_errors(random: np.random.Generator) -> tuple[float, float]:
+    """Factors of the error of the predicted sigma: its photon part, its signal-independent part.
 
     Three in ten are wrong; a third of these in shape too.
     """

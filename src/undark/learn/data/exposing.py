@@ -1,4 +1,4 @@
-"""Clean light → what a sensor makes of it in the dark, and what a network should make of that."""
+"""Simulate dark photos from clean light: network input and target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from undark.learn.data.batches import Batch
-from undark.learn.data.defects import Defects, spoil, told
+from undark.learn.data.defects import Defects, predicted_noise, spoil
 from undark.learn.data.looks import Look, decode
 from undark.learn.data.sampler import TorchSampler
 from undark.learn.kind import InputKind
@@ -27,7 +27,7 @@ _ARRAYS = ("amplification", "white_balance", "camera", "tint")
 
 @dataclass(frozen=True)
 class Exposures:
-    """How a batch of N photos was taken; every field has N in front. Stays in main memory."""
+    """Exposure parameters of N simulated photos, in main memory."""
 
     amplification: NDArray[np.float32]
     """(N,)"""
@@ -52,7 +52,7 @@ class Exposures:
         return sigma
 
     def part(self, some: slice) -> Exposures:
-        """Those of some photos."""
+        """The parameters of some photos."""
         noises: dict[str, Any] = {n: getattr(self.noise, n)[some] for n in NOISE_PARAMETERS}
         arrays: dict[str, Any] = {n: getattr(self, n)[some] for n in _ARRAYS}
         return replace(self, noise=replace(self.noise, **noises), **arrays)
@@ -70,7 +70,7 @@ def stack(settings: Sequence[NoiseModel]) -> NoiseModel:
 
 
 def join_exposures(parts: Sequence[Exposures]) -> Exposures:
-    """Many batches' exposures as one's."""
+    """Concatenate exposures."""
     noises: dict[str, Any] = {
         n: torch.cat([getattr(p.noise, n) for p in parts]) for n in NOISE_PARAMETERS
     }
@@ -84,14 +84,14 @@ LINEAR = torch.float32
 
 @dataclass(frozen=True)
 class PhotoCrops:
-    """Clean crops of N photos and what was drawn for them."""
+    """Clean crops of N photos and their random parameters."""
 
     coded: Tensor
-    """(P, 3, H, W) uint8, sRGB: those of photographs of 8 bits, as small as they are."""
+    """(P, 3, H, W) uint8, sRGB: crops of 8-bit photographs, not converted, to save memory."""
     linear: Tensor
     """(N - P, 3, H, W) `LINEAR`, linear sRGB: the others. H and W are multiples of the period."""
     looks: tuple[Look, ...]
-    """Of all N, in order; each says from which of the two its crop comes."""
+    """Of all N, in order; `coded` says which of the two tensors holds the crop."""
     exposures: Exposures
     defects: tuple[Defects, ...]
     seeds: tuple[int, ...]
@@ -100,15 +100,15 @@ class PhotoCrops:
 
     @property
     def device(self) -> torch.device:
-        """Where the crops are."""
+        """The crops' device."""
         return self.coded.device
 
     def to(self, device: torch.device | str) -> PhotoCrops:
-        """With the crops on another device; the draws decide what is computed, so they stay."""
+        """With the crops on another device; the random parameters stay in main memory."""
         return self._each(lambda crops: crops.to(device, non_blocking=True))
 
     def pin_memory(self) -> PhotoCrops:
-        """In memory that a GPU copies from while the CPU goes on; a `DataLoader` calls this."""
+        """In pinned memory, from which a GPU copies asynchronously; called by `DataLoader`."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> PhotoCrops:
@@ -161,21 +161,21 @@ def expose(
     kind: InputKind,
     defects: Sequence[Defects] = (),
 ) -> Batch:
-    """Linear sRGB (N, 3, H, W) → what a sensor makes of it in the dark, and what it should be.
+    """Linear sRGB (N, 3, H, W) → input and target of N simulated dark photos.
 
-    `defects` has one entry a photo; none: no photo has any. Noise is that of the light itself, up
-    to the sensor's white; the target is cut at `HIGHLIGHT_CEILING`, as `condition` cuts the input
-    after predicting sigma from the noisy signal. Restoring does the same with a real photo.
+    `defects` has one entry per photo, or is empty. The noise is that of light up to the sensor's
+    saturation. The target is clipped at `HIGHLIGHT_CEILING`; `condition` clips the input there
+    after predicting sigma from the noisy signal, as it does for real photos.
     """
     defects, device = defects or [Defects()] * len(light), light.device
     tinted = exposures.camera * exposures.tint[:, :, None]
     camera = torch.einsum("nij,njhw->nihw", like(tinted, light), light)
     gains = exposures.white_balance * (exposures.amplification / exposures.span)[:, None]
     per_colour = like(gains, light)[:, :, None, None]
-    # what the sensor cannot hold nobody can restore
-    seen = torch.minimum(camera.clip(0), per_colour * exposures.span)
+    # light above the sensor's saturation is not in the data
+    clipped = torch.minimum(camera.clip(0), per_colour * exposures.span)
     noise = _on(device, exposures.noise)
-    noisy = noise.add(kind.measured(seen / per_colour), sampler, kind.period)
+    noisy = noise.add(kind.measured(clipped / per_colour), sampler, kind.period)
     for number, defect in enumerate(defects):
         if defect.below_black:
             one = slice(number, number + 1)
@@ -184,14 +184,16 @@ def expose(
     factor = scale(
         kind.cfa, exposures.white_balance, exposures.span, exposures.amplification, light
     )
-    inputs = condition(noisy.clip(None, exposures.span), kind.cfa, told(noise, defects), factor)
+    inputs = condition(
+        noisy.clip(None, exposures.span), kind.cfa, predicted_noise(noise, defects), factor
+    )
     unlimited = torch.full((len(light),), torch.inf, device=device)
-    target = seen.clip(None, HIGHLIGHT_CEILING)
+    target = clipped.clip(None, HIGHLIGHT_CEILING)
     to_srgb = like(np.linalg.inv(exposures.camera), light)
     return Batch(inputs, target, to_srgb, unlimited, kind)
 
 
 def _on(device: torch.device, noise: NoiseModel) -> NoiseModel:
-    """The noise where the light is; the shape stays in main memory, where NumPy looks it up."""
-    there = [name for name in NOISE_PARAMETERS if name != "shape"]
-    return replace(noise, **{n: getattr(noise, n).to(device, non_blocking=True) for n in there})
+    """The noise on the light's device, except for the shape, which NumPy reads."""
+    moved = [name for name in NOISE_PARAMETERS if name != "shape"]
+    return replace(noise, **{n: getattr(noise, n).to(device, non_blocking=True) for n in moved})

@@ -1,6 +1,6 @@
-"""How photographs are varied before a sensor sees them: their colours and their highlights.
+"""Augmentation of photographs before the mosaic is taken: colours and highlights.
 
-Drawn with the crop, computed on whatever device the crop is on.
+Parameters are drawn with the crop; the computation runs on the crop's device.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from undark.develop.colour import decode_srgb
 
 @dataclass(frozen=True)
 class Look:
-    """What is done to the light of one crop."""
+    """Colour augmentation of one crop."""
 
     coded: bool = False
-    """Whether the crop is sRGB in 8 bits; else it is linear light."""
+    """Whether the crop is 8-bit sRGB; otherwise it is linear light."""
     saturation: float = 1.0
-    """Colourfulness: 0 grey, 1 as it is."""
+    """Colourfulness: 0 grey, 1 unchanged."""
     order: tuple[int, int, int] = (0, 1, 2)
     """The channel that each of red, green and blue is taken from."""
     highlights: float = 1.0
-    """Factor of what is white, as before clipping; 1 below 0.8."""
+    """Factor of white, which simulates unclipped highlights; light below 0.8 is unchanged."""
 
     def light(self, light: Tensor) -> Tensor:
         """(3, H, W) linear sRGB → the same with this look."""
@@ -41,10 +41,9 @@ class Look:
 
 
 def draw_look(random: np.random.Generator, coded: bool) -> Look:
-    """Some photos more, or less, colourful than they are, some with channels exchanged.
+    """Random changes of colourfulness, order of channels and highlights (up to 16 times brighter).
 
-    Without it a network learns that pinks are rare and paints them orange. One in four gets
-    highlights up to 16 times brighter.
+    Without them a network learns that pinks are rare and shifts them to orange.
     """
     saturation = 2 ** random.uniform(-0.5, 1.0) if random.random() < 0.4 else 1.0
     order = random.permutation(3) if random.random() < 0.15 else np.arange(3)
@@ -54,8 +53,8 @@ def draw_look(random: np.random.Generator, coded: bool) -> Look:
 
 
 def decode(coded: Tensor) -> Tensor:
-    """sRGB in 8 bits → linear light, float32, of the same shape."""
-    # not by indexing, which takes five times as long
+    """8-bit sRGB → linear light, float32, of the same shape."""
+    # `index_select` takes a fifth of the time of indexing
     return _curve(coded.device).index_select(0, coded.int().flatten()).view(coded.shape)
 
 

@@ -1,4 +1,4 @@
-"""Crops of pairs on their way to the network: sensor values, noise and target."""
+"""Crops of pairs before conditioning: sensor values, noise and target."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from undark.sensor.noise import NoiseModel
 
 @dataclass(frozen=True)
 class PairCrops:
-    """Crops of N pairs, sensor values and target: what is still to be conditioned."""
+    """Crops of N pairs, not yet conditioned."""
 
     signal: Tensor
     """(N, H, W) DN above black at the canonical phase; of pictures (N, 3, H, W) linear light."""
     factor: Tensor
-    """(N, planes, 1, 1) by which DN become amplified, white-balanced light; of pictures
+    """(N, planes, 1, 1): factor from DN to amplified, white-balanced light; for pictures
     (N, 1, 1, 1)."""
     noise: Tensor
     """(5, N, 1, 1): `NOISE_PARAMETERS`; of pictures zeros."""
@@ -36,14 +36,14 @@ class PairCrops:
 
     @property
     def device(self) -> torch.device:
-        """Where the crops are."""
+        """The crops' device."""
         return self.target.device
 
     def to(self, device: torch.device | str) -> PairCrops:
         return self._each(lambda tensor, _: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> PairCrops:
-        """In memory that a GPU copies from while the CPU goes on; a `DataLoader` calls this."""
+        """In pinned memory, from which a GPU copies asynchronously; called by `DataLoader`."""
         return self._each(lambda tensor, _: tensor.pin_memory())
 
     def parts(self, count: int) -> list[PairCrops]:
@@ -72,6 +72,6 @@ _TENSORS = {"signal": 0, "factor": 0, "noise": 1, "target": 0, "srgb": 0, "satur
 
 
 def join_pair_crops(parts: Sequence[PairCrops]) -> PairCrops:
-    """Many samples as one."""
+    """Concatenate samples."""
     tensors = {n: torch.cat([getattr(p, n) for p in parts], axis) for n, axis in _TENSORS.items()}
     return PairCrops(**tensors, kind=parts[0].kind)

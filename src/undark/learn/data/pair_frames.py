@@ -142,7 +142,7 @@ def _check_aim(aim: Aim, row: Row) -> None:
 
 def _check_found(path: Path) -> None:
     if not path.is_file():
-        raise ReadError(f"{path}: there is no such file; put it back, or take the pair out")
+        raise ReadError(f"{path}: there is no such file; put it back, or remove the pair")
 
 
 def _decode_mosaic(path: Path) -> Decoded:

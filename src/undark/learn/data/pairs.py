@@ -1,7 +1,6 @@
-"""Pairs of dark and bright photos of one scene → crops: one's own pairs, and SID's.
+"""Crops of pairs of dark and bright photos of one scene, also of SID's.
 
-The dark photo is given to the network exactly as `undark.restore` would; the target is defined in
-`undark.pairs.target`.
+The network's input is the same as in `undark.restore`; `undark.pairs.target` defines the target.
 """
 
 from __future__ import annotations
@@ -37,22 +36,22 @@ from undark.sensor.noise import NoiseModel
 
 MAX_AMPLIFICATION = 300.0
 COARSEST = 16
-"""Crops for judging are a multiple of this, which fits any network here and X-Trans's period."""
-MOST_TINT = 0.7
+"""Validation crops are a multiple of this, which fits every network and X-Trans's period."""
+MAX_TINT = 0.7
 """Logarithm of the largest gain by which a crop's colours are changed."""
 
 Span = tuple[float, float]
-"""From and to, as shares of a frame's width."""
+"""From and to, as fractions of a frame's width."""
 FULL_SPAN = (0.0, 1.0)
 
 
 class PairSamples(Samples):
-    """Crops of pairs at random places, flipped and turned."""
+    """Crops of pairs at random positions, with random flips."""
 
     def __init__(
         self, rows: Sequence[Row], frames: PairFrames, crop: int, seed: int, span: Span = FULL_SPAN
     ) -> None:
-        """`crop` is in packed pixels, `span` the part of each frame to learn from."""
+        """`crop` is in packed pixels; `span` is the part of each frame used for training."""
         self._rows, self.frames = list(rows), frames
         self._crop, self._seed, self._span = crop, seed, span
         self._failed = torch.zeros(len(self._rows), dtype=torch.bool).share_memory_()
@@ -61,9 +60,9 @@ class PairSamples(Samples):
         return join_pair_crops(crops)
 
     def sample(self, step: int, number: int) -> PairCrops:
-        """A crop of some pair; of another one where it cannot be read.
+        """A crop of a random pair, or of another one if that cannot be read.
 
-        Raises `TrainingError` if none can.
+        Raises `TrainingError` if none can be read.
         """
         random = np.random.default_rng((self._seed, step, number))
         for at in random.permutation(len(self._rows)):
@@ -74,10 +73,10 @@ class PairSamples(Samples):
         raise TrainingError(none_readable(self.frames.skipped))
 
     def skipped(self) -> dict[Path, str]:
-        """Photos that cannot be used, those that failed in worker processes included."""
+        """Photos that cannot be used, including those that failed in worker processes."""
         for at in self._failed.nonzero().flatten().tolist():
             row = self._rows[at]
-            if self.frames.usable(row):  # it failed in another process: find out why
+            if self.frames.usable(row):  # it failed in another process: get the error again
                 try_crop(self.frames, row, self._crop, self._span, np.random.default_rng(0))
         return dict(self.frames.skipped)
 
@@ -85,7 +84,7 @@ class PairSamples(Samples):
 def try_crop(
     frames: PairFrames, row: Row, crop: int, span: Span, random: np.random.Generator
 ) -> PairCrops | None:
-    """See `random_crop`; None where a photo cannot be used, which is logged once."""
+    """See `random_crop`; None if a photo cannot be used, which is logged once."""
     if not frames.usable(row):
         return None
     try:
@@ -98,7 +97,7 @@ def try_crop(
 def random_crop(
     frames: PairFrames, row: Row, crop: int, span: Span, random: np.random.Generator
 ) -> PairCrops:
-    """A crop of a pair at a random place, flipped, turned and, for camera light, recoloured.
+    """A crop of a pair at a random position, flipped and, for camera light, recoloured.
 
     Raises `ReadError`, `UnsupportedError`.
     """
@@ -114,10 +113,10 @@ def random_crop(
 def held_crops(
     frames: PairFrames, row: Row, crop: int, span: Span, count: int = 1
 ) -> list[PairCrops]:
-    """Up to `count` crops of a pair to judge by, evenly spread over `span`, as they lie.
+    """Up to `count` validation crops of a pair, evenly spaced over `span`, not flipped.
 
-    One alone is from the middle. They are smaller than `crop` packed pixels where the frame is.
-    Raises as `random_crop`.
+    A single one is central. They are smaller than `crop` packed pixels if the frame is. Raises as
+    `random_crop`.
     """
     pair = open_pair(frames, row)
     side = _fitting(crop, pair.shape, pair.kind, span, row) * pair.kind.cell
@@ -127,7 +126,7 @@ def held_crops(
 
 
 def _spread(tops: range, lefts: range, side: int, count: int) -> list[tuple[int, int]]:
-    """Up to `count` places that do not overlap, those nearest to the middle first."""
+    """Up to `count` positions without overlap, those nearest to the centre first."""
     middle = tops[len(tops) // 2], lefts[len(lefts) // 2]
     rows, columns = (
         range(centre - (centre - places[0]) // side * side, places[-1] + 1, side)
@@ -142,7 +141,7 @@ def _spread(tops: range, lefts: range, side: int, count: int) -> list[tuple[int,
 
 @dataclass(frozen=True, eq=False)
 class OpenPair:
-    """Both photos of a pair, opened; crops read only what they need."""
+    """Both photos of a pair, opened as memory maps; a crop reads only its own pixels."""
 
     row: Row
     kind: InputKind
@@ -162,9 +161,9 @@ class OpenPair:
         turn: int = 0,
         random: np.random.Generator | None = None,
     ) -> PairCrops:
-        """A square of `side` pixels from (top, left) on or less than a period behind.
+        """A square of `side` pixels from (top, left) on, or up to a period further.
 
-        `turn` is one of the eight of `dihedral`; with `random` the crop is recoloured.
+        `turn` is a transformation of `dihedral`; with `random` the crop is recoloured.
         """
         place = (top, left, side + self.kind.period, side + self.kind.period)
         light = self._light(place, turn)
@@ -175,7 +174,7 @@ class OpenPair:
         return self._crops(inputs, np.full((1, 1, 1), self._amplification), light[:side, :side])
 
     def _light(self, place: Place, turn: int) -> NDArray[np.float32]:
-        if self.kind == PICTURE:  # no period to cut to
+        if self.kind == PICTURE:  # has no period
             top, left, height, width = place
             place = (top, left, height - self.kind.period, width - self.kind.period)
         levels = moved(self.bright.levels, place, self.row)
@@ -191,7 +190,7 @@ class OpenPair:
         side: int,
         random: np.random.Generator | None,
     ) -> PairCrops:
-        top, left = (-n % part.cfa.period for n in part.cfa.shift)  # cut to the canonical phase
+        top, left = (-n % part.cfa.period for n in part.cfa.shift)  # crop to the canonical phase
         part = part.crop(top, left, side, side)
         light = light[top : top + side, left : left + side]
         if random is not None:
@@ -243,22 +242,21 @@ def open_pair(frames: PairFrames, row: Row) -> OpenPair:
 def _recoloured(
     part: Mosaic, light: NDArray[np.float32], random: np.random.Generator
 ) -> tuple[Mosaic, NDArray[np.float32]]:
-    """The same sensor values as if the light had been of another colour.
+    """The crop with a random white balance, the same for input and target.
 
-    By a white balance of its own for each crop. Without it, two pairs teach a network their
-    colours sooner than the camera's noise. Gains are 1 or more: what is saturated stays above
-    white.
+    Without it, a network overfits the colours of a few pairs. Gains are 1 or more, so that
+    saturated pixels stay above white.
     """
-    gains = np.exp(random.uniform(0, MOST_TINT, 3)).astype(np.float32)
+    gains = np.exp(random.uniform(0, MAX_TINT, 3)).astype(np.float32)
     return part.replace(white_balance=part.white_balance * gains), light * gains
 
 
 def _fitting(crop: int, shape: tuple[int, ...], kind: InputKind, span: Span, row: Row) -> int:
-    """The largest crop, in packed pixels, up to `crop` that a frame of `shape` has room for."""
-    room = min(shape[0], int(span[1] * shape[1]) - int(span[0] * shape[1]))
+    """The largest crop in packed pixels, up to `crop`, that fits into a frame of `shape`."""
+    space = min(shape[0], int(span[1] * shape[1]) - int(span[0] * shape[1]))
     edge = 2 * TAPS + kind.period + ceil(max(abs(row.align_dx), abs(row.align_dy)))
     multiple = lcm(COARSEST, kind.cells)
-    return max(min(crop, (room - edge) // kind.cell // multiple * multiple), multiple)
+    return max(min(crop, (space - edge) // kind.cell // multiple * multiple), multiple)
 
 
 def _check_pair(row: Row, dark: tuple[int, ...], bright: tuple[int, ...]) -> None:
@@ -269,7 +267,7 @@ def _check_pair(row: Row, dark: tuple[int, ...], bright: tuple[int, ...]) -> Non
 
 
 def _starts(row: Row, shape: tuple[int, int], side: int, span: Span) -> tuple[range, range]:
-    """Rows and columns where a crop may begin so that the bright photo, moved, covers it."""
+    """Rows and columns at which a crop may start so that the shifted bright photo covers it."""
     tops = starts(0, shape[0], row.align_dy, side)
     lefts = starts(int(span[0] * shape[1]), int(span[1] * shape[1]), row.align_dx, side)
     if not tops or not lefts:

@@ -1,9 +1,8 @@
-"""Ordinary photographs → clean crops, and what is drawn for each.
+"""Clean crops of ordinary photographs, with random parameters for each.
 
-After Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019): undo the
-rendering of a clean photo (curve, colour matrix, white balance), darken it, let a sensor see it.
-The RGB picture is augmented before the mosaic is made: a flipped mosaic would have its red pixels
-elsewhere.
+After Brooks et al., "Unprocessing images for learned raw denoising" (CVPR 2019): invert the
+rendering of a clean photo (curve, colour matrix, white balance), darken it, and simulate a sensor.
+The RGB picture is augmented before the mosaic is made: flipping a mosaic changes its CFA's phase.
 """
 
 from __future__ import annotations
@@ -34,24 +33,24 @@ from undark.learn.kind import BAYER, InputKind
 from undark.sensor.conditioning import HIGHLIGHT_CEILING
 
 Photo = NDArray[np.uint8] | NDArray[np.float32]
-"""(H, W, 3): sRGB in 8 bits, or linear light."""
+"""(H, W, 3): 8-bit sRGB, or linear light."""
 SCENES = 0.14
-"""Share of samples that show a synthetic scene."""
+"""Fraction of samples that show a synthetic scene."""
 CACHE_BYTES = 2 << 30
-"""Decoded photographs that are kept in memory at most."""
+"""Limit of the decoded photographs that are kept in memory."""
 _NO_TINT = np.ones((1, 3), np.float32)
 
 _log = logging.getLogger(__name__)
 
 
 class PhotoFiles:
-    """Photographs, decoded when they are asked for; those used last are kept, up to a limit."""
+    """Photographs, decoded on demand, with a least-recently-used cache."""
 
     def __init__(self, paths: Sequence[Path], limit: int = CACHE_BYTES) -> None:
-        """Photographs that cannot be read are left out, as far as that is known yet.
+        """Photographs that cannot be read are left out when that is found.
 
-        `limit` is in bytes: so many are decoded at once, the others at first use. Raises
-        `TrainingError` if none can be read.
+        `limit` is in bytes: as many photographs are decoded at once, the others at first use.
+        Raises `TrainingError` if none can be read.
         """
         self.paths, self.skipped = list(paths), dict[Path, str]()
         self._limit, self._taken, self._lock = limit, 0, Lock()
@@ -69,7 +68,7 @@ class PhotoFiles:
         return [path for path in self.paths if path not in self.skipped]
 
     def get(self, path: Path) -> Photo | None:
-        """A photograph; None where it cannot be read, which is logged once."""
+        """A photograph; None if it cannot be read, which is logged once."""
         if path in self.skipped:
             return None
         with self._lock:
@@ -85,7 +84,7 @@ class PhotoFiles:
         return photo
 
     def share_skipped(self, skipped: dict[Path, str]) -> None:
-        """Keep unreadable photographs in this dict from now on, those so far included."""
+        """Record unreadable photographs in this dict from now on, including those found so far."""
         skipped.update(self.skipped)
         self.skipped = skipped
 
@@ -110,7 +109,7 @@ class PhotoFiles:
                 self._taken -= self._kept.popitem(last=False)[1].nbytes
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the lock and the pixels, for a worker process that is not forked."""
+        """Without the lock and the pixels, for worker processes that are not forked."""
         return self.__dict__ | {"_lock": None, "_kept": OrderedDict(), "_taken": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -127,7 +126,7 @@ def is_radiance(path: Path) -> bool:
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """All photographs below a folder, sorted, without files that undark has made.
+    """All photographs below a folder, sorted, without undark's own files.
 
     Raises `TrainingError` where there are none.
     """
@@ -141,7 +140,7 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 class PhotoSamples(Samples):
-    """Crops of photographs, taken as a camera with this kind of sensor would take them."""
+    """Crops of photographs, for the simulation of a kind of sensor."""
 
     def __init__(
         self, files: PhotoFiles, crop: int, seed: int = 0, kind: InputKind = BAYER
@@ -166,7 +165,7 @@ class PhotoSamples(Samples):
         return join_photo_crops(crops)
 
     def sample(self, step: int, number: int) -> PhotoCrops:
-        """One clean crop and its draws; a function of the seed, the step and the number alone."""
+        """A clean crop and its random parameters, a function of the seed, step and number."""
         random = np.random.default_rng((self._seed, step, number))
         is_scene = random.random() < SCENES
         exposures = draw_exposures(1, random, 0.4 if is_scene else DEEP)
@@ -185,7 +184,7 @@ class PhotoSamples(Samples):
         return PhotoCrops(coded, linear, (look,), exposures, (defects,), seeds, self.kind)
 
     def _photo(self, random: np.random.Generator) -> tuple[Tensor, Look]:
-        """(3, H, W) of some photo, sRGB in 8 bits or linear sRGB, and what is to vary of it."""
+        """(3, H, W) of a random photo, 8-bit sRGB or linear sRGB, and its augmentation."""
         crop = torch.from_numpy(self._crop(random))
         if crop.dtype != torch.uint8:
             crop = crop * 2 ** random.uniform(-1, 1)
@@ -197,7 +196,7 @@ class PhotoSamples(Samples):
         return crop, look
 
     def _crop(self, random: np.random.Generator) -> Photo:
-        """(3, H, W): a square of a photo, flipped and transposed by chance."""
+        """(3, H, W): a square of a photo, flipped and transposed at random."""
         photo: NDArray[Any] = self._choose(random)
         top, left = (random.integers(n - self._side + 1) for n in photo.shape[:2])
         crop = photo[top : top + self._side, left : left + self._side]

@@ -14,7 +14,7 @@ SUFFIX = ".hdr"
 MEDIAN = 0.12
 """Linear light that the median of a map is scaled to; white is 1."""
 _HORIZON = (0.22, 0.8)
-"""Share of the height, from the top, between which a full sphere is little distorted."""
+"""Fractions of the height, from the top, between which a full sphere is little distorted."""
 
 
 def read_radiance(path: Path) -> NDArray[np.float32]:

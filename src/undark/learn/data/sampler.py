@@ -1,8 +1,7 @@
-"""Randomness for training: torch's own, and a Poisson law in half the time of `torch.poisson`.
+"""Random numbers for training: torch's, and Poisson deviates in half the time of `torch.poisson`.
 
-Photon noise was two fifths of what it costs to make a training sample: `torch.poisson` draws one
-number at a time, 40 ns each. Here few photons come from a table, many from a formula, both for a
-whole mosaic at once.
+Photon noise took two fifths of the time of a training sample, because `torch.poisson` draws one
+number at a time, 40 ns each. Here small rates use a table, large ones a formula, both vectorised.
 """
 
 from __future__ import annotations
@@ -15,19 +14,20 @@ import torch
 from torch import Tensor
 
 FEW = 10.0
-"""Photons expected, up to which the table is asked."""
+"""Largest rate for which the table is used."""
 ROWS, COLUMNS = 1024, 32
-"""Rates of the table and its counts: above 31 photons where 10 are expected comes once in 10⁸."""
+"""Numbers of rates and counts in the table: at rate 10, a count above 31 has a probability of 1e-8.
+"""
 
 
 class TorchSampler:
     """A `Sampler` for torch; see `undark.sensor.noise.Sampler`.
 
-    Each of a batch's photos has a generator of its own: what it draws is the same in any batch.
+    Each photo of a batch has its own generator, so its numbers do not depend on the batch.
     """
 
     def __init__(self, *seeds: int, device: torch.device | str = "cpu") -> None:
-        """One seed for each photo. What is drawn is (photos, …)."""
+        """One seed for each photo; results have the shape (photos, …)."""
         self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
         self._device = torch.device(device)
 
@@ -49,7 +49,7 @@ class TorchSampler:
         return drawn
 
     def only(self, photos: slice) -> TorchSampler:
-        """That of some photos; they share its generators."""
+        """A sampler for some of the photos, with the same generators."""
         some = TorchSampler(device=self._device)
         some._generators = self._generators[photos]
         return some
@@ -97,7 +97,7 @@ def _aliases(device: torch.device) -> Tensor:
 def _alias_table(share: Tensor) -> Tensor:
     """Shares (rows, n) whose mean is 1 → alias + share kept (rows, n), all rows at once.
 
-    Each turn the smallest column that is not settled is filled up by the largest (Robin Hood).
+    In each iteration the largest column fills up the smallest one that is not settled.
     """
     share, table = share.clone(), torch.zeros_like(share)
     rows, settled = torch.arange(len(share)), torch.zeros(share.shape, dtype=torch.bool)

@@ -1,7 +1,7 @@
 """Synthetic piecewise-constant scenes: colours and contrasts that photographs do not contain.
 
-Trained on photographs alone, a network fails on flat saturated colours: cyan beside grey came out
-with errors of 176 sigma. All light here is amplified white-balanced camera RGB, white 1.
+A network trained on photographs only fails on flat saturated colours: cyan beside grey had errors
+of 176 sigma. All light here is amplified white-balanced camera RGB, white 1.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ Light = NDArray[np.float32]
 Labels = NDArray[np.intp]
 
 DARKEST = 0.1
-"""Least light of an area that is not black, in sigma at black."""
+"""Smallest light of an area that is not black, in sigma at black."""
 BRIGHTEST = 1e4
-"""Most light of an area, in sigma at black."""
+"""Largest light of an area, in sigma at black."""
 
 
 def draw_scene(random: np.random.Generator, side: int, sigma: Light, ceiling: float) -> Light:

@@ -1,4 +1,4 @@
-"""Which photos are held back to judge by."""
+"""The split into training and validation photos."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HELD_BACK = 12
-"""About one photo in so many."""
+"""About one photo in this many is held back."""
 
 
 def held_back(paths: Sequence[Path], folder: Path) -> list[Path]:
     """About one in `HELD_BACK`, at least one, by a hash of their names below `folder`.
 
-    So a photo that is added or taken away changes nothing for the others.
+    Adding or removing a photo does not change the split of the others.
     """
     hashes = {path: _hash(name_below(path, folder)) for path in paths}
     held = [path for path in paths if hashes[path] % HELD_BACK == 0]
