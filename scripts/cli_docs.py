@@ -14,6 +14,7 @@ COMMANDS = (
     "pairs",
     "evaluate",
     "compare",
+    "calibrate",
     "demo",
     "models",
     "train",

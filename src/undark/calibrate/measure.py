@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undark.calibrate.photons import Points, Transfer, fit_transfer, pair_points, single_points
-from undark.calibrate.readout import Readout, corrected, measure_darks
-from undark.calibrate.survey import Frame
+from undark.calibrate.readout import Readout, measure_darks, read_corrected
+from undark.calibrate.survey import Frame, middle
 from undark.files.raw import read_uncalibrated
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.profiles.calibration import Setting
@@ -46,8 +47,8 @@ def measure(iso: float, darks: list[Frame], flats: list[Frame]) -> Measured:
         iso=iso,
         darks=len(darks),
         flats=len(flats),
-        gain=transfer and transfer.gain,
-        gain_error=transfer and transfer.error,
+        gain=None if transfer is None else transfer.gain,
+        gain_error=None if transfer is None else transfer.error,
         **({} if readout is None else _dark_values(readout)),  # type: ignore[arg-type]
     )
     return Measured(setting, readout, transfer, points, len(pairs), levels)
@@ -65,7 +66,7 @@ def _dark_values(readout: Readout) -> dict[str, object]:
     }
 
 
-def _nested(values: NDArray[np.float64]) -> object:
+def _nested(values: NDArray[Any]) -> object:
     """An array as tuples of tuples."""
     if values.ndim == 0:
         return float(values)
@@ -102,8 +103,9 @@ def _points(
 
 
 def _read(frame: Frame, readout: Readout | None) -> Mosaic:
-    mosaic = read_uncalibrated(frame.path)
-    return mosaic if readout is None else corrected(mosaic, readout.black, readout.shading)
+    if readout is None:
+        return middle(read_uncalibrated(frame.path))
+    return read_corrected(frame.path, readout.black, readout.shading)
 
 
 def _transfer(points: Points, readout: Readout | None, single: bool) -> Transfer | None:
@@ -114,5 +116,3 @@ def _transfer(points: Points, readout: Readout | None, single: bool) -> Transfer
         return fit_transfer(points, at_black, single)
     except ValueError:
         return None
-
-

@@ -43,8 +43,10 @@ class Points:
     def joined(cls, parts: list[Points]) -> Self:
         """All points of several."""
         return cls(
-            *(np.concatenate([getattr(part, name) for part in parts])
-              for name in ("mean", "variance", "count", "position"))
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("mean", "variance", "count", "position")
+            )
         )
 
     def chosen(self, which: NDArray[np.bool_]) -> Points:

@@ -8,15 +8,17 @@ noise; hot pixels do not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undark.calibrate.distributions import Shape, fit_shape, unrounded_sigma
 from undark.calibrate.photons import pair_points, single_points, typical_variance
-from undark.calibrate.survey import Frame, positions, without_hot
+from undark.calibrate.survey import Frame, middle, positions, without_hot
 from undark.files.raw import read_uncalibrated
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.shading import Shading
@@ -25,7 +27,7 @@ Values = NDArray[np.float64]
 
 _COARSE = 0.6
 """Read noise in quantisation steps below which rounding is not just noise of step²/12."""
-_SAMPLE = 200_000
+_SAMPLE = 50_000
 """Pixels of one frame that the distribution is fitted to."""
 _STANDS_OUT = 2.0
 """Mean square of the shading from which it is kept, in that of its own error."""
@@ -51,7 +53,7 @@ class Readout:
     single_variance: float
     """The same between neighbours; `single_points`."""
     spectrum: Values
-    """(n,) amplitude of the mean frame's row offsets over frequency, DN; see `row_spectrum`."""
+    """(n,) amplitude of the rows' offsets over frequency, DN; see `row_spectrum`."""
     crushed: float
     """Share of pixels at DN 0."""
 
@@ -79,7 +81,7 @@ def measure_darks(frames: list[Frame]) -> Readout:
     residuals, pairs, singles = list[_Residual](), list[float](), list[float]()
     before: Mosaic | None = None
     for frame in frames:
-        mosaic = corrected(read_uncalibrated(frame.path), black, shading)
+        mosaic = read_corrected(frame.path, black, shading)
         residuals.append(_residual(mosaic, frame.step))
         singles.append(typical_variance(single_points(mosaic)))
         if before is not None:
@@ -91,8 +93,7 @@ def measure_darks(frames: list[Frame]) -> Readout:
     spread = float(blacks.var(axis=0, ddof=1).mean()) if len(frames) > 1 else 0.0
     columns = np.mean([r.columns for r in residuals], axis=0)
     read = float(np.sqrt(np.mean([r.pixel**2 for r in residuals])))
-    height = frames[0].camera[2][0]
-    by_chance = (read**2 + frames[0].step ** 2 / 12) / height / len(frames)
+    by_chance = (read**2 + frames[0].step ** 2 / 12) / len(residuals[0].rows) / len(frames)
     return Readout(
         black=black,
         shading=shading,
@@ -108,16 +109,18 @@ def measure_darks(frames: list[Frame]) -> Readout:
     )
 
 
-def corrected(mosaic: Mosaic, black: Values, shading: NDArray[np.float32] | None) -> Mosaic:
-    """A frame with its black level and dark shading as measured."""
+def read_corrected(path: Path, black: Values, shading: NDArray[np.float32] | None) -> Mosaic:
+    """The middle of a frame with black level and dark shading as measured. Raises `ReadError`."""
+    mosaic = read_uncalibrated(path)
     grid = None if shading is None else Shading.over_frame(shading, mosaic.shape)
-    return replace(mosaic, black=mosaic.black + black.astype(np.float32), shading=grid)
+    level = mosaic.black + black.astype(np.float32)
+    return middle(mosaic.replace(black=level, shading=grid))
 
 
 def row_spectrum(rows: list[Values]) -> Values:
     """(n,) root mean square amplitude in DN of the rows' offsets at each frequency, over frames.
 
-    Frequency i is i cycles a frame height; white row noise is flat, bands are peaks.
+    Frequency i is i cycles in the rows measured; white row noise is flat, bands are peaks.
     """
     power = [np.abs(np.fft.rfft(r - r.mean())[1:]) ** 2 / len(r) for r in rows]
     spectrum: Values = np.sqrt(np.mean(power, axis=0))
@@ -168,4 +171,4 @@ def _read_noise(planes: Iterable[NDArray[np.float32]], variance: float, step: in
     if simple >= _COARSE * step:
         return simple
     found = [unrounded_sigma(plane, step) for plane in planes]
-    return float(np.sqrt(np.mean(np.square(found))))
+    return math.sqrt(sum(sigma**2 for sigma in found) / len(found))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from undark import __version__
+from undark.cli.calibrate import calibrate_command
 from undark.cli.compare import compare
 from undark.cli.demo import demo
 from undark.cli.evaluate import evaluate
@@ -52,6 +53,7 @@ app.command()(pairs)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(models)
+app.command("calibrate")(calibrate_command)
 app.command()(demo)
 
 

@@ -7,7 +7,7 @@ subtracts the mean dark frame; a grid keeps its smooth part, that a profile can 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,13 @@ class Shading:
         origin = self.origin[0] + top * self.step[0], self.origin[1] + left * self.step[1]
         return replace(self, grid=np.roll(self.grid, (-top, -left), (0, 1)), origin=origin)
 
-    def turned(self, positions: NDArray[np.int64], flips: tuple[bool, bool], swap: bool,
-               shape: tuple[int, int]) -> Self:
+    def turned(
+        self,
+        positions: NDArray[np.int64],
+        flips: tuple[bool, bool],
+        swap: bool,
+        shape: tuple[int, int],
+    ) -> Self:
         """Of a mosaic (H, W) of `shape` that is flipped (down, across), then transposed if `swap`.
 
         `positions` (period, period) holds, for each new position of the CFA's period, the old
@@ -67,7 +72,7 @@ class Shading:
         return replace(self, grid=grid, origin=(origin[0], origin[1]), step=(step[0], step[1]))
 
 
-def _weights(at: NDArray[np.float64], nodes: int) -> NDArray[np.float32]:
+def _weights(at: NDArray[Any], nodes: int) -> NDArray[np.float32]:
     """(n, nodes): the share that each node has in each of n places, linear between two nodes."""
     inside = np.clip(at, 0, nodes - 1)[:, None]
     shares: NDArray[np.float32] = np.clip(1 - abs(inside - np.arange(nodes)), 0, None)

@@ -25,8 +25,9 @@ def find_raws(folder: Path) -> list[Path]:
 def read_mosaic(path: Path) -> Mosaic:
     """Read a RAW photo of a Bayer or X-Trans sensor.
 
-    It comes with the user's own calibration of its camera, where there is one. Raises `ReadError` for a file that is missing, empty, damaged, cut short or not a RAW photo,
-    `UnsupportedError` for a RAW photo of another kind.
+    It comes with the user's own calibration of its camera, where there is one. Raises `ReadError`
+    for a file that is missing, empty, damaged, cut short or not a RAW photo, `UnsupportedError`
+    for a RAW photo of another kind.
     """
     return calibrated(read_uncalibrated(path))
 

@@ -110,8 +110,11 @@ class Calibration:
         law, near = self._near(iso)
         values = law.at(iso)
         for name, value in values.items():
-            known = [(s.iso, v / max(law.at(s.iso)[name], 1e-9))
-                     for s in near if (v := getattr(s, name)) is not None]
+            known = [
+                (s.iso, v / max(law.at(s.iso)[name], 1e-9))
+                for s in near
+                if (v := getattr(s, name)) is not None
+            ]
             values[name] = value * (_between(iso, known) if known else 1.0)
         shapes = [(s.iso, 0.14 if s.shape is None else s.shape) for s in near if s.read is not None]
         heavy = any(s.shape is not None for s in near)
@@ -124,6 +127,14 @@ class Calibration:
             step=self.step,
         )
         return model if span is None else model.scaled(span / self.span)
+
+    def law_at(self, iso: float) -> Law:
+        """The law of the range that an ISO lies in, or that is nearest to it."""
+
+        def away(law: Law) -> float:
+            return max(math.log(law.low / iso), math.log(iso / law.high), 0.0)
+
+        return min(self.laws, key=away)
 
     def black_at(self, iso: float) -> NDArray[np.float32] | None:
         """(period, period) DN to add to the file's black level; None where nobody knows."""
@@ -175,7 +186,7 @@ class Calibration:
     def from_json(cls, text: str) -> Self:
         """Raises `ValueError` for what is not such a profile."""
         try:
-            made = _parsed(cls, json.loads(text))
+            made: Self = _parsed(cls, json.loads(text))
             made._check()
         except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ValueError("not a camera profile") from error
@@ -185,8 +196,12 @@ class Calibration:
         """Raises `ValueError` where a number makes no sense."""
         numbers = [n for s in self.settings for n in (s.gain, s.read, s.row, s.bias)]
         numbers += [self.span, self.step, *(s.iso for s in self.settings)]
-        numbers += [law.at(s.iso)[name] for law in self.laws for s in self.settings
-                    for name in ("gain", "read", "row")]
+        numbers += [
+            law.at(s.iso)[name]
+            for law in self.laws
+            for s in self.settings
+            for name in ("gain", "read", "row")
+        ]
         known = [n for n in numbers if n is not None]
         period = 6 if self.cfa == "X-Trans" else 2
         blacks = [np.asarray(s.black, float) for s in self.settings if s.black is not None]
@@ -200,11 +215,7 @@ class Calibration:
 
     def _near(self, iso: float) -> tuple[Law, list[Setting]]:
         """The law at an ISO, and the settings that it covers."""
-
-        def away(law: Law) -> float:
-            return max(math.log(law.low / iso), math.log(iso / law.high), 0.0)
-
-        law = min(self.laws, key=away)
+        law = self.law_at(iso)
         return law, [s for s in self.settings if law.low <= s.iso <= law.high]
 
     def _array(
