@@ -17,7 +17,7 @@ COLOURS: tuple[Colour, ...] = (
     (140, 86, 75), (200, 60, 140), (110, 110, 110), (160, 150, 20),
 )  # fmt: skip
 WIDTH, HEIGHT = 720, 460
-_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 20, 44, 58
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 20, 56, 58
 """Margins, pixels."""
 _BLACK, _GRID = (30, 30, 30), (225, 225, 225)
 
@@ -56,7 +56,7 @@ class Panel:
         for x, y, colour in self._dots:
             for a, b in _points(x, y, places):
                 draw.ellipse((a - 3, b - 3, a + 3, b + 3), fill=colour)
-        draw.text((_LEFT, 10), self.title, _BLACK, large)
+        draw.text((_LEFT, 6), self.title, _BLACK, large)
         draw.text((WIDTH / 2, HEIGHT - 8), self.x_name, _BLACK, small, anchor="mb")
         draw.text((6, _TOP - 6), self.y_name, _BLACK, small, anchor="lb")
         for number, (name, colour) in enumerate(self._legend[:16]):
@@ -105,13 +105,18 @@ class _Axis:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """(value, label) of five or so round numbers; of a logarithmic axis powers of ten."""
+        """(value, label) of five or so round numbers; of a logarithmic axis 1, 2, 5, 10, ..."""
+        if self.log:
+            powers = range(math.floor(self.low), math.ceil(self.high) + 1)
+            few = (1, 2, 5) if self.high - self.low < 2.5 else (1,)
+            known = [factor * 10.0**power for power in powers for factor in few]
+            inside = [v for v in known if self.low <= math.log10(v) <= self.high]
+            return [(math.log10(v), f"{v:g}") for v in inside]
         step = 10 ** math.floor(math.log10((self.high - self.low) / 3))
         step *= max(f for f in (1, 2, 5) if f * step <= (self.high - self.low) / 3)
-        step = max(step, 0.2) if self.log else step
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         values = [n * step for n in range(first, last + 1)]
-        return [(v, f"{10**v:.3g}" if self.log else f"{v:.4g}") for v in values]
+        return [(v, f"{v:.4g}") for v in values]
 
 
 def _points(x: Values, y: Values, places: list[_Axis]) -> list[tuple[float, float]]:

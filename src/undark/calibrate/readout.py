@@ -120,9 +120,10 @@ def read_corrected(path: Path, black: Values, shading: NDArray[np.float32] | Non
 def row_spectrum(rows: list[Values]) -> Values:
     """(n,) root mean square amplitude in DN of the rows' offsets at each frequency, over frames.
 
-    Frequency i is i cycles in the rows measured; white row noise is flat, bands are peaks.
+    From one cycle in the rows measured to just below half a cycle a row, which the levels of the
+    CFA's positions take out. White row noise is flat, bands are peaks.
     """
-    power = [np.abs(np.fft.rfft(r - r.mean())[1:]) ** 2 / len(r) for r in rows]
+    power = [np.abs(np.fft.rfft(r)[1:-1]) ** 2 / len(r) for r in rows]
     spectrum: Values = np.sqrt(np.mean(power, axis=0))
     return spectrum
 
@@ -167,7 +168,7 @@ def _residual(mosaic: Mosaic, step: int) -> _Residual:
 
 def _read_noise(planes: Iterable[NDArray[np.float32]], variance: float, step: int) -> float:
     """Standard deviation before rounding to whole steps."""
-    simple = max(variance - step**2 / 12, 0.0) ** 0.5
+    simple = math.sqrt(max(variance - step**2 / 12, 0.0))
     if simple >= _COARSE * step:
         return simple
     found = [unrounded_sigma(plane, step) for plane in planes]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import warnings
@@ -85,12 +84,6 @@ def user_calibrations() -> tuple[Calibration, ...]:
         except (ReadError, OSError) as error:
             _warn(str(error))
     return tuple(found)
-
-
-def cameras_state() -> str:
-    """Another text after each change of the user's folder of cameras; empty for no profiles."""
-    parts = [(path.name, *_state(path)) for path in _profiles()]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16] if parts else ""
 
 
 def _profiles() -> list[Path]:
