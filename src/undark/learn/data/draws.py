@@ -14,7 +14,8 @@ from undark.files.cameras import user_calibrations
 from undark.learn.data.defects import Defects
 from undark.learn.data.exposing import Exposures, stack
 from undark.sensor.noise import NoiseModel
-from undark.sensor.profiles.cameras import cameras
+from undark.sensor.profiles.calibration import Calibration
+from undark.sensor.profiles.cameras import CameraNoise, cameras
 
 MAX_AMPLIFICATION = 300.0
 DEEP = 0.75
@@ -55,7 +56,7 @@ def _draw_noise(random: np.random.Generator, span: float) -> NoiseModel:
 
     A camera of the table, or one that the user has calibrated.
     """
-    known = (*cameras(), *user_calibrations())
+    known: list[CameraNoise | Calibration] = [*cameras(), *user_calibrations()]
     camera = known[random.integers(len(known))]
     low, high = camera.iso_range
     noise = camera.at(float(np.exp(random.uniform(np.log(low), np.log(high)))), span)
