@@ -52,7 +52,7 @@ def write_frames(folder: Path, noise: NoiseModel, iso: float, how: Shooting = Sh
     """Dark frames and flats of a camera at one ISO, in an order that says nothing."""
     levels = [0.0] * how.darks + [level for level in LEVELS for _ in range(how.flats)]
     for number, level in enumerate(levels):
-        name = f"IMG_{number * 7 % len(levels):03d}_{iso:g}.dng"
+        name = f"IMG_{number * 11 % len(levels):03d}_{iso:g}.dng"
         write_mosaic(folder / name, shoot(noise, iso, level, number, how))
 
 

@@ -24,7 +24,7 @@ from undark.sensor.profiles.cameras import cameras, find_camera
 from undark.sensor.profiles.lookup import noise_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from calibration import BLACK_ERRORS, LEVELS, Shooting, measured, shoot, write_frames  # noqa: E402
+from calibration import BLACK_ERRORS, LEVELS, Shooting, measured, shoot, write_frames
 
 SMALL = Shooting(shape=(384, 512), darks=10)
 TINY = Shooting(shape=(256, 256), darks=3)
@@ -279,7 +279,6 @@ def test_restoring_and_training_use_the_profile(run, few, cameras, tmp_path):
     def gains():
         return draw_exposures(300, np.random.default_rng(0)).noise.gain
 
-    assert not np.isclose(gains(), 1.5, rtol=0.03).any() or True
     before = gains()
     run("calibrate", few, "-o", tmp_path)
     assert not np.array_equal(before, gains())

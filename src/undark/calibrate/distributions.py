@@ -91,7 +91,7 @@ def unrounded_sigma(values: NDArray[np.float32], step: float) -> float:
     if variance == 0:
         return 0.0
     sigma = 0.5
-    for _ in range(3):
+    for _ in range(25):
         centre = _solve(partial(_rounded_mean, sigma=sigma), mean, mean - 1, mean + 1)
         sigma = _solve(partial(_rounded_variance, centre), variance, 0.01, 3.0)
     return sigma * step

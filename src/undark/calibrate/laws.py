@@ -11,7 +11,7 @@ import numpy as np
 
 from undark.sensor.profiles.calibration import Law, Setting
 
-_DROP = 0.9
+_DROP = 0.8
 """Read noise of the next ISO, in this one's, below which the conversion gain switched between."""
 _BREAK = 0.7
 """The same in what the two ISOs before lead to expect, where there are two."""

@@ -190,9 +190,11 @@ def _no_flat(mosaic: Mosaic, brightest: float) -> str | None:
 def _cells(plane: NDArray[np.float32], dark: bool) -> NDArray[np.float32]:
     """(rows, columns) means of the cells of one position."""
     kept = without_hot(plane) if dark else plane
-    bands = np.array_split(kept, CELLS[0], axis=0)
-    cells = [[c.mean(dtype=np.float64) for c in np.array_split(b, CELLS[1], axis=1)] for b in bands]
-    return np.array(cells, np.float32)
+    down, across = (np.arange(n) * size // n for n, size in zip(CELLS, kept.shape, strict=True))
+    sums = np.add.reduceat(kept, down, axis=0, dtype=np.float64)
+    sums = np.add.reduceat(sums, across, axis=1)
+    heights, widths = np.diff([*down, kept.shape[0]]), np.diff([*across, kept.shape[1]])
+    return np.asarray(sums / np.outer(heights, widths), np.float32)
 
 
 def _check_one_camera(folder: Path, frames: Sequence[Frame]) -> None:

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Shading:
-    """Offsets in DN over a mosaic, bilinear between the nodes of a grid, constant beyond them.
+    """Offsets in DN over a mosaic, bilinear between the nodes of a grid.
+
+    Half a cell beyond the outer nodes, to the frame's edges, the slope goes on.
 
     Node i lies at grid coordinate i; pixel n of an axis at `origin + n * step`.
     """
 
     grid: NDArray[np.float32]
-    """(period, period, rows, columns) DN for each position of the mosaic's CFA."""
+    """(period, period, rows, columns) DN for each position of the mosaic's CFA; 2 nodes or more."""
     origin: tuple[float, float]
     """Grid coordinates (row, column) of the top left pixel."""
     step: tuple[float, float]
@@ -73,7 +75,11 @@ class Shading:
 
 
 def _weights(at: NDArray[Any], nodes: int) -> NDArray[np.float32]:
-    """(n, nodes): the share that each node has in each of n places, linear between two nodes."""
-    inside = np.clip(at, 0, nodes - 1)[:, None]
-    shares: NDArray[np.float32] = np.clip(1 - abs(inside - np.arange(nodes)), 0, None)
-    return shares.astype(np.float32)
+    """(n, nodes): the share that each node has in each of n places: linear, ends prolonged."""
+    at = np.clip(at, -0.5, nodes - 0.5)
+    first = np.clip(np.floor(at), 0, nodes - 2).astype(np.int64)
+    shares = np.zeros((len(at), nodes), np.float32)
+    every = np.arange(len(at))
+    shares[every, first] = 1 - (at - first)
+    shares[every, first + 1] = at - first
+    return shares

@@ -207,7 +207,10 @@ class Calibration:
         blacks = [np.asarray(s.black, float) for s in self.settings if s.black is not None]
         grids = [np.asarray(s.shading, float) for s in self.settings if s.shading is not None]
         fits = [b.shape == (period, period) for b in blacks]
-        fits += [g.ndim == 4 and g.shape == (period, period, *grids[0].shape[2:]) for g in grids]
+        fits += [
+            g.ndim == 4 and min(g.shape) > 1 and g.shape == (period, period, *grids[0].shape[2:])
+            for g in grids
+        ]
         finite = all(np.isfinite(a).all() for a in (*blacks, *grids, np.asarray(known)))
         positive = min(known) >= 0 and min(self.span, *(s.iso for s in self.settings)) > 0
         if not (self.settings and self.laws and all(fits) and finite and positive):
@@ -250,7 +253,14 @@ def _rounded(value: Any) -> Any:
 def _parsed(cls: type[Any], known: dict[str, Any]) -> Any:
     if known.pop("format") != FORMAT:
         raise ValueError("not a camera profile of this version")
+    known = _tuples(known)
     known["settings"] = tuple(Setting(**s) for s in known["settings"])
     known["laws"] = tuple(Law(**law) for law in known["laws"])
-    known["size"] = tuple(known["size"])
     return cls(**known)
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as tuples."""
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
