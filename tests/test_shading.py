@@ -22,8 +22,8 @@ def test_a_node_is_at_the_middle_of_its_cell():
     grid[:, :, 1, 1] = 16
     found = Shading.over_frame(grid, (24, 24)).at(0, 0, (24, 24))
     assert found[11:13, 11:13] == pytest.approx(16 * (15 / 16) ** 2)
-    assert found[12, 3:21] == pytest.approx(
-        16 * 15 / 16 * np.clip(1 - abs(np.arange(3, 21) - 11.5) / 8, 0, None), abs=1e-5
+    assert found[12, 4:20] == pytest.approx(
+        16 * 15 / 16 * np.clip(1 - abs(np.arange(4, 20) - 11.5) / 8, 0, None), abs=1e-5
     )
 
 

@@ -22,7 +22,7 @@ _COLOURS_DIFFER = 0.04
 """Range of the gains of the CFA's positions, as a share, from which the file was scaled."""
 _CRUSHED = 0.005
 """Share of dark pixels at DN 0 from which the noise below black is cut off."""
-_FINE = 0.3
+_FINE = 0.5
 """Read noise in quantisation steps below which it cannot be told."""
 _BLACK_MOVES = 0.5
 """Spread of the black level between frames, in read noises, that is worth a line."""
@@ -124,7 +124,7 @@ def _dark_gaps(one: Measured, calibration: Calibration) -> Iterator[str]:
             "below black off, so read noise and black level are too rough"
         )
     if s.read < _FINE * calibration.step:
-        yield f"the read noise is below {_FINE:g} of a step of the data: it cannot be told"
+        yield "the read noise is below half a step of the data: it is told only where black is even"
     if readout.bias > _BLACK_MOVES * s.read and readout.bias > 1:
         yield f"black differs by {readout.bias:.1f} DN between dark frames; is one not dark?"
 
