@@ -12,6 +12,7 @@ import pytest
 import undark
 from undark.calibrate.distributions import fit_shape, unrounded_sigma
 from undark.calibrate.laws import fit_laws, switches
+from undark.calibrate.photons import Points, fit_transfer
 from undark.calibrate.survey import frame_of
 from undark.files.cameras import CalibrationWarning, calibration_path, read_calibration
 from undark.files.dng import write_mosaic
@@ -122,6 +123,20 @@ def test_heavy_tails_are_told_from_a_gaussian(shape):
     heavy = 20 * tukey_lambda(sampler.uniform((100_000,)), shape)
     assert fit_shape([heavy], 1.0).tukey == pytest.approx(shape, abs=0.02)
     assert fit_shape([20 * sampler.normal((100_000,))], 1.0).tukey is None
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_slope_of_a_line_of_points(known):
+    """variance = 3 · mean + 50, each with the scatter of 240 squares; a few are far too high."""
+    random = np.random.default_rng(2)
+    mean = random.uniform(100, 4000, 2000)
+    variance = (3 * mean + 50) * random.chisquare(240, 2000) / 240
+    variance[:40] *= 5
+    points = Points(mean, variance, np.full(2000, 240.0), np.arange(2000) % 4)
+    found = fit_transfer(points, 50.0 if known else None, single=False)
+    assert found.gain == pytest.approx(3, rel=0.01)
+    assert abs(found.gain / 3 - 1) < 4 * found.error < 0.02
+    assert found.by_position == pytest.approx([3] * 4, rel=0.02)
 
 
 # --- over ISO ----------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from undark.sensor.mosaic import Mosaic
 
 BLOCK = 16
 """Pixels of one position, a side, whose mean and variance make a point."""
+_FREEDOM = BLOCK * (BLOCK - 1)
+"""Independent differences in a block of which each row's mean is taken out."""
 _BRIGHTEST = 0.8
 """Share of the span up to which blocks count: sensors are less linear near white."""
 _OUTLIER = 5.0
@@ -71,9 +73,10 @@ class Transfer:
 
 
 def pair_points(first: Mosaic, second: Mosaic) -> Points:
-    """Points of two flats (or dark frames) at equal settings; row noise is part of the variance.
+    """Points of two flats (or dark frames) at equal settings, free of row noise.
 
-    The second's light is scaled to the first's: lamps flicker.
+    Lamps flicker: the second's light is scaled to the first's, and differences of whole rows,
+    which a rolling shutter makes of it, are taken out.
     """
     parts = []
     limit = _BRIGHTEST * first.span
@@ -82,9 +85,12 @@ def pair_points(first: Mosaic, second: Mosaic) -> Points:
         a, b = _blocks(one), _blocks(other)
         means = float(a.mean(dtype=np.float64)), float(b.mean(dtype=np.float64))
         scale = means[0] / means[1] if min(means) > 0.01 * first.span else 1.0
-        variance = (a - scale * b).var(axis=(2, 3), ddof=1, dtype=np.float64) / (1 + scale**2)
+        difference = (a - scale * b).astype(np.float64)
+        difference -= difference.mean(axis=3, keepdims=True)
+        squares = (difference**2).sum(axis=(2, 3)) / (1 + scale**2)
         mean = (a.mean(axis=(2, 3), dtype=np.float64) + scale * b.mean(axis=(2, 3))) / 2
-        parts.append(_points(mean, variance, BLOCK**2 - 1, number).chosen(_below(a, b, limit)))
+        found = _points(mean, squares / _FREEDOM, _FREEDOM, number)
+        parts.append(found.chosen(_below(a, b, limit)))
     return Points.joined(parts)
 
 

@@ -49,7 +49,7 @@ class Readout:
     shape: Shape
     """The distribution of the read noise."""
     pair_variance: float
-    """Variance of a pixel from frame to frame, rounding and rows included; `pair_points`."""
+    """Variance of a pixel from frame to frame, with rounding, without rows; `pair_points`."""
     single_variance: float
     """The same between neighbours; `single_points`."""
     spectrum: Values
@@ -102,7 +102,7 @@ def measure_darks(frames: list[Frame]) -> Readout:
         column=max(float(columns.var()) - by_chance, 0.0) ** 0.5,
         bias=max(spread - chance, 0.0) ** 0.5,
         shape=fit_shape([r.sample for r in residuals], frames[0].step),
-        pair_variance=float(np.mean(pairs)) if pairs else float(np.mean(singles)) + row,
+        pair_variance=float(np.mean(pairs)) if pairs else float(np.mean(singles)),
         single_variance=float(np.mean(singles)),
         spectrum=row_spectrum([r.rows for r in residuals]),
         crushed=max(frame.crushed for frame in frames),

@@ -59,10 +59,10 @@ def calibrate(
         measured.append(measure(iso, found.of(iso, dark=True), found.of(iso, dark=False)))
         progress("measuring", number, len(found.isos))
     calibration = _calibration(folder, found, measured)
-    write_calibration(path, calibration, overwrite)
     sheet = (plots or folder) / PLOTS
     with atomic_output(sheet, overwrite=True) as temporary:
         write_picture(temporary, draw_plots(calibration, measured), Shot())
+    write_calibration(path, calibration, overwrite)
     verdict = judge(calibration, measured)
     return Report(calibration, path, sheet, tuple(measured), verdict, tuple(found.left_out))
 

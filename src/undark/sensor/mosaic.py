@@ -74,7 +74,7 @@ class Mosaic:
     """DNG NoiseProfile: (S, O) a channel or one for all; variance = S·x + O with x in [0, 1]."""
     shot: Shot = field(default_factory=Shot)
     black_source: str = "tag"
-    """"tag" or "masked border"."""
+    """"tag" or "masked border"; "..., corrected by your calibration" after either."""
     white_balance_source: str = "camera"
     """"camera", "daylight" or "grey world"."""
     calibrated: NoiseModel | None = None
