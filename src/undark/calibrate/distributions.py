@@ -90,10 +90,13 @@ def unrounded_sigma(values: NDArray[np.float32], step: float) -> float:
     mean, variance = (mean - offset) / step, variance / step**2
     if variance == 0:
         return 0.0
-    sigma = 0.5
+    sigma = before = 0.5
     for _ in range(25):
         centre = _solve(partial(_rounded_mean, sigma=sigma), mean, mean - 1, mean + 1)
         sigma = _solve(partial(_rounded_variance, centre), variance, 0.01, 3.0)
+        if abs(sigma - before) < 1e-3 * sigma:
+            break
+        before = sigma
     return sigma * step
 
 
@@ -117,7 +120,7 @@ def _rounded(mean: float, sigma: float) -> tuple[float, float]:
 
 def _solve(function: Callable[[float], float], wanted: float, low: float, high: float) -> float:
     """Where a function that rises is `wanted`, by bisection."""
-    for _ in range(40):
+    for _ in range(20):
         middle = (low + high) / 2
         if function(middle) < wanted:
             low = middle
