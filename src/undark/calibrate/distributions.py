@@ -6,10 +6,9 @@ the shape whose quantiles are most nearly proportional to the sorted data fits b
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -24,6 +23,9 @@ QUANTILES = 2000
 _SHAPES = np.arange(-0.3, 0.301, 0.01)
 _BETTER = 0.7
 """1 - correlation² of the Tukey-lambda fit, in the Gaussian's, from which it is preferred."""
+_SIGMAS = np.linspace(0.02, 1, 99)
+"""In steps: `unrounded_sigma` looks between these."""
+_BETWEEN = np.linspace(0, 1, 41)
 _ORDER = (np.arange(QUANTILES) + 0.5) / QUANTILES
 
 
@@ -78,55 +80,32 @@ def tukey_quantiles(shape: float) -> Values:
     return scaled
 
 
-def unrounded_sigma(values: NDArray[np.float32], step: float) -> float:
-    """Standard deviation of Gaussian noise before it was rounded to whole steps.
+def unrounded_sigma(means: Values, variances: Values, step: float) -> float:
+    """Standard deviation of Gaussian noise before it was rounded to multiples of `step`.
 
-    Below half a step rounding takes noise away rather than adding step²/12: what it leaves
-    depends on where between two steps the mean lies, so both are found together, from the mean
-    and the variance of the rounded values. 0 where nothing is left.
+    Below half a step rounding takes noise away rather than adding step²/12. What it leaves depends
+    on where between two steps a mean lies, so `means` and `variances` are those of small blocks of
+    the rounded values: the result is the sigma by which the blocks' variance, on average, is
+    what is expected at their means. It is at most a step.
     """
-    mean, variance = float(values.mean(dtype=np.float64)), float(values.var(dtype=np.float64))
-    offset = float(np.median(values)) % step  # black levels need not be whole numbers
-    mean, variance = (mean - offset) / step, variance / step**2
-    if variance == 0:
-        return 0.0
-    sigma = before = 0.5
-    for _ in range(25):
-        centre = _solve(partial(_rounded_mean, sigma=sigma), mean, mean - 1, mean + 1)
-        sigma = _solve(partial(_rounded_variance, centre), variance, 0.01, 3.0)
-        if abs(sigma - before) < 1e-3 * sigma:
-            break
-        before = sigma
-    return sigma * step
+    between, measured = (means / step) % 1, float(variances.mean()) / step**2
+    expected = [float(np.interp(between, mean, var).mean()) for mean, var in _rounded_tables()]
+    return step * float(np.interp(measured, np.maximum.accumulate(expected), _SIGMAS))
 
 
-def _rounded_mean(mean: float, sigma: float) -> float:
-    return _rounded(mean, sigma)[0]
-
-
-def _rounded_variance(mean: float, sigma: float) -> float:
-    return _rounded(mean, sigma)[1]
-
-
-def _rounded(mean: float, sigma: float) -> tuple[float, float]:
-    """Mean and variance of a normal deviate rounded to whole numbers."""
-    steps = np.arange(math.floor(mean - 8 * sigma) - 1, math.ceil(mean + 8 * sigma) + 2)
-    normal = NormalDist(mean, sigma)
-    below = np.array([normal.cdf(edge) for edge in (*(steps - 0.5), steps[-1] + 0.5)])
-    share = np.diff(below)
-    centre = float(share @ steps)
-    return centre, float(share @ (steps - centre) ** 2)
-
-
-def _solve(function: Callable[[float], float], wanted: float, low: float, high: float) -> float:
-    """Where a function that rises is `wanted`, by bisection."""
-    for _ in range(20):
-        middle = (low + high) / 2
-        if function(middle) < wanted:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+@cache
+def _rounded_tables() -> tuple[tuple[Values, Values], ...]:
+    """For each of `_SIGMAS`: mean and variance of rounded noise whose own mean goes from 0 to 1."""
+    steps = np.arange(-8.0, 10.0)
+    tables = []
+    for sigma in _SIGMAS:
+        normal = NormalDist(0, float(sigma))
+        edges = np.append(steps - 0.5, steps[-1] + 0.5)
+        below = np.array([[normal.cdf(edge - mean) for edge in edges] for mean in _BETWEEN])
+        share = np.diff(below, axis=1)
+        mean = share @ steps
+        tables.append((mean, share @ steps**2 - mean**2))
+    return tuple(tables)
 
 
 def _correlation(data: Values, quantiles: Values) -> float:

@@ -9,8 +9,7 @@ noise; hot pixels do not.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +46,7 @@ class Readout:
     """Standard deviation of the columns' fixed offsets; not in the noise model."""
     bias: float
     shape: Shape
-    """The distribution of the read noise."""
+    """The distribution of the read noise; Gaussian where rounding hides it."""
     pair_variance: float
     """Variance of a pixel from frame to frame, with rounding, without rows; `pair_points`."""
     single_variance: float
@@ -94,6 +93,7 @@ def measure_darks(frames: list[Frame]) -> Readout:
     columns = np.mean([r.columns for r in residuals], axis=0)
     read = float(np.sqrt(np.mean([r.pixel**2 for r in residuals])))
     by_chance = (read**2 + frames[0].step ** 2 / 12) / len(residuals[0].rows) / len(frames)
+    shape = fit_shape([r.sample for r in residuals], frames[0].step)
     return Readout(
         black=black,
         shading=shading,
@@ -101,7 +101,7 @@ def measure_darks(frames: list[Frame]) -> Readout:
         row=row**0.5,
         column=max(float(columns.var()) - by_chance, 0.0) ** 0.5,
         bias=max(spread - chance, 0.0) ** 0.5,
-        shape=fit_shape([r.sample for r in residuals], frames[0].step),
+        shape=replace(shape, tukey=None) if read < _COARSE * frames[0].step else shape,
         pair_variance=float(np.mean(pairs)) if pairs else float(np.mean(singles)),
         single_variance=float(np.mean(singles)),
         spectrum=row_spectrum([r.rows for r in residuals]),
@@ -156,7 +156,7 @@ def _residual(mosaic: Mosaic, step: int) -> _Residual:
     row = float(rows.var()) - variance / width
     stride = max(1, whole.size // _SAMPLE) | 1  # odd: all positions of the CFA
     return _Residual(
-        pixel=_read_noise(planes.values(), variance, step),
+        pixel=_read_noise(mosaic, variance, step),
         row=row,
         blacks=blacks,
         black_error=variance / (whole.size / period**2) + max(row, 0.0) * period / height,
@@ -166,10 +166,12 @@ def _residual(mosaic: Mosaic, step: int) -> _Residual:
     )
 
 
-def _read_noise(planes: Iterable[NDArray[np.float32]], variance: float, step: int) -> float:
-    """Standard deviation before rounding to whole steps."""
+def _read_noise(mosaic: Mosaic, variance: float, step: int) -> float:
+    """Standard deviation before rounding to whole steps; `variance` is that after it."""
     simple = math.sqrt(max(variance - step**2 / 12, 0.0))
     if simple >= _COARSE * step:
         return simple
-    found = [unrounded_sigma(plane, step) for plane in planes]
-    return math.sqrt(sum(sigma**2 for sigma in found) / len(found))
+    points = single_points(mosaic.replace(black=np.zeros_like(mosaic.black), shading=None))
+    points = points.chosen(points.variance < 2 * step**2)  # without hot pixels
+    offset = int(mosaic.plane.min()) % step
+    return unrounded_sigma(points.mean - offset, points.variance, step)
