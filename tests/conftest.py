@@ -32,6 +32,14 @@ SHOT = Shot(
 )
 
 
+@pytest.fixture(autouse=True)
+def cameras(tmp_path_factory, monkeypatch) -> Path:
+    """An empty folder of cameras, in place of the one of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("cameras")
+    monkeypatch.setenv("UNDARK_CAMERAS", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real RAW files, photos and noise tables; tests skip where it is missing."""

@@ -20,6 +20,7 @@ PACKAGES = [
     ["files"],
     ["engine"],
     ["restoring"],
+    ["calibrate"],
     ["pairs"],
     ["evaluation"],
     ["learn"],

@@ -18,7 +18,7 @@ from undark.errors import SetupError
 from undark.files.dng import write_mosaic
 from undark.files.output import atomic_output
 from undark.files.picture import read_light, write_picture
-from undark.files.raw import read_mosaic
+from undark.files.raw import read_uncalibrated
 from undark.restoring.raw import amplify_and_demosaic, restore
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
@@ -49,7 +49,7 @@ def run_demo(folder: Path, iso: int, amplification: float, overwrite: bool) -> I
     with atomic_output(dng, overwrite) as temporary:
         write_mosaic(temporary, photograph(light, iso, amplification))
     yield f"{dng}: simulated Sony A7S2 photo, ISO {iso}, {amplification:g} times too dark"
-    dark = read_mosaic(dng)
+    dark = read_uncalibrated(dng)  # the user's own A7S2 is another one
     restored = restore(dark, exposure=amplification)
     restored.save(picture, overwrite=overwrite)
     pictures = {

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from undark import __version__
+from undark.cli.calibrate import calibrate_command
 from undark.cli.compare import compare
 from undark.cli.demo import demo
 from undark.cli.evaluate import evaluate
@@ -49,6 +50,7 @@ app.command()(info)
 app.command()(pairs)
 app.command()(evaluate)
 app.command()(compare)
+app.command("calibrate")(calibrate_command)
 app.command()(demo)
 app.command()(models)
 app.add_typer(train_app, name="train")

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.files.cache import Decoded, FrameCache, default_folder
-from undark.files.raw import read_mosaic, render_with_libraw
+from undark.files.cameras import calibrated
+from undark.files.raw import read_uncalibrated, render_with_libraw
 from undark.sensor.cfa import CFA
 from undark.sensor.mosaic import GPS, Mosaic, Shot
 
@@ -35,8 +36,8 @@ class CachedFrames:
     def mosaic(self, path: Path) -> Mosaic:
         """The mosaic of a RAW file. Raises `ReadError`, `UnsupportedError`, `OutputError`."""
         if not path.exists():
-            return read_mosaic(path)  # raises `ReadError` with the file's name
-        return _mosaic(*self._open().get(path, _MOSAIC, partial(_decoded, path)))
+            return read_uncalibrated(path)  # raises `ReadError` with the file's name
+        return calibrated(_mosaic(*self._open().get(path, _MOSAIC, partial(_decoded, path))))
 
     def rendering(self, path: Path, options: dict[str, Any]) -> NDArray[Any]:
         """(H, W, 3) as LibRaw renders it. Raises like `mosaic`."""
@@ -53,7 +54,7 @@ class CachedFrames:
 
 def _decoded(path: Path) -> Decoded:
     """The plane, and the other fields of the mosaic in types that JSON supports."""
-    mosaic = read_mosaic(path)
+    mosaic = read_uncalibrated(path)  # calibrations may change: they are applied afterwards
     facts = asdict(replace(mosaic, plane=np.empty((0, 0), np.uint16), shot=Shot()))
     facts["cfa"] = mosaic.cfa.rows
     for name in ("black", "white_balance", "camera_from_xyz"):

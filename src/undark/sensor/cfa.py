@@ -122,10 +122,16 @@ def dihedral(picture: Array, k: int) -> Array:
     across the other diagonal.
     """
     xp = array_namespace(picture)
-    axes = [axis for axis, kinds in ((1, (1, 3, 4, 7)), (0, (2, 4, 5, 7))) if k in kinds]
-    picture = xp.flip(picture, axis=tuple(axes)) if axes else picture
+    flips, transposed = dihedral_axes(k)
+    axes = tuple(axis for axis, flipped in enumerate(flips) if flipped)
+    picture = xp.flip(picture, axis=axes) if axes else picture
     order = (1, 0, *range(2, picture.ndim))
-    return xp.permute_dims(picture, order) if k in (3, 5, 6, 7) else picture
+    return xp.permute_dims(picture, order) if transposed else picture
+
+
+def dihedral_axes(k: int) -> tuple[tuple[bool, bool], bool]:
+    """What `dihedral` does: whether rows and columns are flipped, and then transposed."""
+    return (k in (2, 4, 5, 7), k in (1, 3, 4, 7)), k in (3, 5, 6, 7)
 
 
 def dihedral_period(values: NDArray[Any], k: int, shape: tuple[int, int]) -> NDArray[Any]:

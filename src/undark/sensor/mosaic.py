@@ -9,7 +9,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.sensor.cfa import CFA, dihedral, dihedral_period, extend
+from undark.sensor.cfa import CFA, dihedral, dihedral_axes, dihedral_period, extend
+from undark.sensor.noise import NoiseModel
+from undark.sensor.shading import Shading
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,13 @@ class Mosaic:
     """DNG NoiseProfile: (S, O) a channel or one for all; variance = S·x + O with x in [0, 1]."""
     shot: Shot = field(default_factory=Shot)
     black_source: str = "tag"
-    """"tag" or "masked border"."""
+    """"tag" or "masked border"; "..., corrected by your calibration" after either."""
     white_balance_source: str = "camera"
     """"camera", "daylight" or "grey world"."""
+    calibrated: NoiseModel | None = None
+    """The noise by the user's own calibration of the camera; None where there is none."""
+    shading: Shading | None = None
+    """The camera's dark shading, which `signal` subtracts; None: not known."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -90,7 +96,7 @@ class Mosaic:
     def signal(
         self, rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[np.float32]:
-        """(h, w) float32: DN above black of the frame or a part of it.
+        """(h, w) float32: DN above black (and dark shading) of the frame or a part of it.
 
         Values below black stay, as negative numbers.
         """
@@ -100,6 +106,8 @@ class Mosaic:
         for y in range(period):
             for x in range(period):
                 part[y::period, x::period] -= self.black[(top + y) % period, (left + x) % period]
+        if self.shading is not None:
+            part -= self.shading.at(top, left, (part.shape[0], part.shape[1]))
         return part
 
     def canonical(self, multiple: int) -> Self:
@@ -115,6 +123,7 @@ class Mosaic:
             plane=extend(self.plane, (top, left), after, self.cfa.period),
             cfa=self.cfa.crop(-top, -left),
             black=np.roll(self.black, (top, left), (0, 1)),
+            shading=self.shading and self.shading.crop(-top, -left),
         )
 
     def crop(self, top: int, left: int, height: int, width: int) -> Self:
@@ -124,6 +133,7 @@ class Mosaic:
             plane=self.plane[top : top + height, left : left + width],
             cfa=self.cfa.crop(top, left),
             black=np.roll(self.black, (-top, -left), (0, 1)),
+            shading=self.shading and self.shading.crop(top, left),
             default_crop=None,
         )
 
@@ -137,8 +147,15 @@ class Mosaic:
             plane=dihedral(self.plane, k),
             cfa=self.cfa.dihedral(k, self.shape),
             black=dihedral_period(self.black, k, self.shape),
+            shading=self.shading and self._turned_shading(self.shading, k),
             default_crop=None,
             orientation=1,
+        )
+
+    def _turned_shading(self, shading: Shading, k: int) -> Shading:
+        numbers = np.arange(self.cfa.period**2).reshape(self.cfa.pattern.shape)
+        return shading.turned(
+            dihedral_period(numbers, k, self.shape), *dihedral_axes(k), self.shape
         )
 
     def replace(self, **changes: Any) -> Self:

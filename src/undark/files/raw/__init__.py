@@ -1,6 +1,6 @@
 """RAW files: decoding, metadata, black level, and LibRaw's own rendering."""
 
-from undark.files.raw.reading import find_raws, read_mosaic, render_with_libraw
+from undark.files.raw.reading import find_raws, read_mosaic, read_uncalibrated, render_with_libraw
 from undark.files.raw.rendering import LIBRAW_SPACES, check_rendering
 from undark.files.raw.suffixes import RAW_SUFFIXES
 
@@ -10,5 +10,6 @@ __all__ = [
     "check_rendering",
     "find_raws",
     "read_mosaic",
+    "read_uncalibrated",
     "render_with_libraw",
 ]

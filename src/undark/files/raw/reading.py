@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.errors import PhotoError, ReadError
+from undark.files.cameras import calibrated
 from undark.files.folder import find_files
 from undark.files.raw import pool
 from undark.files.raw.rendering import check_rendering
@@ -24,9 +25,15 @@ def find_raws(folder: Path) -> list[Path]:
 def read_mosaic(path: Path) -> Mosaic:
     """Read a RAW photo of a Bayer or X-Trans sensor.
 
-    Raises `ReadError` for a file that is missing, empty, damaged, cut short or not a RAW photo,
-    `UnsupportedError` for a RAW photo of another kind.
+    It comes with the user's own calibration of its camera, where there is one. Raises `ReadError`
+    for a file that is missing, empty, damaged, cut short or not a RAW photo, `UnsupportedError`
+    for a RAW photo of another kind.
     """
+    return calibrated(read_uncalibrated(path))
+
+
+def read_uncalibrated(path: Path) -> Mosaic:
+    """The same without the user's calibration, as `undark calibrate` needs it."""
     mosaic: Mosaic = _run("decode", Path(path))
     return mosaic
 

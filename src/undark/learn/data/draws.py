@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
+from undark.files.cameras import user_calibrations
 from undark.learn.data.defects import Defects
 from undark.learn.data.exposing import Exposures, stack
 from undark.sensor.noise import NoiseModel
-from undark.sensor.profiles.cameras import cameras
+from undark.sensor.profiles.calibration import Calibration
+from undark.sensor.profiles.cameras import CameraNoise, cameras
 
 MAX_AMPLIFICATION = 300.0
 DEEP = 0.75
@@ -29,7 +31,7 @@ LEAST_BLACK = 5.0
 
 
 def draw_exposures(count: int, random: np.random.Generator, deep_share: float = DEEP) -> Exposures:
-    """Any camera of the table at any of its gains, any amplification from 1 to 300.
+    """Any camera that is known at any of its gains, any amplification from 1 to 300.
 
     A `deep_share` of them is amplified by more than 50.
     """
@@ -50,8 +52,12 @@ def draw_exposures(count: int, random: np.random.Generator, deep_share: float = 
 
 
 def _draw_noise(random: np.random.Generator, span: float) -> NoiseModel:
-    """One camera at one gain; read and row noise vary as between copies of a camera."""
-    camera = cameras()[random.integers(len(cameras()))]
+    """One camera at one gain; read and row noise vary as between copies of a camera.
+
+    A camera of the table, or one that the user has calibrated.
+    """
+    known: list[CameraNoise | Calibration] = [*cameras(), *user_calibrations()]
+    camera = known[random.integers(len(known))]
     low, high = camera.iso_range
     noise = camera.at(float(np.exp(random.uniform(np.log(low), np.log(high)))), span)
     read, row = np.exp(random.normal(0, 0.25, 2))

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from undark.engine.card import PICTURE_TASK, TASK
 from undark.errors import PhotoError, ReadError, TrainingError
 from undark.files.cache import Decoded, FrameCache
+from undark.files.cameras import calibrated
 from undark.files.picture import is_picture, open_picture
-from undark.files.raw import read_mosaic
+from undark.files.raw import read_uncalibrated
 from undark.learn.aims import Aim
 from undark.learn.kind import KINDS, PICTURE, InputKind
 from undark.pairs.table import Row
@@ -31,7 +32,7 @@ from undark.pairs.target import (
     srgb_target,
 )
 from undark.sensor.cfa import CFA
-from undark.sensor.mosaic import Mosaic
+from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel
 from undark.sensor.profiles.lookup import noise_of
 
@@ -54,7 +55,8 @@ class PairFrames:
         """A dark photo and its noise. Raises `ReadError`, `UnsupportedError`."""
         _check_found(path)
         plane, facts = self._cache.get(path, "mosaic", partial(_decode_mosaic, path))
-        return _mosaic(plane, facts), NoiseModel(**facts["noise"])
+        mosaic = calibrated(_mosaic(plane, facts))
+        return mosaic, mosaic.calibrated or NoiseModel(**facts["noise"])
 
     def bright(self, path: Path, white_balance: NDArray[np.float32]) -> Target:
         """Light of a bright photo in the dark one's white balance, or sRGB in its own, as in SID.
@@ -146,7 +148,7 @@ def _check_found(path: Path) -> None:
 
 
 def _decode_mosaic(path: Path) -> Decoded:
-    mosaic = read_mosaic(path)
+    mosaic = read_uncalibrated(path)  # calibrations may change: they are applied afterwards
     noise, _ = noise_of(mosaic)
     matrix = mosaic.camera_from_xyz
     facts = {
@@ -156,6 +158,8 @@ def _decode_mosaic(path: Path) -> Decoded:
         "white_balance": mosaic.white_balance.tolist(),
         "camera_from_xyz": None if matrix is None else matrix.tolist(),
         "noise": asdict(noise),
+        "black_source": mosaic.black_source,
+        "shot": {name: getattr(mosaic.shot, name) for name in ("make", "model", "iso")},
     }
     return mosaic.plane, facts
 
@@ -169,6 +173,8 @@ def _mosaic(plane: NDArray[np.uint16], facts: dict[str, Any]) -> Mosaic:
         white=facts["white"],
         white_balance=np.array(facts["white_balance"], np.float32),
         camera_from_xyz=None if matrix is None else np.array(matrix, np.float32),
+        black_source=facts["black_source"],
+        shot=Shot(**facts["shot"]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which noise a photo has: from its own tags, from the table of cameras, or from its pixels."""
+"""Which noise a photo has: by the user's calibration, its tags, the table, or its pixels."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _DEEPEST = 0.1
 
 def noise_of(mosaic: Mosaic) -> tuple[NoiseModel, str]:
     """The noise of a photo, and where it is known from, as text for the user."""
+    if mosaic.calibrated is not None:
+        return mosaic.calibrated, f"your calibration of the {mosaic.shot.camera}"
     if mosaic.noise_profile and _plausible(mosaic.noise_profile):
         return _from_profile(mosaic.noise_profile, mosaic.span), "DNG NoiseProfile"
     noise, source = _without_profile(mosaic)
