@@ -1,6 +1,7 @@
 """Restoring one RAW photo: a dark mosaic in, linear camera RGB out.
 
-mosaic → noise, amplification → tiles of packed planes → model → linear camera RGB → picture
+mosaic → noise, amplification → tiles of packed planes → model → linear camera RGB
+       → correction towards the measured light → picture
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from undark.files.dng import write_linear
 from undark.files.output import atomic_output
 from undark.files.picture import write_picture
 from undark.restoring.frame import Frame
+from undark.restoring.photons import Agreement, keep_to_photons
 from undark.sensor.cfa import CFA
 from undark.sensor.exposure import Exposure, as_exposure
 from undark.sensor.mosaic import Mosaic
@@ -42,6 +44,8 @@ class Restored:
     exposure: Exposure
     noise: NoiseModel
     noise_source: str
+    agreement: Agreement | None = None
+    """With the measured light; None for models that give finished colours (`SRGB_TASK`)."""
 
     def picture(self, bits: int = 8) -> NDArray[Any]:
         """(H, W, 3) uint8 or uint16, sRGB, upright."""
@@ -101,7 +105,10 @@ def restore(
         model = choose(mosaic.cfa.kind.name)
     network = cached_model(model) if isinstance(model, str) else model
     linear = _run(network, mosaic, noise, chosen.amplification, tile, progress)
-    return Restored(mosaic, linear, chosen, noise, source).blend(strength)
+    agreement = None
+    if network.card.task != SRGB_TASK:  # whose brightness is a picture's, not the sensor's
+        agreement = keep_to_photons(linear, mosaic, noise, chosen.amplification)
+    return Restored(mosaic, linear, chosen, noise, source, agreement).blend(strength)
 
 
 def _run(
