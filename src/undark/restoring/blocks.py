@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from undark.sensor.cfa import CFA
 
 Floats = NDArray[np.float32]
+End = tuple[NDArray[np.intp], Floats]
 
 BLOCK = 16
 """Sensor pixels of a block's side."""
@@ -76,20 +78,44 @@ def rows_of_groups(groups: NDArray[np.intp], height: int) -> Floats:
     return rows
 
 
-def bilinear(blocks: Floats, rows: slice, columns: slice) -> Floats:
-    """Values at the centres of blocks → (h, w) for a part of the frame; constant at its border."""
-    lines = _between(blocks, rows)
-    return np.ascontiguousarray(_between(lines.T, columns).T)
+def corners(
+    pixels: tuple[slice, slice], shape: tuple[int, ...]
+) -> Iterator[tuple[tuple[NDArray[np.intp], NDArray[np.intp]], Floats]]:
+    """Bilinear interpolation from the centres of blocks, for some rows and columns of pixels.
+
+    Yields, for each of the four centres around every pixel, its block as an index of an array
+    (blocks down, blocks across) and its weight (h, w). `shape` begins with the number of blocks.
+    """
+    (above, below), (before, after) = (
+        _ends(at, count) for at, count in zip(pixels, shape, strict=False)
+    )
+    for down, height in (above, below):
+        for across, width in (before, after):
+            yield (down[:, None], across[None]), height[:, None] * width
 
 
-def _between(values: Floats, at: slice) -> Floats:
-    """Values (blocks, n) along the first axis → (pixels, n), linear between centres."""
-    place = np.clip((np.arange(at.start, at.stop) + 0.5) / BLOCK - 0.5, 0, len(values) - 1)
+def _ends(at: slice, count: int) -> tuple[End, End]:
+    """The blocks whose centres are before and after each pixel of a line, and their weights."""
+    place = np.clip((np.arange(at.start, at.stop) + 0.5) / BLOCK - 0.5, 0, count - 1)
     first = place.astype(np.intp)
-    second = np.minimum(first + 1, len(values) - 1)
-    share = (place - first).astype(np.float32)[:, None]
-    between: Floats = values[first] * (1 - share) + values[second] * share
-    return between
+    share = (place - first).astype(np.float32)
+    return (first, 1 - share), (np.minimum(first + 1, count - 1), share)
+
+
+def near_sums(values: Floats) -> Floats:
+    """(h, w) → (h, w): sums over the 5×5 pixels around each, of those that are there."""
+    for axis in (0, 1):
+        total = values.copy()
+        for step in (1, 2):
+            ahead, behind = slice(step, None), slice(None, -step)
+            if axis == 0:
+                total[ahead] += values[behind]
+                total[behind] += values[ahead]
+            else:
+                total[:, ahead] += values[:, behind]
+                total[:, behind] += values[:, ahead]
+        values = total
+    return values
 
 
 def with_neighbours(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -151,18 +177,27 @@ def clipped_below(plane: NDArray[np.uint16]) -> int | None:
     return int(values[0])
 
 
-def isolated(error: Floats, variance: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def isolated(
+    error: Floats, variance: Floats, colours: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of hot and dead pixels: those that stand out without their neighbours.
 
-    `error` is measured minus restored light of each pixel (h, W), `variance` its variance.
+    `error` is measured minus restored light of each pixel (h, w), `variance` its variance,
+    `colours` its colour. The eight neighbours tell a star, whose light reaches them; the pixels of
+    the same colour within 5×5 tell light of one colour.
     """
     down, across = np.nonzero(error * error > np.float32(OUTLIER**2) * variance)
-    around = np.zeros(len(down), np.float32)
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            y, x = down + dy, across + dx
-            inside = (y >= 0) & (y < error.shape[0]) & (x >= 0) & (x < error.shape[1])
-            around[inside] += error[y[inside], x[inside]]
     own = error[down, across]
-    alone = (around - own) * np.sign(own) < ISOLATED * np.abs(own)
+    near, same = np.zeros_like(own), np.zeros_like(own)
+    for dy in range(-2, 3):
+        for dx in range(-2, 3):
+            y, x = (
+                (down + dy).clip(0, error.shape[0] - 1),
+                (across + dx).clip(0, error.shape[1] - 1),
+            )
+            inside = (y == down + dy) & (x == across + dx) & bool(dy or dx)
+            there = np.where(inside, error[y, x], np.float32(0)) * np.sign(own)
+            near += there * (max(abs(dy), abs(dx)) == 1)
+            same += there * (colours[y, x] == colours[down, across])
+    alone = (near < ISOLATED * np.abs(own)) & (same < np.abs(own))
     return down[alone], across[alone]

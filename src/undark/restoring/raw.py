@@ -25,6 +25,7 @@ from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
 from undark.files.output import atomic_output
 from undark.files.picture import write_picture
+from undark.restoring.bound import bound
 from undark.restoring.frame import Frame
 from undark.restoring.photons import Agreement, keep_to_photons
 from undark.sensor.cfa import CFA
@@ -104,22 +105,27 @@ def restore(
     if model is None:
         model = choose(mosaic.cfa.kind.name)
     network = cached_model(model) if isinstance(model, str) else model
-    linear = _run(network, mosaic, noise, chosen.amplification, tile, progress)
+    linear = run_network(network, mosaic, noise, chosen.amplification, tile=tile, progress=progress)
     agreement = None
     if network.card.task != SRGB_TASK:  # whose brightness is a picture's, not the sensor's
         agreement = keep_to_photons(linear, mosaic, noise, chosen.amplification)
     return Restored(mosaic, linear, chosen, noise, source, agreement).blend(strength)
 
 
-def _run(
+def run_network(
     model: Model,
     mosaic: Mosaic,
     noise: NoiseModel,
     amplification: float,
-    tile: int,
-    progress: Callable[[float], None],
+    *,
+    tile: int = TILE,
+    bounded: bool = True,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> NDArray[np.float32]:
-    """The network over the frame: (H, W, 3) linear camera RGB."""
+    """The network over the frame: (H, W, 3) linear camera RGB, not yet corrected.
+
+    `bounded` holds it to the measured light around each pixel (see `restoring.bound`).
+    """
     cfa = _check_cfa(model, mosaic)
     (height, width), (top, left) = mosaic.shape, cfa.shift
     multiple = lcm(model.card.multiple, cfa.kind.cells)  # tiles begin at the canonical phase
@@ -128,14 +134,22 @@ def _run(
     down, across = (n // cfa.cell for n in padded.shape)
     plan = tiles(down, across, multiple, model.card.halo, tile)
     linear = np.empty((height, width, 3), np.float32)
-    done = run_tiled(model, frame.inputs, plan, cfa.cell)
     to_camera = _to_camera(model, mosaic)
+    run = _within_bound(model, cfa.colours) if bounded and to_camera is None else model
+    done = run_tiled(run, frame.inputs, plan, cfa.cell)
     for number, ((rows, columns), light) in enumerate(done, 1):
         light = np.tensordot(to_camera, light, 1) if to_camera is not None else light
         light = light + frame.highlights(rows, columns)
         place(linear, light, rows.start - top, columns.start - left)
         progress(number / len(plan))
     return linear
+
+
+def _within_bound(
+    model: Model, colours: tuple[int, ...]
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """The model, its output held to the measured light that it was given."""
+    return lambda inputs: bound(model(inputs), inputs, colours)
 
 
 def check_arguments(shape: tuple[int, ...], strength: float, tile: int) -> None:
