@@ -21,6 +21,8 @@ PATCH = 48
 OUTLIER, ISOLATED = 8.0, 0.35
 """Sigmas by which a pixel stands out, and the share of that which its eight neighbours together
 have at most if it is a hot or dead pixel: the light of a star reaches its neighbours."""
+_FEW = 20
+"""Pixels that are too few to show clipping."""
 _SAMPLE = 4_000_000
 """Pixels that suffice to see where a frame is clipped."""
 
@@ -168,11 +170,12 @@ class Patch:
 def clipped_below(plane: NDArray[np.uint16]) -> int | None:
     """DN that all darker values were raised to; None where the noise reaches its lowest values.
 
-    More pixels have the lowest value than the one above it: the tail of a noise has fewer.
+    Where values were raised, far more pixels have the lowest value than the one above it: in the
+    tail of a noise fewer have, but for a few pixels.
     """
     step = max(1, int((plane.size / _SAMPLE) ** 0.5))
     values, counts = np.unique(plane[::step, ::step], return_counts=True)
-    if len(values) > 1 and counts[0] <= counts[1]:
+    if len(values) > 1 and counts[0] <= 2 * counts[1] + _FEW:
         return None
     return int(values[0])
 
