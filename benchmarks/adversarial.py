@@ -224,7 +224,7 @@ def _shoot(light: Light, noise: NoiseModel, seed: int) -> NDArray[np.uint16]:
 
 def rows_of_scenes(model: Model, count: int, seed: int) -> Iterator[str]:
     """The table's rows, one for each kind of scene and stage."""
-    yield "| scenes | number | output | above 6 sigma | median, sigma | worst, sigma | worst scene |"
+    yield "| scenes | number | output | above 6 | median, sigma | worst, sigma | worst scene |"
     yield "|---|---|---|---|---|---|---|"
     groups = {"known halves": list(known_scenes())}
     groups |= {kind: list(random_scenes(kind, count, seed)) for kind in KINDS}
@@ -244,7 +244,7 @@ def rows_of_photos(model: Model, count: int, seed: int) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     photos = sorted((SHARED / "photos/val").glob("*.jpg"))[:count]
     for cell in [replace(CELLS[0], amplification=10), *CELLS[::2]]:
-        scores, corrected, blocks = [], 0, 0
+        scores, corrected, blocks = list[list[float]](), 0, 0
         for number, photo in enumerate(photos):
             frame = darken(_middle(load_light(photo)), cell, (seed, number))
             dark, noise = as_dark(frame)

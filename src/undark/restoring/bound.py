@@ -17,6 +17,8 @@ Floats = NDArray[np.float32]
 
 FROM_MEAN = 3.0
 """Sigmas of a pixel beyond the means over 3×3 packed pixels."""
+CONTRAST = 0.5
+"""Share of the range of those means beyond them: beside an edge the finest detail exceeds them."""
 BELOW_PEAK = 2.0
 """Sigmas by which single pixels, which noise may have raised, must exceed what they allow."""
 
@@ -38,6 +40,7 @@ def bound(output: Floats, inputs: Floats, colours: tuple[int, ...]) -> Floats:
         reach = FROM_MEAN * _over_3x3(sigma.mean(axis=0), np.add) / np.float32(9)
         peaks = (light - BELOW_PEAK * sigma).max(axis=0)
         dips = (light + BELOW_PEAK * sigma).min(axis=0)
+        reach += CONTRAST * (_over_3x3(middle, np.maximum) - _over_3x3(middle, np.minimum))
         most = _over_3x3(np.maximum(middle + reach, peaks), np.maximum)
         least = _over_3x3(np.minimum(middle - reach, dips), np.minimum)
         # each packed pixel's limits hold for the pixels of its cell

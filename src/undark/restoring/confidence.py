@@ -36,6 +36,9 @@ SUFFIX = ".confidence.json"
 FEATURES = 11
 _BAND, _REACH = 64, 6
 """Rows that a thread works on at a time, and rows around them that they depend on."""
+_DEMOSAICED = 0.76
+"""Root mean square noise of bilinear demosaicing as a share of the pixels' own: a colour is
+measured (1), or the mean of two (0.71) or four (0.5) neighbours."""
 _LEAST_SIGNAL = 1e-3
 """Contrast and residual, in sigmas, that count as none."""
 
@@ -93,7 +96,7 @@ def _read(path: Path) -> Law:
         ) from error
 
 
-def confidence(
+def half_widths(
     law: Law, light: Floats, mosaic: Mosaic, noise: NoiseModel, amplification: float
 ) -> Floats:
     """(H, W) half widths in the unit of restored light (H, W, 3): 1 is white.
@@ -110,6 +113,18 @@ def confidence(
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         list(pool.map(work, range(0, len(light), _BAND)))
+    return widths
+
+
+def noise_half_widths(
+    light: Floats, mosaic: Mosaic, noise: NoiseModel, amplification: float
+) -> Floats:
+    """(H, W) half widths of amplified and demosaiced light whose noise-free light is `light`."""
+    to_light = mosaic.white_balance * np.float32(amplification / mosaic.span)
+    widths = np.empty(light.shape[:2], np.float32)
+    for top in range(0, len(light), _BAND):
+        rows = slice(top, top + _BAND)
+        widths[rows] = NORMAL * _DEMOSAICED * _sigma(light[rows], noise, to_light)
     return widths
 
 

@@ -11,18 +11,19 @@ import queue
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import DEFAULT_MODEL, choose, find_model
 from undark.engine.model import Model, load_model, read_card
-from undark.errors import PhotoError, naming
+from undark.errors import PhotoError, UnsupportedError, naming
 from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_picture
 from undark.files.provenance import digest_of, source_of
 from undark.files.raw import RAW_SUFFIXES, read_mosaic
 from undark.restoring.claims import claimed
+from undark.restoring.photons import Agreement
 from undark.restoring.picture import WHITE, RestoredPicture, restore_picture
 from undark.restoring.plan import Job, Plan, kind_of, plan
 from undark.restoring.raw import Restored as RestoredPhoto
@@ -67,6 +68,8 @@ class Options:
     bits: int = 8
     """Bits a channel, 8 or 16, of PNG and TIFF."""
     overwrite: bool = False
+    confidence: bool = False
+    """Whether to write a map of confidence (`Job.confidence`) beside each result."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -102,6 +105,10 @@ class Restored:
     """Why this amplification."""
     noise: str | None
     """Where the noise model comes from; None for pictures."""
+    agreement: Agreement | None = None
+    """With the light that the sensor measured; None for pictures and models of finished colours."""
+    confidence: Path | None = None
+    """The map of confidence that was written."""
 
 
 @dataclass(frozen=True)
@@ -210,15 +217,31 @@ def _restore(job: Job, models: _Models, options: Options) -> Generator[Progress,
         done = yield from _with_progress(
             job.source, lambda show: _restored(photo, models, options, show)
         )
-        done.save(job.target, options.bits, options.overwrite, source=digest)
-    return _outcome(job, done, time.perf_counter() - began)
+        _save(job, done, options, digest)
+    return _outcome(job, done, options, time.perf_counter() - began)
 
 
 def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
-    found = None if options.overwrite else existing_result(job.target, digest)
-    if found is None:
+    """The outcome where nothing is to be done, or nothing may: all is there, or a name is taken."""
+    if options.overwrite:
         return None
-    return (Skipped if found == DONE else Failed)(job.source, job.target, found)
+    wanted = [job.target, job.confidence] if options.confidence else [job.target]
+    found = [existing_result(path, digest) for path in wanted]
+    if all(f == DONE for f in found):
+        return Skipped(job.source, job.target, DONE)
+    taken = [(path, f) for path, f in zip(wanted, found, strict=True) if f not in (None, DONE)]
+    return Failed(job.source, *taken[0]) if taken else None
+
+
+def _save(job: Job, done: RestoredPhoto | RestoredPicture, options: Options, digest: str) -> None:
+    """Write what is not there yet, the map first: where there is a result, there is its map."""
+    overwrite = options.overwrite
+    if options.confidence and isinstance(done, RestoredPhoto):
+        if overwrite or existing_result(job.confidence, digest) is None:
+            done.save_confidence(job.confidence, overwrite, source=digest)
+        if not overwrite and existing_result(job.target, digest) == DONE:
+            return
+    done.save(job.target, options.bits, overwrite, source=digest)
 
 
 def _read(source: Path, of_pictures: bool) -> Mosaic | Picture:
@@ -232,16 +255,29 @@ def _restored(
     if isinstance(photo, Mosaic):
         exposure = options.exposure.of(photo)
         return restore(photo, exposure=exposure, strength=strength, model=model, progress=progress)
+    if options.confidence:
+        raise UnsupportedError("a finished picture has no map of confidence; omit --confidence")
     exposure = options.exposure.of(photo.mosaic, WHITE)
     return restore_picture(
         photo, exposure=exposure, strength=strength, model=model, progress=progress
     )
 
 
-def _outcome(job: Job, done: RestoredPhoto | RestoredPicture, seconds: float) -> Restored:
-    noise = done.noise_source if isinstance(done, RestoredPhoto) else None
+def _outcome(
+    job: Job, done: RestoredPhoto | RestoredPicture, options: Options, seconds: float
+) -> Restored:
     exposure = done.exposure
-    return Restored(job.source, job.target, seconds, exposure.amplification, exposure.reason, noise)
+    outcome = Restored(
+        job.source, job.target, seconds, exposure.amplification, exposure.reason, noise=None
+    )
+    if not isinstance(done, RestoredPhoto):
+        return outcome
+    return replace(
+        outcome,
+        noise=done.noise_source,
+        agreement=done.agreement,
+        confidence=job.confidence if options.confidence else None,
+    )
 
 
 class _StoppedError(Exception):
