@@ -5,11 +5,12 @@
 Photographs of `../shared/photos/train` are made dark as in `quality.py` and restored; the law's
 coefficients are those of a linear quantile regression (Koenker & Bassett 1978) of log(|error| /
 sigma) at 0.9, over the values of red, green and blue at random pixels. The tables are for
-`../shared/photos/val`: the share of true values within the interval, by ISO and brightness, and its mean half width beside that of rivals. A rival knows only brightness and ISO, and in the
-second table the amplification too; in each of 20 classes of restored brightness it has the 90 %
-quantile of the very errors that it is judged by, so no interval that knows as little is better.
-`--write` keeps the law beside the model. It is a file of its own and not in the model's card, so
-that it can be fitted again without a new export, whose digest results and records refer to.
+`../shared/photos/val`: the share of true values within the interval, by ISO and brightness, and its
+mean half width beside that of rivals. A rival knows only brightness and ISO, the second one the
+amplification too; in each of 20 classes of restored brightness it has the 90 % quantile of the very
+errors that it is judged by, so no interval that knows as little is better. `--write` keeps the law
+beside the model. It is a file of its own and not in the model's card, so that it can be fitted
+again without a new export, whose digest results and records refer to.
 """
 
 from __future__ import annotations

@@ -91,9 +91,7 @@ def restore_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results.")] = False,
     confidence: Annotated[
         bool,
-        typer.Option(
-            "--confidence", help="Also write NAME-confidence.png: how sure each pixel is."
-        ),
+        typer.Option("--confidence", help="Write NAME-confidence.png too: how sure each pixel is."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
@@ -159,7 +157,7 @@ def _restore_all(batch: Plan, options: Options) -> Iterator[Outcome]:
                     yield event
 
 
-Said = dict[str, str | float | None | dict[str, float]]
+Said = dict[str, str | float | dict[str, float] | None]
 
 
 def _as_json(outcome: Outcome) -> Said:

@@ -36,20 +36,20 @@ def bound(output: Floats, inputs: Floats, colours: tuple[int, ...]) -> Floats:
         planes = [n for n, c in enumerate(colours) if c == colour]
         light = inputs[0, planes]
         sigma = inputs[0, [count + n for n in planes]]
-        middle = _over_3x3(light.mean(axis=0), np.add) / np.float32(9)
-        reach = FROM_MEAN * _over_3x3(sigma.mean(axis=0), np.add) / np.float32(9)
+        middle = over_3x3(light.mean(axis=0), np.add) / np.float32(9)
+        reach = FROM_MEAN * over_3x3(sigma.mean(axis=0), np.add) / np.float32(9)
         peaks = (light - BELOW_PEAK * sigma).max(axis=0)
         dips = (light + BELOW_PEAK * sigma).min(axis=0)
-        reach += CONTRAST * (_over_3x3(middle, np.maximum) - _over_3x3(middle, np.minimum))
-        most = _over_3x3(np.maximum(middle + reach, peaks), np.maximum)
-        least = _over_3x3(np.minimum(middle - reach, dips), np.minimum)
+        reach += CONTRAST * (over_3x3(middle, np.maximum) - over_3x3(middle, np.minimum))
+        most = over_3x3(np.maximum(middle + reach, peaks), np.maximum)
+        least = over_3x3(np.minimum(middle - reach, dips), np.minimum)
         # each packed pixel's limits hold for the pixels of its cell
         cells = output[0, colour].reshape(most.shape[0], cell, most.shape[1], cell)
         np.clip(cells, least[:, None, :, None], most[:, None, :, None], out=cells)
     return output
 
 
-def _over_3x3(plane: Floats, combine: Callable[[Floats, Floats], Floats]) -> Floats:
+def over_3x3(plane: Floats, combine: Callable[[Floats, Floats], Floats]) -> Floats:
     """Combine each pixel of (h, w) with the eight around it; the border is repeated."""
     wide = np.pad(plane, 1, mode="edge")
     lines = combine(combine(wide[:-2], wide[1:-1]), wide[2:])

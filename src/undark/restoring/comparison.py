@@ -28,6 +28,7 @@ from undark.restoring.blocks import (
     rows_of_groups,
     with_neighbours,
 )
+from undark.restoring.bound import BELOW_PEAK, over_3x3
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
@@ -40,8 +41,8 @@ _NEAR_CLIPPING = 4.0
 leave out the pixels whose own noise carried them there would bias the mean of the others."""
 _ALMOST_WHITE = 0.98
 """Share of the span above which a sensor may not be linear."""
-_SURE = 3.0
-"""Standard errors of the mean residual of 5×5 pixels beyond which those of a wrong block move."""
+_AROUND = 1.0
+"""Sigmas of a pixel by which light may exceed the means around it in a wrong block."""
 _MOST_SHARE = 1.25
 """Most that a pixel moves, as a multiple of its block's residual: the residual of a dark block is
 not multiplied in a bright one beside it."""
@@ -98,17 +99,14 @@ class Comparison:
         apart = (self.measured - self.restored) / self.standard_errors()
         return np.where(self.count >= _FEWEST, apart, np.float32(0))
 
-    def add_local(self, wrong: NDArray[np.bool_]) -> None:
-        """Move pixels to the measured light around them where that is sure to differ.
+    def clip_local(self, wrong: NDArray[np.bool_]) -> None:
+        """Clip light to what the measured light around each pixel allows, and take the means anew.
 
-        Of the blocks of a colour that are `wrong` (blocks down, blocks across, 3), and of those
-        around them: by the mean residual of 5×5 pixels where it is beyond `_SURE` standard errors.
-        Takes the means anew.
+        In the blocks of a colour that are `wrong` (blocks down, blocks across, 3) and in those
+        around them. The range is that of the means over 5×5 pixels in 3×3, `_AROUND` sigmas more,
+        and of single pixels that exceed it by `BELOW_PEAK` sigmas, as in `bound.py`.
         """
         wrong = np.stack([with_neighbours(wrong[..., c]) for c in range(3)], axis=-1)
-        touched = wrong.any(axis=-1)
-        # of the five rows two or three have pixels of a colour
-        shared = np.float32(self._noise.row**2 / 2 + self._noise.bias**2)
 
         def work(patch: Patch) -> None:
             light, seen = self._light[patch.pixels], self._seen(patch)
@@ -117,17 +115,27 @@ class Comparison:
             of_pixel = group_map(self._mosaic.cfa.pattern, *seen.shape)
             marked = wrong[patch.blocks].repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
             for colour in range(3):
-                ours = (usable & (of_pixel == colour)).astype(np.float32)
-                count = np.maximum(near_sums(ours), 1)
-                mean = near_sums((signal - seen) * ours) / count
-                own = light[..., colour] * self._to_signal[colour]
-                least = np.float32(_SURE**2) * (self._variance(own) / count + shared)
-                mean *= mean * mean > least
-                mean *= marked[: mean.shape[0], : mean.shape[1], colour]
-                light[..., colour] += mean / self._to_signal[colour]
+                least, most = self._range(signal, usable & (of_pixel == colour))
+                plane = light[..., colour] * self._to_signal[colour]
+                clipped = np.clip(plane, least, most) / self._to_signal[colour]
+                at = marked[: plane.shape[0], : plane.shape[1], colour]
+                light[..., colour] = np.where(at, clipped, light[..., colour])
 
+        touched = wrong.any(axis=-1)
         self._each(touched, work)
         self._measure(touched)
+
+    def _range(self, signal: Floats, ours: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """(h, w) lowest and highest light that the usable pixels of a colour allow around each."""
+        count = near_sums(ours.astype(np.float32))
+        mean = near_sums(np.where(ours, signal, np.float32(0))) / np.maximum(count, 1)
+        sigma = np.sqrt(self._variance(mean))
+        none = np.float32(np.inf)
+        away = np.where(count > 0, np.float32(_AROUND) * sigma, none)  # nothing is known: no limit
+        peak = np.where(ours, signal - BELOW_PEAK * sigma, -none)
+        dip = np.where(ours, signal + BELOW_PEAK * sigma, none)
+        most = over_3x3(np.maximum(mean + away, peak), np.maximum)
+        return over_3x3(np.minimum(mean - away, dip), np.minimum), most
 
     def add_smooth(self, residual: Floats) -> None:
         """Move colours by residuals in DN, bilinear between centres, and take the means anew.

@@ -11,7 +11,7 @@ import queue
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -267,17 +267,11 @@ def _outcome(
     job: Job, done: RestoredPhoto | RestoredPicture, options: Options, seconds: float
 ) -> Restored:
     exposure = done.exposure
-    outcome = Restored(
-        job.source, job.target, seconds, exposure.amplification, exposure.reason, noise=None
-    )
-    if not isinstance(done, RestoredPhoto):
-        return outcome
-    return replace(
-        outcome,
-        noise=done.noise_source,
-        agreement=done.agreement,
-        confidence=job.confidence if options.confidence else None,
-    )
+    said = (job.source, job.target, seconds, exposure.amplification, exposure.reason)
+    if isinstance(done, RestoredPicture):
+        return Restored(*said, noise=None)
+    sure = job.confidence if options.confidence else None
+    return Restored(*said, done.noise_source, done.agreement, sure)
 
 
 class _StoppedError(Exception):

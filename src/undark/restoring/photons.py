@@ -56,23 +56,23 @@ def keep_to_photons(
 
     `light` is white-balanced camera RGB, amplified, 1 is white; `noise` has plain numbers.
 
-    First the pixels of wrong blocks around which the measured light surely differs move to it, so
-    that errors smaller than a block are corrected where they are. What is left of a block's
-    disagreement is a bilinear field between the centres of blocks, of which each pixel takes a
-    share in proportion to its own variance. Where a pixel is bright its variance is its light times
-    the gain, so the correction multiplies, and keeps contrast and hue; where it is dark the variance
-    is constant, so the correction adds, and also raises what a network took to be black. A dark
-    pixel beside a lamp moves by its own noise and not by the lamp's. (This is the conditional mean
-    of independent pixels, given their sum.) Where such a field cannot satisfy a block (greens that
-    disagree with each other, lamps at a block's corner), a constant for the block and the CFA
-    position does.
+    First the light of wrong blocks is clipped to the range of the measured light around each pixel,
+    so that errors smaller than a block are corrected where they are. What is left of a block's
+    disagreement becomes a bilinear field between the centres of blocks, of which each pixel takes
+    a share in proportion to its own variance. Where a pixel is bright its variance is its light
+    times the gain, so the correction multiplies, and keeps contrast and hue; where it is dark the
+    variance is constant, so the correction adds, and also raises what a network took to be black.
+    A dark pixel beside a lamp moves by its own noise and not by the lamp's. (This is the
+    conditional mean of independent pixels, given their sum.) Where such a field cannot satisfy a
+    block (greens that disagree with each other, lamps at a block's corner), a constant for the
+    block and the CFA position does.
     """
     comparison = Comparison(light, mosaic, noise, amplification)
     before = np.abs(comparison.deviations())
     wrong = before > LIMIT
     corrected = wrong.any(axis=-1)
     if corrected.any():
-        comparison.add_local(comparison.by_colour(wrong))
+        comparison.clip_local(comparison.by_colour(wrong))
         corrected |= _correct_smoothly(comparison)
         corrected |= _correct_exactly(comparison)
     return Agreement(
