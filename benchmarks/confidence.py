@@ -33,7 +33,7 @@ from undark.restoring.confidence import COVERAGE, SUFFIX, Law, describe_rows
 Values = NDArray[np.float32]
 Light = NDArray[np.float64]
 
-SIDE = 288
+SIDE = 256
 """Pixels of a crop's height and width."""
 PIXELS = 3000
 """Random pixels of a crop."""

@@ -87,12 +87,13 @@ class Comparison:
 
         Shot noise (of the brighter of the two means), read noise and quantisation average over the
         pixels of a mean; a row's offset is shared by the pixels of a row, so it averages over rows
-        only; the black level's error is common to all.
+        only; the black level's error is shared by all pixels of a position of the CFA.
         """
         noise, pixels = self._noise, np.maximum(self.count, 1)
         independent = self._variance(np.maximum(self.measured, self.restored)) / pixels
         of_rows = noise.row**2 / np.minimum(self._rows, pixels)
-        return np.sqrt(independent + of_rows + noise.bias**2).astype(np.float32)
+        of_black = noise.bias**2 / np.bincount(self._groups.ravel())
+        return np.sqrt(independent + of_rows + of_black).astype(np.float32)
 
     def deviations(self) -> Floats:
         """Measured minus restored means in standard errors; 0 where too few pixels are usable."""

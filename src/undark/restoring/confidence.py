@@ -144,7 +144,7 @@ def describe_rows(
     grey = part.mean(axis=-1)
     variance, error = _residual(part, mosaic, noise, to_light, wide)
     apart = np.sqrt(_smooth(error, 3) / _smooth(variance, 3))
-    contrasts = [_contrast(grey, reach) / sigma for reach in (1, 3)]
+    contrasts = [_contrast(part, reach) / sigma for reach in (1, 3)]
     features = _features(_smooth(grey, 1) / sigma, contrasts, apart)
     return sigma[inner], features[inner]
 
@@ -200,10 +200,11 @@ def _places(mosaic: Mosaic, rows: slice) -> Iterator[tuple[slice, slice, int]]:
             yield slice(y, None, cfa.period), slice(x, None, cfa.period), colour
 
 
-def _contrast(grey: Floats, reach: int) -> Floats:
-    """(h, W): standard deviation over (2·reach + 1)² pixels."""
-    middle = grey - grey.mean()  # so that the difference of squares keeps its digits
-    return np.sqrt(np.maximum(_smooth(middle**2, reach) - _smooth(middle, reach) ** 2, 0))
+def _contrast(light: Floats, reach: int) -> Floats:
+    """(h, w): standard deviation over (2·reach + 1)² pixels, root mean square of the colours."""
+    centred = light - light.mean(axis=(0, 1))  # the difference of squares keeps its digits
+    variance = _smooth(centred**2, reach) - _smooth(centred, reach) ** 2
+    return np.sqrt(np.maximum(variance.mean(axis=-1), 0))
 
 
 def _smooth(values: Floats, reach: int) -> Floats:
