@@ -2,9 +2,8 @@
 
     python benchmarks/confidence.py --model src/undark/engine/weights/bayer.onnx --write
 
-Photographs of `../shared/photos/train` are made dark as in `quality.py` and restored; the law's
-coefficients are those of a linear quantile regression (Koenker & Bassett 1978) of log(|error| /
-sigma) at 0.9, over the values of red, green and blue at random pixels. The tables are for
+Photographs of `../shared/photos/train` are made dark as in `quality.py` and restored; the law is
+fitted to the errors of red, green and blue at random pixels (see `fit`). The tables are for
 `../shared/photos/val`: the share of true values within the interval, by ISO and brightness, and its
 mean half width beside that of rivals. A rival knows only brightness and ISO, the second one the
 amplification too; in each of 20 classes of restored brightness it has the 90 % quantile of the very
@@ -28,7 +27,14 @@ import darkroom
 from adversarial import as_dark
 from darkroom import AMPLIFICATIONS, ISOS, Cell, darken
 from undark.develop.colour import camera_from_srgb, decode_srgb
-from undark.restoring.confidence import COVERAGE, SUFFIX, Law, describe_rows
+from undark.restoring.confidence import (
+    COVERAGE,
+    FEATURES,
+    LEVEL,
+    SUFFIX,
+    Law,
+    describe_rows,
+)
 
 Values = NDArray[np.float32]
 Light = NDArray[np.float64]
@@ -38,8 +44,12 @@ SIDE = 256
 PIXELS = 3000
 """Random pixels of a crop."""
 CLASSES, FIFTHS = 20, 5
-SMOOTH = 0.05
-"""Width of the rounded corner of the quantile regression's loss."""
+FITTED, KNOTS = 60_000, 7
+"""Pixels that the law is fitted to, and levels of its offset."""
+SMOOTH = 0.1
+"""Width of the rounded corner between inside and outside, in log(error)."""
+STRICT = 300.0
+"""Weight of a cell's missing coverage, squared, against the mean width in sigmas."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +99,7 @@ def measure(light: Light, cell: Cell, model: Any, seed: tuple[int, int]) -> Samp
     )
 
 
-def crop_of(photo: Path, seed: tuple[int, int]) -> Light:
+def crop_of(photo: Path, seed: tuple[int, ...]) -> Light:
     """The light of a random part of a photo, at even positions."""
     from undark.files.picture import read_picture
 
@@ -101,39 +111,74 @@ def crop_of(photo: Path, seed: tuple[int, int]) -> Light:
 
 
 def gather(part: str, count: int, model: Any, seed: int, every: bool) -> Sample:
-    """Samples of photos: all nine cells of each, or one of each ISO where not `every`."""
+    """Samples of photos: a crop for each of nine cells, or for each ISO where not `every`."""
     photos = sorted((darkroom.SHARED / "photos" / part).glob("*.jpg"))
     found = []
     for number, photo in enumerate(photos[:: max(1, len(photos) // count)][:count]):
-        light = crop_of(photo, (seed, number))
-        for n, iso in enumerate(ISOS):
-            ratios = AMPLIFICATIONS if every else AMPLIFICATIONS[(number + n) % 3 :][:1]
-            found += [measure(light, Cell(iso, r), model, (seed, number)) for r in ratios]
+        cells = [Cell(iso, ratio) for iso in ISOS for ratio in AMPLIFICATIONS]
+        # one in three: each ISO once, and of the amplifications each in its turn
+        cells = cells if every else [cells[3 * n + (number + n) % 3] for n in range(3)]
+        for n, cell in enumerate(cells):
+            light = crop_of(photo, (seed, number, n))
+            found.append(measure(light, cell, model, (seed, number)))
     columns = [np.concatenate([getattr(s, n) for s in found]) for n in Sample.__dataclass_fields__]
     return Sample(*columns)
 
 
-def fit(sample: Sample) -> Law:
-    """Quantile regression, with the corner of its loss rounded so that it has a derivative."""
+def fit(sample: Sample, seed: int) -> Law:
+    """The law of least mean width that covers `COVERAGE` at each ISO and fifth of brightness.
+
+    It begins at a linear quantile regression of log(|error| / sigma) (Koenker & Bassett 1978).
+    """
     from scipy.optimize import minimize
 
-    features = np.repeat(sample.features, 3, axis=0).astype(np.float64)
-    relative = (sample.error / sample.sigma[:, None]).ravel().astype(np.float64)
-    target = np.log(np.maximum(relative, 1e-4))
+    few = np.random.default_rng(seed).permutation(sample.sigma.size)[:FITTED]
+    sample = sample.part(np.sort(few))
+    levels = np.quantile(sample.features[:, LEVEL], np.linspace(0.01, 0.99, KNOTS))
+    tents = np.stack(
+        [np.interp(sample.features[:, LEVEL], levels, row) for row in np.eye(KNOTS)], axis=-1
+    )
+    features = np.concatenate([sample.features, tents], axis=-1).astype(np.float64)
     scale = features.std(axis=0) + (features.std(axis=0) == 0)
+    features /= scale
+    target = np.log(np.maximum(sample.error / sample.sigma[:, None], 1e-4)).astype(np.float64)
+    cells = np.zeros(sample.sigma.size, int)
+    for n, iso in enumerate(np.unique(sample.iso)):
+        at = np.flatnonzero(sample.iso == iso)
+        for fifth, part in enumerate(np.array_split(at[np.argsort(sample.level[at])], FIFTHS)):
+            cells[part] = n * FIFTHS + fifth
+    count = np.bincount(cells)
 
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        over = target - features @ (weights / scale)
+    def quantile(weights: Values) -> tuple[float, Values]:
+        over = target - (features @ weights)[:, None]
         value = COVERAGE * over + SMOOTH * np.logaddexp(0, -over / SMOOTH)
-        slope = COVERAGE - 1 / (1 + np.exp(np.clip(over / SMOOTH, -500, 500)))
-        return float(value.mean()), -(features / scale).T @ slope / len(over)
+        slope = COVERAGE - _inside(-over)
+        return float(value.mean()), -features.T @ slope.mean(axis=-1) / len(over)
+
+    def width(weights: Values) -> tuple[float, Values]:
+        log = (features @ weights).clip(-8, 4)
+        widths = sample.sigma * np.exp(log) / sample.sigma.mean()
+        inside = _inside(log[:, None] - target)
+        missing = np.bincount(cells, inside.mean(axis=-1)) / count - COVERAGE
+        slope = (inside * (1 - inside)).mean(axis=-1) / SMOOTH
+        pull = 2 * STRICT * missing[cells] * slope / count[cells]
+        value = float(widths.mean() + STRICT * (missing**2).sum())
+        return value, features.T @ (widths / len(widths) + pull)
 
     start = np.zeros(features.shape[1])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500})
-    coefficients = found.x / scale
-    made = np.exp(features[::3] @ coefficients)
-    least, most = (float(f"{q:.4g}") for q in np.quantile(made, (0.001, 0.999)))
-    return Law(tuple(float(f"{c:.5g}") for c in coefficients), least, most)
+    for loss in (quantile, width):
+        start = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+    made = np.exp(features @ start)
+    least, most = np.quantile(made, (0.001, 0.999))
+    parts = start[:FEATURES] / scale[:FEATURES], levels, start[FEATURES:] / scale[FEATURES:]
+    listed = (tuple(float(f"{v:.5g}") for v in part) for part in parts)
+    return Law(*listed, float(f"{least:.4g}"), float(f"{most:.4g}"))
+
+
+def _inside(room: Values) -> Values:
+    """Whether there is room between an error and its bound, both logarithms; smooth."""
+    shares: Values = 1 / (1 + np.exp((-room / SMOOTH).clip(-80, 80)))
+    return shares
 
 
 def rival(sample: Sample, by_ratio: bool) -> Values:
@@ -195,12 +240,14 @@ def main() -> None:
         _kept(asked.samples, part, lambda p=part, n=n, e=e: gather(p, n, model, asked.seed, e))
         for part, n, e in (("train", asked.photos, False), ("val", asked.check, True))
     )
-    law = fit(train)
+    law = fit(train, asked.seed)
     text = report(val, law)
     print(law, text, sep="\n\n")
     if asked.write:
         kept = {
             "coefficients": law.coefficients,
+            "levels": law.levels,
+            "offsets": law.offsets,
             "least": law.least,
             "most": law.most,
             "fitted": f"{asked.photos} photographs of train, seed {asked.seed}",

@@ -33,7 +33,8 @@ NORMAL = 1.645
 """Sigmas of a normal deviate that hold `COVERAGE` of its values."""
 SUFFIX = ".confidence.json"
 """A model's law is beside its file: `bayer.onnx`, `bayer.confidence.json`."""
-FEATURES = 11
+FEATURES, LEVEL = 11, 1
+"""Numbers that the law has of a pixel, and which of them is the signal-to-noise ratio's."""
 _BAND, _REACH = 64, 6
 """Rows that a thread works on at a time, and rows around them that they depend on."""
 _DEMOSAICED = 0.76
@@ -45,32 +46,37 @@ _LEAST_SIGNAL = 1e-3
 
 @dataclass(frozen=True)
 class Law:
-    """log(half width / sigma) = coefficients · features, within the range it was fitted in."""
+    """log(half width / sigma) = coefficients · features + an offset by signal-to-noise ratio."""
 
     coefficients: tuple[float, ...]
-    """One for each of `features`."""
+    """One for each feature."""
+    levels: tuple[float, ...]
+    """log(1 + signal / sigma), ascending, at which the offset is given; linear between them."""
+    offsets: tuple[float, ...]
     least: float
-    """Smallest half width in sigmas."""
+    """Smallest half width in sigmas, of those it was fitted to."""
     most: float
-    """Largest half width in sigmas."""
+    """Largest half width in sigmas, of those it was fitted to."""
 
     @classmethod
     def from_json(cls, text: str) -> Law:
         """Raises `ValueError`, `KeyError` or `TypeError` where it is no law."""
         content = json.loads(text)
-        coefficients = tuple(float(c) for c in content["coefficients"])
-        law = cls(coefficients, float(content["least"]), float(content["most"]))
-        if (
-            len(coefficients) != FEATURES
-            or not np.isfinite([*coefficients, law.least, law.most]).all()
-        ):
-            raise ValueError(f"a law has {FEATURES} finite coefficients")
+        lists = (tuple(map(float, content[n])) for n in ("coefficients", "levels", "offsets"))
+        law = cls(*lists, float(content["least"]), float(content["most"]))
+        if len(law.coefficients) != FEATURES or len(law.levels) != len(law.offsets):
+            raise ValueError(f"a law has {FEATURES} coefficients, and an offset for each level")
+        numbers = [*law.coefficients, *law.levels, *law.offsets, law.least, law.most]
+        if not np.isfinite(numbers).all():
+            raise ValueError("its numbers are finite")
         return law
 
     def half_widths(self, features: Floats) -> Floats:
         """(…, `FEATURES`) → (…) in sigmas."""
-        log = features @ np.array(self.coefficients, np.float32)
-        return np.exp(np.clip(log, np.log(self.least), np.log(self.most)))
+        offset = np.interp(features[..., LEVEL], self.levels, self.offsets)
+        log = features @ np.array(self.coefficients, np.float32) + offset.astype(np.float32)
+        widths: Floats = np.exp(np.clip(log, np.log(self.least), np.log(self.most)))
+        return widths
 
 
 def law_of(model: Path) -> Law:

@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_Done = RestoredPhoto | RestoredPicture
 
 DONE = "restored already; --overwrite to redo"
 ELSEWHERE = "being restored by another run"
@@ -222,7 +223,6 @@ def _restore(job: Job, models: _Models, options: Options) -> Generator[Progress,
 
 
 def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
-    """The outcome where nothing is to be done, or nothing may: all is there, or a name is taken."""
     if options.overwrite:
         return None
     wanted = [job.target, job.confidence] if options.confidence else [job.target]
@@ -233,15 +233,14 @@ def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
     return Failed(job.source, *taken[0]) if taken else None
 
 
-def _save(job: Job, done: RestoredPhoto | RestoredPicture, options: Options, digest: str) -> None:
+def _save(job: Job, done: _Done, options: Options, digest: str) -> None:
     """Write what is not there yet, the map first: where there is a result, there is its map."""
     overwrite = options.overwrite
     if options.confidence and isinstance(done, RestoredPhoto):
         if overwrite or existing_result(job.confidence, digest) is None:
             done.save_confidence(job.confidence, overwrite, source=digest)
-        if not overwrite and existing_result(job.target, digest) == DONE:
-            return
-    done.save(job.target, options.bits, overwrite, source=digest)
+    if overwrite or existing_result(job.target, digest) != DONE:
+        done.save(job.target, options.bits, overwrite, source=digest)
 
 
 def _read(source: Path, of_pictures: bool) -> Mosaic | Picture:
@@ -250,7 +249,7 @@ def _read(source: Path, of_pictures: bool) -> Mosaic | Picture:
 
 def _restored(
     photo: Mosaic | Picture, models: _Models, options: Options, progress: Callable[[float], None]
-) -> RestoredPhoto | RestoredPicture:
+) -> _Done:
     model, strength = models.for_photo(photo), options.strength
     if isinstance(photo, Mosaic):
         exposure = options.exposure.of(photo)
@@ -263,11 +262,8 @@ def _restored(
     )
 
 
-def _outcome(
-    job: Job, done: RestoredPhoto | RestoredPicture, options: Options, seconds: float
-) -> Restored:
-    exposure = done.exposure
-    said = (job.source, job.target, seconds, exposure.amplification, exposure.reason)
+def _outcome(job: Job, done: _Done, options: Options, seconds: float) -> Restored:
+    said = (job.source, job.target, seconds, done.exposure.amplification, done.exposure.reason)
     if isinstance(done, RestoredPicture):
         return Restored(*said, noise=None)
     sure = job.confidence if options.confidence else None
