@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -88,6 +89,10 @@ def restore_command(
         str, typer.Option(metavar="auto|cpu|cuda|...", help="The device that runs the model.")
     ] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results.")] = False,
+    confidence: Annotated[
+        bool,
+        typer.Option("--confidence", help="Write NAME-confidence.png too: how sure each pixel is."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Restore dark RAW photos.
@@ -95,7 +100,7 @@ def restore_command(
     Results go beside the photos, or to -o, as NAME-undark.jpg. Photos whose result is there
     already are skipped, so the same command continues an interrupted run.
     """
-    options = Options(exposure, strength, model, device, int(bits), overwrite)
+    options = Options(exposure, strength, model, device, int(bits), overwrite, confidence)
     suffixes = suffixes_for(model)
     kind = _kind(to, output, bits, of_pictures=suffixes == frozenset(PICTURE_SUFFIXES))
     batch = plan(photos, output, kind, suffixes)
@@ -152,8 +157,11 @@ def _restore_all(batch: Plan, options: Options) -> Iterator[Outcome]:
                     yield event
 
 
-def _as_json(outcome: Outcome) -> dict[str, str | float | None]:
-    said: dict[str, str | float | None] = {
+Said = dict[str, str | float | dict[str, float] | None]
+
+
+def _as_json(outcome: Outcome) -> Said:
+    said: Said = {
         "source": str(outcome.source),
         "output": None if outcome.target is None else str(outcome.target),
         "status": type(outcome).__name__.lower(),
@@ -163,13 +171,21 @@ def _as_json(outcome: Outcome) -> dict[str, str | float | None]:
     said["seconds"] = round(outcome.seconds, 2)
     said["amplification"] = float(f"{outcome.amplification:.4g}")
     said["exposure"] = outcome.exposure
-    return said | ({"noise": outcome.noise} if outcome.noise else {})
+    if outcome.noise:
+        said["noise"] = outcome.noise
+    if outcome.agreement:
+        said["agreement"] = {k: round(v, 2) for k, v in asdict(outcome.agreement).items()}
+    if outcome.confidence:
+        said["confidence"] = str(outcome.confidence)
+    return said
 
 
 def _line(outcome: Outcome) -> str:
     match outcome:
         case Restored(source, target, seconds, amplification):
-            return f"{source} -> {target} (x{amplification:.4g}, {seconds:.2f} s)"
+            corrected = outcome.agreement and outcome.agreement.corrected
+            said = f"; {outcome.agreement}" if corrected else ""
+            return f"{source} -> {target} (x{amplification:.4g}, {seconds:.2f} s){said}"
         case Skipped(_, target, reason):
             return f"{target}: {reason}"
         case Failed():

@@ -7,6 +7,7 @@ EXIF made by `exif_write`: the same entries go into TIFF and DNG, which Pillow c
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,8 @@ from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
 
 PICTURE_SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+_AFTER_HEADER = 33
+"""Bytes of a PNG file's signature and header chunk."""
 _LIGHT_WHITE = 16.0
 """Linear light at code 65535 of a scene file, whose transfer curve is a cube root."""
 
@@ -136,6 +139,26 @@ def write_picture(
             path.write_bytes(_png(pixels, shot, source))
 
 
+def write_grey_png(
+    path: Path, levels: NDArray[np.uint16], text: Mapping[str, str], source: str | None = None
+) -> None:
+    """Write (H, W) levels as a grey PNG of 16 bits with text chunks. Raises `OutputError`.
+
+    `text` is Latin-1, its keywords at most 79 bytes; `source` as for `write_picture`.
+    """
+    plain = _png_encode(levels)
+    chunks = [
+        _chunk(b"tEXt", f"{key}\0{value}".encode("latin-1"))
+        for key, value in {"Software": software(), **text}.items()
+    ]
+    if source:
+        chunks.append(_chunk(b"iTXt", PNG_XMP + xmp_packet(source)))
+    with writing(path):
+        path.write_bytes(
+            b"".join((plain[:_AFTER_HEADER], *chunks, memoryview(plain)[_AFTER_HEADER:]))
+        )
+
+
 def plain_jpeg(pixels: NDArray[np.uint8], quality: int, subsampling: str = "420") -> bytes:
     """A picture (H, W, 3) as a JPEG file without metadata."""
     return bytes(
@@ -162,13 +185,17 @@ def _sized(body: bytes) -> bytes:
 
 def _png(pixels: NDArray[Any], shot: Shot, source: str | None) -> bytes:
     """A PNG file with chunks for profile, EXIF and XMP after its header chunk."""
-    # a third of the time of zlib's default level, 2 % more bytes
-    plain = bytes(imagecodecs.png_encode(pixels, level=3, filter=imagecodecs.PNG.FILTER.SUB))
-    after_header = 33
+    plain = _png_encode(pixels)
     profile = _chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))
     exif = _chunk(b"eXIf", exif_block(pixels.shape[0], pixels.shape[1], shot))
     xmp = _chunk(b"iTXt", PNG_XMP + xmp_packet(source)) if source else b""
-    return b"".join((plain[:after_header], profile, exif, xmp, memoryview(plain)[after_header:]))
+    return b"".join((plain[:_AFTER_HEADER], profile, exif, xmp, memoryview(plain)[_AFTER_HEADER:]))
+
+
+def _png_encode(pixels: NDArray[Any]) -> bytes:
+    # a third of the time of zlib's default level, 2 % more bytes
+    pixels = np.ascontiguousarray(pixels)
+    return bytes(imagecodecs.png_encode(pixels, level=3, filter=imagecodecs.PNG.FILTER.SUB))
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

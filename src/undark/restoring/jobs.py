@@ -18,11 +18,12 @@ from typing import TypeVar
 from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import DEFAULT_MODEL, choose, find_model
 from undark.engine.model import Model, load_model, read_card
-from undark.errors import PhotoError, naming
+from undark.errors import PhotoError, UnsupportedError, naming
 from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_picture
 from undark.files.provenance import digest_of, source_of
 from undark.files.raw import RAW_SUFFIXES, read_mosaic
 from undark.restoring.claims import claimed
+from undark.restoring.photons import Agreement
 from undark.restoring.picture import WHITE, RestoredPicture, restore_picture
 from undark.restoring.plan import Job, Plan, kind_of, plan
 from undark.restoring.raw import Restored as RestoredPhoto
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_Done = RestoredPhoto | RestoredPicture
 
 DONE = "restored already; --overwrite to redo"
 ELSEWHERE = "being restored by another run"
@@ -67,6 +69,8 @@ class Options:
     bits: int = 8
     """Bits a channel, 8 or 16, of PNG and TIFF."""
     overwrite: bool = False
+    confidence: bool = False
+    """Whether to write a map of confidence (`Job.confidence`) beside each result."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -102,6 +106,10 @@ class Restored:
     """Why this amplification."""
     noise: str | None
     """Where the noise model comes from; None for pictures."""
+    agreement: Agreement | None = None
+    """With the light that the sensor measured; None for pictures and models of finished colours."""
+    confidence: Path | None = None
+    """The map of confidence that was written."""
 
 
 @dataclass(frozen=True)
@@ -210,15 +218,29 @@ def _restore(job: Job, models: _Models, options: Options) -> Generator[Progress,
         done = yield from _with_progress(
             job.source, lambda show: _restored(photo, models, options, show)
         )
-        done.save(job.target, options.bits, options.overwrite, source=digest)
-    return _outcome(job, done, time.perf_counter() - began)
+        _save(job, done, options, digest)
+    return _outcome(job, done, options, time.perf_counter() - began)
 
 
 def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
-    found = None if options.overwrite else existing_result(job.target, digest)
-    if found is None:
+    if options.overwrite:
         return None
-    return (Skipped if found == DONE else Failed)(job.source, job.target, found)
+    wanted = [job.target, job.confidence] if options.confidence else [job.target]
+    found = [existing_result(path, digest) for path in wanted]
+    if all(f == DONE for f in found):
+        return Skipped(job.source, job.target, DONE)
+    taken = [(path, f) for path, f in zip(wanted, found, strict=True) if f not in (None, DONE)]
+    return Failed(job.source, *taken[0]) if taken else None
+
+
+def _save(job: Job, done: _Done, options: Options, digest: str) -> None:
+    """Write what is not there yet, the map first: where there is a result, there is its map."""
+    overwrite = options.overwrite
+    if options.confidence and isinstance(done, RestoredPhoto):
+        if overwrite or existing_result(job.confidence, digest) is None:
+            done.save_confidence(job.confidence, overwrite, source=digest)
+    if overwrite or existing_result(job.target, digest) != DONE:
+        done.save(job.target, options.bits, overwrite, source=digest)
 
 
 def _read(source: Path, of_pictures: bool) -> Mosaic | Picture:
@@ -227,21 +249,25 @@ def _read(source: Path, of_pictures: bool) -> Mosaic | Picture:
 
 def _restored(
     photo: Mosaic | Picture, models: _Models, options: Options, progress: Callable[[float], None]
-) -> RestoredPhoto | RestoredPicture:
+) -> _Done:
     model, strength = models.for_photo(photo), options.strength
     if isinstance(photo, Mosaic):
         exposure = options.exposure.of(photo)
         return restore(photo, exposure=exposure, strength=strength, model=model, progress=progress)
+    if options.confidence:
+        raise UnsupportedError("a finished picture has no map of confidence; omit --confidence")
     exposure = options.exposure.of(photo.mosaic, WHITE)
     return restore_picture(
         photo, exposure=exposure, strength=strength, model=model, progress=progress
     )
 
 
-def _outcome(job: Job, done: RestoredPhoto | RestoredPicture, seconds: float) -> Restored:
-    noise = done.noise_source if isinstance(done, RestoredPhoto) else None
-    exposure = done.exposure
-    return Restored(job.source, job.target, seconds, exposure.amplification, exposure.reason, noise)
+def _outcome(job: Job, done: _Done, options: Options, seconds: float) -> Restored:
+    said = (job.source, job.target, seconds, done.exposure.amplification, done.exposure.reason)
+    if isinstance(done, RestoredPicture):
+        return Restored(*said, noise=None)
+    sure = job.confidence if options.confidence else None
+    return Restored(*said, done.noise_source, done.agreement, sure)
 
 
 class _StoppedError(Exception):

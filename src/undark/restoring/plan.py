@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from undark.errors import OutputError, ReadError
-from undark.files.folder import MARK, Scan, is_result, scan_folder
+from undark.files.folder import CONFIDENCE_MARK, MARK, Scan, is_result, scan_folder
 from undark.files.picture import PICTURE_SUFFIXES
 from undark.files.raw import RAW_SUFFIXES
 
@@ -26,6 +26,11 @@ class Job:
 
     source: Path
     target: Path
+
+    @property
+    def confidence(self) -> Path:
+        """The path of its map of confidence: a.ARW → a-confidence.png, beside the result."""
+        return self.target.with_name(self.target.stem.removesuffix(MARK) + CONFIDENCE_MARK + ".png")
 
 
 @dataclass(frozen=True)

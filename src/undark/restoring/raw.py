@@ -1,12 +1,14 @@
 """Restoring one RAW photo: a dark mosaic in, linear camera RGB out.
 
-mosaic → noise, amplification → tiles of packed planes → model → linear camera RGB → picture
+mosaic → noise, amplification → tiles of packed planes → model → linear camera RGB
+       → correction towards the measured light → picture
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import lcm
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.develop.demosaic import demosaic
-from undark.develop.render import render, srgb_matrix
+from undark.develop.render import oriented, render, srgb_matrix
 from undark.engine.card import PICTURE_TASK, SRGB_TASK
 from undark.engine.catalogue import choose
 from undark.engine.model import Model, cached_model
@@ -23,13 +25,19 @@ from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
 from undark.files.output import atomic_output
-from undark.files.picture import write_picture
+from undark.files.picture import write_grey_png, write_picture
+from undark.restoring.bound import bound
+from undark.restoring.confidence import Law, half_widths, law_of, noise_half_widths
 from undark.restoring.frame import Frame
+from undark.restoring.photons import Agreement, keep_to_photons
 from undark.sensor.cfa import CFA
 from undark.sensor.exposure import Exposure, as_exposure
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 from undark.sensor.profiles.lookup import noise_of
+
+SCALE_KEY = "undark:scale"
+"""Keyword of the text chunk that holds what a level of a map of confidence means."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +50,31 @@ class Restored:
     exposure: Exposure
     noise: NoiseModel
     noise_source: str
+    agreement: Agreement | None = None
+    """With the measured light; None for models that give finished colours (`SRGB_TASK`)."""
+    law: Law | None = None
+    """Of `confidence`; None where it is not known."""
+    strength: float = 1.0
+    """Share of the noise that was removed."""
+    unblended: Restored | None = None
+    """At strength 1, where this is weaker."""
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float32]:
+        """(H, W): half the width of the 90 % interval of red, green and blue, unit of `linear`.
+
+        In the sensor's orientation. Raises `UnsupportedError` for models of finished colours.
+        """
+        if self.law is None:
+            raise UnsupportedError(
+                "the model gives finished colours: their confidence is not known"
+            )
+        amplification = self.exposure.amplification
+        if self.unblended is None:
+            return half_widths(self.law, self.linear, self.mosaic, self.noise, amplification)
+        whole = self.unblended
+        noisy = noise_half_widths(whole.linear, self.mosaic, self.noise, amplification)
+        return np.hypot(self.strength * whole.confidence, (1 - self.strength) * noisy)
 
     def picture(self, bits: int = 8) -> NDArray[Any]:
         """(H, W, 3) uint8 or uint16, sRGB, upright."""
@@ -51,7 +84,7 @@ class Restored:
         """Between the demosaiced photo (0) and the restored one (1); no new run."""
         if strength == 1:
             return self
-        return replace(self, linear=_blend(self, strength))
+        return replace(self, linear=_blend(self, strength), strength=strength, unblended=self)
 
     def save(
         self,
@@ -72,6 +105,27 @@ class Restored:
                 write_linear(temporary, self.linear, self.mosaic, amplification, source)
             else:
                 write_picture(temporary, self.picture(bits), self.mosaic.shot, source=source)
+        return path
+
+    def save_confidence(
+        self, path: str | Path, overwrite: bool = False, source: str | None = None
+    ) -> Path:
+        """Write `confidence` as an upright grey PNG of 16 bits, its scale in a text chunk.
+
+        Atomic. Half widths above 1 (white) are written as 1. Raises `ExistsError`, `OutputError`.
+        """
+        path = Path(path)
+        widths = self.confidence
+        scale = max(min(float(widths.max(initial=0)), 1.0), 1e-6) / 65535
+        upright, frame = oriented(widths.shape, self.mosaic.orientation, 16)
+        frame[..., 0] = np.rint(np.minimum(widths / np.float32(scale), 65535))
+        text = {
+            SCALE_KEY: f"{scale:.9g}",
+            "Description": "half width of the 90 % interval of linear light, where 1 is white: "
+            f"value x {scale:.9g}",
+        }
+        with atomic_output(path, overwrite) as temporary:
+            write_grey_png(temporary, upright[..., 0], text, source)
         return path
 
 
@@ -100,19 +154,28 @@ def restore(
     if model is None:
         model = choose(mosaic.cfa.kind.name)
     network = cached_model(model) if isinstance(model, str) else model
-    linear = _run(network, mosaic, noise, chosen.amplification, tile, progress)
-    return Restored(mosaic, linear, chosen, noise, source).blend(strength)
+    linear = run_network(network, mosaic, noise, chosen.amplification, tile=tile, progress=progress)
+    agreement, law = None, None
+    if network.card.task != SRGB_TASK:  # whose brightness is a picture's, not the sensor's
+        agreement = keep_to_photons(linear, mosaic, noise, chosen.amplification)
+        law = law_of(network.path)
+    return Restored(mosaic, linear, chosen, noise, source, agreement, law).blend(strength)
 
 
-def _run(
+def run_network(
     model: Model,
     mosaic: Mosaic,
     noise: NoiseModel,
     amplification: float,
-    tile: int,
-    progress: Callable[[float], None],
+    *,
+    tile: int = TILE,
+    bounded: bool = True,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> NDArray[np.float32]:
-    """The network over the frame: (H, W, 3) linear camera RGB."""
+    """The network over the frame: (H, W, 3) linear camera RGB, not yet corrected.
+
+    `bounded` holds it to the measured light around each pixel (see `restoring.bound`).
+    """
     cfa = _check_cfa(model, mosaic)
     (height, width), (top, left) = mosaic.shape, cfa.shift
     multiple = lcm(model.card.multiple, cfa.kind.cells)  # tiles begin at the canonical phase
@@ -121,14 +184,22 @@ def _run(
     down, across = (n // cfa.cell for n in padded.shape)
     plan = tiles(down, across, multiple, model.card.halo, tile)
     linear = np.empty((height, width, 3), np.float32)
-    done = run_tiled(model, frame.inputs, plan, cfa.cell)
     to_camera = _to_camera(model, mosaic)
+    run = _within_bound(model, cfa.colours) if bounded and to_camera is None else model
+    done = run_tiled(run, frame.inputs, plan, cfa.cell)
     for number, ((rows, columns), light) in enumerate(done, 1):
         light = np.tensordot(to_camera, light, 1) if to_camera is not None else light
         light = light + frame.highlights(rows, columns)
         place(linear, light, rows.start - top, columns.start - left)
         progress(number / len(plan))
     return linear
+
+
+def _within_bound(
+    model: Model, colours: tuple[int, ...]
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """The model, its output held to the measured light that it was given."""
+    return lambda inputs: bound(model(inputs), inputs, colours)
 
 
 def check_arguments(shape: tuple[int, ...], strength: float, tile: int) -> None:

@@ -1,0 +1,278 @@
+"""Fit the law of `Restored.confidence` to a model's errors on photographs, and check it on others.
+
+    python benchmarks/confidence.py --model src/undark/engine/weights/bayer.onnx --write
+
+Photographs of `../shared/photos/train` are made dark as in `quality.py` and restored; the law is
+fitted to the errors of red, green and blue at random pixels (see `fit`). The tables are for
+`../shared/photos/val`: the share of true values within the interval, by ISO and brightness, and its
+mean half width beside that of rivals. A rival knows only brightness and ISO, the second one the
+amplification too; in each of 20 classes of restored brightness it has the 90 % quantile of the very
+errors that it is judged by, so no interval that knows as little is better. `--write` keeps the law
+beside the model. It is a file of its own and not in the model's card, so that it can be fitted
+again without a new export, whose digest results and records refer to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import darkroom
+from adversarial import as_dark
+from darkroom import AMPLIFICATIONS, ISOS, Cell, darken
+from undark.develop.colour import camera_from_srgb, decode_srgb
+from undark.restoring.confidence import (
+    COVERAGE,
+    FEATURES,
+    LEVEL,
+    SUFFIX,
+    Law,
+    describe_rows,
+)
+
+Values = NDArray[np.float32]
+Light = NDArray[np.float64]
+
+SIDE = 256
+"""Pixels of a crop's height and width."""
+PIXELS = 3000
+"""Random pixels of a crop."""
+CLASSES, FIFTHS = 20, 5
+FITTED, KNOTS = 60_000, 7
+"""Pixels that the law is fitted to, and levels of its offset."""
+SMOOTH = 0.1
+"""Width of the rounded corner between inside and outside, in log(error)."""
+STRICT = 300.0
+"""Weight of a cell's missing coverage, squared, against the mean width in sigmas."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Pixels of restored photographs; n pixels."""
+
+    features: Values
+    """(n, features)"""
+    sigma: Values
+    """(n,)"""
+    error: Values
+    """(n, 3): size of the error of red, green and blue."""
+    level: Values
+    """(n,): restored brightness."""
+    true_level: Values
+    """(n,): true brightness."""
+    iso: Values
+    ratio: Values
+
+    def part(self, keep: NDArray[np.bool_]) -> Sample:
+        return Sample(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
+
+
+def measure(light: Light, cell: Cell, model: Any, seed: tuple[int, int]) -> Sample:
+    """Random pixels of light (H, W, 3) that was made dark and restored."""
+    import undark
+
+    random = np.random.default_rng((*seed, cell.iso, cell.amplification))
+    frame = darken(light, cell, seed)
+    dark, noise = as_dark(frame)
+    ratio = float(cell.amplification)
+    restored = undark.restore(dark, exposure=ratio, noise=noise, model=model).linear
+    sigma, features = describe_rows(restored, dark, noise, ratio, slice(0, len(restored)))
+    at = random.integers(sigma.size, size=PIXELS)
+
+    def taken(values: NDArray[Any]) -> Values:
+        return values.reshape(sigma.size, -1)[at].astype(np.float32)
+
+    return Sample(
+        taken(features),
+        taken(sigma)[:, 0],
+        taken(np.abs(restored - light)),
+        taken(restored.mean(axis=-1))[:, 0],
+        taken(light.mean(axis=-1))[:, 0],
+        np.full(PIXELS, cell.iso, np.float32),
+        np.full(PIXELS, cell.amplification, np.float32),
+    )
+
+
+def crop_of(photo: Path, seed: tuple[int, ...]) -> Light:
+    """The light of a random part of a photo, at even positions."""
+    from undark.files.picture import read_picture
+
+    random, srgb = np.random.default_rng(seed), read_picture(photo)
+    top, left = (random.integers((n - SIDE) // 2 + 1) * 2 for n in srgb.shape[:2])
+    linear = decode_srgb(srgb[top : top + SIDE, left : left + SIDE] / 255.0)
+    light: Light = np.maximum(linear @ camera_from_srgb(darkroom.MATRIX).T, 0)
+    return light
+
+
+def gather(part: str, count: int, model: Any, seed: int, every: bool) -> Sample:
+    """Samples of photos: a crop for each of nine cells, or for each ISO where not `every`."""
+    photos = sorted((darkroom.SHARED / "photos" / part).glob("*.jpg"))
+    found = []
+    for number, photo in enumerate(photos[:: max(1, len(photos) // count)][:count]):
+        cells = [Cell(iso, ratio) for iso in ISOS for ratio in AMPLIFICATIONS]
+        # one in three: each ISO once, and of the amplifications each in its turn
+        cells = cells if every else [cells[3 * n + (number + n) % 3] for n in range(3)]
+        for n, cell in enumerate(cells):
+            light = crop_of(photo, (seed, number, n))
+            found.append(measure(light, cell, model, (seed, number)))
+    columns = [np.concatenate([getattr(s, n) for s in found]) for n in Sample.__dataclass_fields__]
+    return Sample(*columns)
+
+
+def fit(sample: Sample, seed: int) -> Law:
+    """The law of least mean width that covers `COVERAGE` at each ISO and fifth of brightness.
+
+    It begins at a linear quantile regression of log(|error| / sigma) (Koenker & Bassett 1978).
+    """
+    from scipy.optimize import minimize
+
+    few = np.random.default_rng(seed).permutation(sample.sigma.size)[:FITTED]
+    sample = sample.part(np.sort(few))
+    levels = np.quantile(sample.features[:, LEVEL], np.linspace(0.01, 0.99, KNOTS))
+    tents = np.stack(
+        [np.interp(sample.features[:, LEVEL], levels, row) for row in np.eye(KNOTS)], axis=-1
+    )
+    features = np.concatenate([sample.features, tents], axis=-1).astype(np.float64)
+    scale = features.std(axis=0) + (features.std(axis=0) == 0)
+    features /= scale
+    target = np.log(np.maximum(sample.error / sample.sigma[:, None], 1e-4)).astype(np.float64)
+    cells = np.zeros(sample.sigma.size, int)
+    for n, iso in enumerate(np.unique(sample.iso)):
+        at = np.flatnonzero(sample.iso == iso)
+        for fifth, part in enumerate(np.array_split(at[np.argsort(sample.level[at])], FIFTHS)):
+            cells[part] = n * FIFTHS + fifth
+    count = np.bincount(cells)
+
+    def quantile(weights: Values) -> tuple[float, Values]:
+        over = target - (features @ weights)[:, None]
+        value = COVERAGE * over + SMOOTH * np.logaddexp(0, -over / SMOOTH)
+        slope = COVERAGE - _inside(-over)
+        return float(value.mean()), -features.T @ slope.mean(axis=-1) / len(over)
+
+    def width(weights: Values) -> tuple[float, Values]:
+        log = (features @ weights).clip(-8, 4)
+        widths = sample.sigma * np.exp(log) / sample.sigma.mean()
+        inside = _inside(log[:, None] - target)
+        missing = np.bincount(cells, inside.mean(axis=-1)) / count - COVERAGE
+        slope = (inside * (1 - inside)).mean(axis=-1) / SMOOTH
+        pull = 2 * STRICT * missing[cells] * slope / count[cells]
+        value = float(widths.mean() + STRICT * (missing**2).sum())
+        return value, features.T @ (widths / len(widths) + pull)
+
+    start = np.zeros(features.shape[1])
+    for loss in (quantile, width):
+        start = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+    made = np.exp(features @ start)
+    least, most = np.quantile(made, (0.001, 0.999))
+    parts = start[:FEATURES] / scale[:FEATURES], levels, start[FEATURES:] / scale[FEATURES:]
+    listed = (tuple(float(f"{v:.5g}") for v in part) for part in parts)
+    return Law(*listed, float(f"{least:.4g}"), float(f"{most:.4g}"))
+
+
+def _inside(room: Values) -> Values:
+    """Whether there is room between an error and its bound, both logarithms; smooth."""
+    shares: Values = 1 / (1 + np.exp((-room / SMOOTH).clip(-80, 80)))
+    return shares
+
+
+def rival(sample: Sample, by_ratio: bool) -> Values:
+    """(n,): half widths of the best interval that knows ISO and brightness only."""
+    widths = np.zeros_like(sample.level)
+    for iso in np.unique(sample.iso):
+        for ratio in np.unique(sample.ratio) if by_ratio else [None]:
+            at = np.flatnonzero((sample.iso == iso) & ((sample.ratio == ratio) | (ratio is None)))
+            for class_ in np.array_split(at[np.argsort(sample.level[at])], CLASSES):
+                widths[class_] = np.quantile(sample.error[class_], COVERAGE)
+    return widths
+
+
+def coverage(sample: Sample, widths: Values, level: Values) -> list[float]:
+    """Share of true values within the interval in each fifth of a brightness."""
+    inside = (sample.error <= widths[:, None]).mean(axis=-1)
+    return [float(inside[at].mean()) for at in np.array_split(np.argsort(level), FIFTHS)]
+
+
+def report(sample: Sample, law: Law) -> str:
+    """The tables, and whether the law holds."""
+    widths = sample.sigma * law.half_widths(sample.features)
+    lines = [
+        "| ISO | fifths by | " + " | ".join(f"{n}" for n in range(1, 6)) + " |",
+        "|---" * 7 + "|",
+    ]
+    shares = []
+    for iso in np.unique(sample.iso):
+        keep = sample.iso == iso
+        part = sample.part(keep)
+        for name, level in (("restored", part.level), ("true", part.true_level)):
+            found = coverage(part, widths[keep], level)
+            shares += found
+            shown = " | ".join(f"{100 * s:.1f} %" for s in found)
+            lines.append(f"| {iso:.0f} | {name} brightness | {shown} |")
+    lines += ["", "| ISO | law | rival | rival with amplification |", "|---|---|---|---|"]
+    rivals = [rival(sample, by_ratio) for by_ratio in (False, True)]
+    for iso in [*np.unique(sample.iso), None]:
+        keep = (sample.iso == iso) | (iso is None)
+        shown = " | ".join(f"{w[keep].mean():.5f}" for w in (widths, *rivals))
+        lines.append(f"| {'all' if iso is None else f'{iso:.0f}'} | {shown} |")
+    lines.append(f"\ncoverage {100 * min(shares):.1f} to {100 * max(shares):.1f} %")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--photos", type=int, default=60, help="of train, to fit by")
+    parser.add_argument("--check", type=int, default=12, help="of val, to check on")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=Path, help="keep samples in this folder, and reuse them")
+    parser.add_argument("--write", action="store_true", help="keep the law beside the model")
+    asked = parser.parse_args()
+    import undark
+
+    model = undark.load_model(str(asked.model))
+    train, val = (
+        _kept(asked.samples, part, lambda p=part, n=n, e=e: gather(p, n, model, asked.seed, e))
+        for part, n, e in (("train", asked.photos, False), ("val", asked.check, True))
+    )
+    law = fit(train, asked.seed)
+    text = report(val, law)
+    print(law, text, sep="\n\n")
+    if asked.write:
+        kept = {
+            "coefficients": law.coefficients,
+            "levels": law.levels,
+            "offsets": law.offsets,
+            "least": law.least,
+            "most": law.most,
+            "fitted": f"{asked.photos} photographs of train, seed {asked.seed}",
+            "model": _digest(asked.model),
+            "checked": text.splitlines()[-1],
+        }
+        asked.model.with_suffix(SUFFIX).write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def _digest(path: Path) -> str:
+    from undark.files.provenance import digest_of
+
+    return digest_of(path)
+
+
+def _kept(folder: Path | None, name: str, make: Any) -> Sample:
+    path = folder and folder / f"confidence-{name}.npz"
+    if path and path.exists():
+        with np.load(path) as arrays:
+            return Sample(**arrays)
+    sample: Sample = make()
+    if path:
+        np.savez(path, **{n: getattr(sample, n) for n in Sample.__dataclass_fields__})
+    return sample
+
+
+if __name__ == "__main__":
+    main()

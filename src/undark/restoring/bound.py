@@ -1,0 +1,56 @@
+"""A bound on what a network may add: the measured light around each pixel, give or take noise.
+
+On colours that did not occur in its training a network may give light that is nowhere in the scene,
+hundreds of sigmas off and many pixels wide. The light that it was given says better: what it makes
+of a pixel stays in the range of the measured light of the 3×3 packed pixels around it. On
+photographs it does so by itself (`benchmarks/adversarial.py --photos`), so the bound costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+FROM_MEAN = 3.0
+"""Sigmas of a pixel beyond the means over 3×3 packed pixels."""
+CONTRAST = 0.5
+"""Share of the range of those means beyond them: beside an edge the finest detail exceeds them."""
+BELOW_PEAK = 2.0
+"""Sigmas by which single pixels, which noise may have raised, must exceed what they allow."""
+
+
+def bound(output: Floats, inputs: Floats, colours: tuple[int, ...]) -> Floats:
+    """Clip a network's output (1, 3, H, W), in place, to what its input (1, 2·cell², h, w) allows.
+
+    `colours` is that of each packed plane. The upper limit of a colour is the largest, over 3×3
+    packed pixels, of their mean over 3×3 plus `FROM_MEAN` sigmas and of the single pixels minus
+    `BELOW_PEAK` sigmas (a star may be one pixel); the lower limit is its mirror image.
+    """
+    count = len(colours)
+    cell = output.shape[-1] // inputs.shape[-1]
+    for colour in range(3):
+        planes = [n for n, c in enumerate(colours) if c == colour]
+        light = inputs[0, planes]
+        sigma = inputs[0, [count + n for n in planes]]
+        middle = over_3x3(light.mean(axis=0), np.add) / np.float32(9)
+        reach = FROM_MEAN * over_3x3(sigma.mean(axis=0), np.add) / np.float32(9)
+        peaks = (light - BELOW_PEAK * sigma).max(axis=0)
+        dips = (light + BELOW_PEAK * sigma).min(axis=0)
+        reach += CONTRAST * (over_3x3(middle, np.maximum) - over_3x3(middle, np.minimum))
+        most = over_3x3(np.maximum(middle + reach, peaks), np.maximum)
+        least = over_3x3(np.minimum(middle - reach, dips), np.minimum)
+        # each packed pixel's limits hold for the pixels of its cell
+        cells = output[0, colour].reshape(most.shape[0], cell, most.shape[1], cell)
+        np.clip(cells, least[:, None, :, None], most[:, None, :, None], out=cells)
+    return output
+
+
+def over_3x3(plane: Floats, combine: Callable[[Floats, Floats], Floats]) -> Floats:
+    """Combine each pixel of (h, w) with the eight around it; the border is repeated."""
+    wide = np.pad(plane, 1, mode="edge")
+    lines = combine(combine(wide[:-2], wide[1:-1]), wide[2:])
+    return combine(combine(lines[:, :-2], lines[:, 1:-1]), lines[:, 2:])

@@ -1,0 +1,236 @@
+"""Means over blocks of restored and of measured light, and ways to bring them together.
+
+A frame is cut into blocks of 16×16 sensor pixels. In each, the restored light is put back through
+the CFA and its mean at each position of the CFA (X-Trans: at each colour) is compared with the mean
+of the measured signal. All means are in DN above black, without white balance.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.restoring.blocks import (
+    BLOCK,
+    Patch,
+    block_sums,
+    clipped_below,
+    corners,
+    group_map,
+    groups_of,
+    isolated,
+    near_sums,
+    patches,
+    rows_of_groups,
+    with_neighbours,
+)
+from undark.restoring.bound import BELOW_PEAK, over_3x3
+from undark.sensor.mosaic import Mosaic
+from undark.sensor.noise import NoiseModel
+
+Floats = NDArray[np.float32]
+
+_FEWEST = 4
+"""Usable pixels that a mean is taken of."""
+_NEAR_CLIPPING = 4.0
+"""Sigmas from a clipping level within which a pixel is left out. The restored light decides: to
+leave out the pixels whose own noise carried them there would bias the mean of the others."""
+_ALMOST_WHITE = 0.98
+"""Share of the span above which a sensor may not be linear."""
+_AROUND = 1.0
+"""Sigmas of a pixel by which light may exceed the means around it in a wrong block."""
+_MOST_SHARE = 1.25
+"""Most that a pixel moves, as a multiple of its block's residual: the residual of a dark block is
+not multiplied in a bright one beside it."""
+
+
+class Comparison:
+    """Means over blocks of restored and measured light: arrays (blocks down, blocks across, G).
+
+    G counts the groups of pixels that are averaged together (see `groups_of`).
+    """
+
+    def __init__(
+        self, light: Floats, mosaic: Mosaic, noise: NoiseModel, amplification: float
+    ) -> None:
+        self._light, self._mosaic, self._noise = light, mosaic, noise
+        self._to_signal = np.float32(mosaic.span / amplification) / mosaic.white_balance
+        self._groups, self.colours = groups_of(mosaic.cfa)
+        self._floor = clipped_below(mosaic.plane)
+        self._at_black = float(max(noise.read**2 + noise.step**2 / 12, 1e-6))
+        height, width = mosaic.shape
+        self.shape = (-(-height // BLOCK), -(-width // BLOCK), len(self.colours))
+        self.count, self.measured, self.restored = (np.zeros(self.shape, np.float32) for _ in "cmr")
+        self._rows = rows_of_groups(self._groups, height)
+        self._measure(np.ones(self.shape[:2], bool))
+
+    def residuals(self) -> Floats:
+        """(blocks down, blocks across, 3): measured minus restored mean of each colour, DN."""
+        count = np.maximum(self._of_colours(self.count), 1)
+        apart: Floats = self._of_colours(self.count * (self.measured - self.restored)) / count
+        return apart
+
+    def by_colour(self, marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(blocks down, blocks across, G) → (…, 3): colours of which any group is marked."""
+        return self._of_colours(marked.astype(np.float32)) > 0
+
+    def _of_colours(self, values: Floats) -> Floats:
+        """Sums over the groups of each colour: (…, G) → (…, 3)."""
+        return values @ np.eye(3, dtype=np.float32)[self.colours]
+
+    def standard_errors(self) -> Floats:
+        """Of measured minus restored means, DN.
+
+        Shot noise (of the brighter of the two means), read noise and quantisation average over the
+        pixels of a mean; a row's offset is shared by the pixels of a row, so it averages over rows
+        only; the black level's error is shared by all pixels of a position of the CFA.
+        """
+        noise, pixels = self._noise, np.maximum(self.count, 1)
+        independent = self._variance(np.maximum(self.measured, self.restored)) / pixels
+        of_rows = noise.row**2 / np.minimum(self._rows, pixels)
+        of_black = noise.bias**2 / np.bincount(self._groups.ravel())
+        return np.sqrt(independent + of_rows + of_black).astype(np.float32)
+
+    def deviations(self) -> Floats:
+        """Measured minus restored means in standard errors; 0 where too few pixels are usable."""
+        apart = (self.measured - self.restored) / self.standard_errors()
+        return np.where(self.count >= _FEWEST, apart, np.float32(0))
+
+    def clip_local(self, wrong: NDArray[np.bool_]) -> None:
+        """Clip light to what the measured light around each pixel allows, and take the means anew.
+
+        In the blocks of a colour that are `wrong` (blocks down, blocks across, 3) and in those
+        around them. The range is that of the means over 5×5 pixels in 3×3, `_AROUND` sigmas more,
+        and of single pixels that exceed it by `BELOW_PEAK` sigmas, as in `bound.py`.
+        """
+        wrong = np.stack([with_neighbours(wrong[..., c]) for c in range(3)], axis=-1)
+
+        def work(patch: Patch) -> None:
+            light, seen = self._light[patch.pixels], self._seen(patch)
+            signal = self._mosaic.signal(*patch.pixels)
+            usable = self._usable(patch, signal, seen)
+            of_pixel = group_map(self._mosaic.cfa.pattern, *seen.shape)
+            marked = wrong[patch.blocks].repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+            for colour in range(3):
+                least, most = self._range(signal, usable & (of_pixel == colour))
+                plane = light[..., colour] * self._to_signal[colour]
+                clipped = np.clip(plane, least, most) / self._to_signal[colour]
+                at = marked[: plane.shape[0], : plane.shape[1], colour]
+                light[..., colour] = np.where(at, clipped, light[..., colour])
+
+        touched = wrong.any(axis=-1)
+        self._each(touched, work)
+        self._measure(touched)
+
+    def _range(self, signal: Floats, ours: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """(h, w) lowest and highest light that the usable pixels of a colour allow around each."""
+        count = near_sums(ours.astype(np.float32))
+        mean = near_sums(np.where(ours, signal, np.float32(0))) / np.maximum(count, 1)
+        sigma = np.sqrt(self._variance(mean))
+        none = np.float32(np.inf)
+        away = np.where(count > 0, np.float32(_AROUND) * sigma, none)  # nothing is known: no limit
+        peak = np.where(ours, signal - BELOW_PEAK * sigma, -none)
+        dip = np.where(ours, signal + BELOW_PEAK * sigma, none)
+        most = over_3x3(np.maximum(mean + away, peak), np.maximum)
+        return over_3x3(np.minimum(mean - away, dip), np.minimum), most
+
+    def add_smooth(self, residual: Floats) -> None:
+        """Move colours by residuals in DN, bilinear between centres, and take the means anew.
+
+        `residual` is (blocks down, blocks across, 3).
+        """
+        groups = self._of_colours(np.ones_like(self.restored))
+        level = self._variance(self._of_colours(self.restored) / groups)
+        touched = with_neighbours((residual != 0).any(axis=-1))
+
+        def work(patch: Patch) -> None:
+            light = self._light[patch.pixels]
+            for colour in range(3):
+                seen = light[..., colour] * self._to_signal[colour]
+                variance = self._variance(seen)
+                for block, weight in corners(patch.pixels, residual.shape):
+                    share = np.minimum(variance / level[..., colour][block], _MOST_SHARE)
+                    seen += weight * residual[..., colour][block] * share
+                light[..., colour] = seen / self._to_signal[colour]
+
+        self._each(touched, work)
+        self._measure(touched)
+
+    def add_exact(self, residual: Floats) -> None:
+        """Move each group's own pixels by residuals in DN, and take the means anew."""
+        share = residual / self._variance(self.restored)
+        touched = (share != 0).any(axis=-1)
+
+        def work(patch: Patch) -> None:
+            seen = self._seen(patch)
+            field = share[patch.blocks].repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+            field = field[: seen.shape[0], : seen.shape[1]]
+            group = group_map(self._groups, *seen.shape)[..., None]
+            seen += np.take_along_axis(field, group, axis=-1)[..., 0] * self._variance(seen)
+            self._put(patch, seen)
+
+        self._each(touched, work)
+        self._measure(touched)
+
+    def _variance(self, signal: Floats) -> Floats:
+        """Variance of a pixel with this restored signal, DN²: shot noise, read noise, rounding."""
+        variance: Floats = np.maximum(signal, 0) * np.float32(self._noise.gain)
+        variance += np.float32(self._at_black)
+        return variance
+
+    def _measure(self, touched: NDArray[np.bool_]) -> None:
+        """Take the means of the touched blocks (blocks down, blocks across), and of some others."""
+
+        def work(patch: Patch) -> None:
+            signal, seen = self._mosaic.signal(*patch.pixels), self._seen(patch)
+            usable = self._usable(patch, signal, seen).astype(np.float32)
+            count = self.count[patch.blocks] = block_sums(usable, self._groups)
+            for values, means in ((signal, self.measured), (seen, self.restored)):
+                values *= usable
+                means[patch.blocks] = block_sums(values, self._groups) / np.maximum(count, 1)
+
+        self._each(touched, work)
+
+    def _usable(self, patch: Patch, signal: Floats, seen: Floats) -> NDArray[np.bool_]:
+        """Pixels that are not clipped, hot or dead: those whose noise is what the model says."""
+        variance = self._variance(seen)
+        usable: NDArray[np.bool_] = self._mosaic.plane[patch.pixels] < self._mosaic.white
+        margin = np.sqrt(variance) * np.float32(_NEAR_CLIPPING)
+        usable &= seen + margin < np.float32(_ALMOST_WHITE * self._mosaic.span)
+        if self._floor is not None:
+            usable &= seen - margin > np.float32(self._floor - self._mosaic.black.mean())
+        of_pixel = group_map(self._mosaic.cfa.pattern, *seen.shape)
+        usable[isolated(signal - seen, variance, of_pixel)] = False
+        return usable
+
+    def _seen(self, patch: Patch) -> Floats:
+        """(h, w): restored light of a patch, put back through the CFA, DN above black."""
+        light = self._light[patch.pixels]
+        seen = np.empty(light.shape[:2], np.float32)
+        for y, x, colour in self._places:
+            np.multiply(light[y, x, colour], self._to_signal[colour], out=seen[y, x])
+        return seen
+
+    def _put(self, patch: Patch, seen: Floats) -> None:
+        """Undo `_seen`: sets the colour that each pixel sees, the two others stay."""
+        light = self._light[patch.pixels]
+        for y, x, colour in self._places:
+            light[y, x, colour] = seen[y, x] / self._to_signal[colour]
+
+    @property
+    def _places(self) -> Iterator[tuple[slice, slice, int]]:
+        """Rows, columns and colour of each position of the CFA's period."""
+        cfa = self._mosaic.cfa
+        for y, line in enumerate(cfa.rows):
+            for x, colour in enumerate(line):
+                yield slice(y, None, cfa.period), slice(x, None, cfa.period), colour
+
+    def _each(self, touched: NDArray[np.bool_], work: Callable[[Patch], None]) -> None:
+        """Call `work` with the patches that hold the touched blocks."""
+        found = patches(touched, self._mosaic.shape)
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            list(pool.map(work, found))

@@ -1,0 +1,109 @@
+"""Restored light is held to the light that the sensor counted, block by block.
+
+Averaged over a block, restored light must agree with the measured light within what the noise
+model allows, whatever the network believes about the scene. `comparison.py` measures that, this
+module corrects the blocks that disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.restoring.comparison import Comparison
+from undark.sensor.mosaic import Mosaic
+from undark.sensor.noise import NoiseModel
+
+Floats = NDArray[np.float32]
+
+LIMIT = 5.0
+"""Standard errors beyond which a block disagrees."""
+_GOAL = 4.5
+"""Standard errors that a correction ends within: below `LIMIT`, for rounding."""
+_SMOOTH_ROUNDS, _EXACT_ROUNDS = 8, 20
+_STEP = 1.25
+"""Over-relaxation. A bilinear correction changes its own block by 0.56 of its value at the centre;
+a step near 1 / 0.56 would oscillate between neighbours."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well restored light agreed with the measured light, and what was corrected."""
+
+    blocks: int
+    """Blocks of the frame."""
+    beyond: int
+    """Blocks beyond `LIMIT` standard errors before the correction."""
+    largest: float
+    """Largest disagreement in standard errors before the correction."""
+    corrected: int
+    """Blocks that were corrected: those beyond, and those that a neighbour's correction moved
+    beyond."""
+    remaining: float
+    """Largest disagreement in standard errors after the correction."""
+
+    def __str__(self) -> str:
+        count = f"{self.corrected:,} of {self.blocks:,} blocks"
+        return f"{count} were corrected towards the measured light"
+
+
+def keep_to_photons(
+    light: Floats, mosaic: Mosaic, noise: NoiseModel, amplification: float
+) -> Agreement:
+    """Correct restored light (H, W, 3), in place, until every block agrees with the measured light.
+
+    `light` is white-balanced camera RGB, amplified, 1 is white; `noise` has plain numbers.
+
+    First the light of wrong blocks is clipped to the range of the measured light around each pixel,
+    so that errors smaller than a block are corrected where they are. What is left of a block's
+    disagreement becomes a bilinear field between the centres of blocks, of which each pixel takes
+    a share in proportion to its own variance. Where a pixel is bright its variance is its light
+    times the gain, so the correction multiplies, and keeps contrast and hue; where it is dark the
+    variance is constant, so the correction adds, and also raises what a network took to be black.
+    A dark pixel beside a lamp moves by its own noise and not by the lamp's. (This is the
+    conditional mean of independent pixels, given their sum.) Where such a field cannot satisfy a
+    block (greens that disagree with each other, lamps at a block's corner), a constant for the
+    block and the CFA position does.
+    """
+    comparison = Comparison(light, mosaic, noise, amplification)
+    before = np.abs(comparison.deviations())
+    wrong = before > LIMIT
+    corrected = wrong.any(axis=-1)
+    if corrected.any():
+        comparison.clip_local(comparison.by_colour(wrong))
+        corrected |= _correct_smoothly(comparison)
+        corrected |= _correct_exactly(comparison)
+    return Agreement(
+        blocks=corrected.size,
+        beyond=int(wrong.any(axis=-1).sum()),
+        largest=float(before.max(initial=0)),
+        corrected=int(corrected.sum()),
+        remaining=float(np.abs(comparison.deviations()).max(initial=0)),
+    )
+
+
+def _correct_smoothly(comparison: Comparison) -> NDArray[np.bool_]:
+    """Bilinear corrections of whole colours; which blocks (down, across) they were meant for."""
+    corrected = np.zeros(comparison.shape[:2], bool)
+    for _ in range(_SMOOTH_ROUNDS):
+        wrong = comparison.by_colour(np.abs(comparison.deviations()) > _GOAL)
+        if not wrong.any():
+            break
+        corrected |= wrong.any(axis=-1)
+        comparison.add_smooth(np.where(wrong, np.float32(_STEP) * comparison.residuals(), 0))
+    return corrected
+
+
+def _correct_exactly(comparison: Comparison) -> NDArray[np.bool_]:
+    """Constants for the blocks and positions that are left; which blocks (down, across)."""
+    corrected = np.zeros(comparison.shape[:2], bool)
+    for _ in range(_EXACT_ROUNDS):
+        wrong = np.abs(comparison.deviations()) > _GOAL
+        if not wrong.any():
+            break
+        corrected |= wrong.any(axis=-1)
+        residual = comparison.measured - comparison.restored
+        comparison.add_exact(np.where(wrong, residual, np.float32(0)))
+    return corrected
