@@ -99,9 +99,9 @@ class Restored:
     seconds: float
     amplification: float
     exposure: str
-    """The reason for the amplification."""
+    """Why this amplification."""
     noise: str | None
-    """Source of the noise model; None for pictures."""
+    """Where the noise model comes from; None for pictures."""
 
 
 @dataclass(frozen=True)
