@@ -35,7 +35,7 @@ class CachedFrames:
     def mosaic(self, path: Path) -> Mosaic:
         """The mosaic of a RAW file. Raises `ReadError`, `UnsupportedError`, `OutputError`."""
         if not path.exists():
-            return read_mosaic(path)  # raises the error that names the file
+            return read_mosaic(path)  # raises `ReadError` with the file's name
         return _mosaic(*self._open().get(path, _MOSAIC, partial(_decoded, path)))
 
     def rendering(self, path: Path, options: dict[str, Any]) -> NDArray[Any]:
