@@ -121,7 +121,7 @@ def test_frames_that_are_not_there_again_are_warned_of_once(tmp_path, photos):
                 os.utime(record, ns=(record.stat().st_mtime_ns - 10**9,) * 2)
 
     epoch()  # not yet known to be useless
-    with pytest.warns(CacheWarning, match=r"too little room \(2 MiB\)"):
+    with pytest.warns(CacheWarning, match=r"too small \(2 MiB\)"):
         epoch()
     epoch()  # one warning: a second one would be an error here
     assert decode.calls == 9

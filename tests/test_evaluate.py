@@ -321,7 +321,7 @@ def test_the_command_goes_on_after_a_corrupt_photo(run, tmp_path):
     status, _, err = run("evaluate", "bayer", data, "--out", out)
     assert status == 1
     assert f"{first[0]}: the file is empty" in err
-    assert "1 of 2 pairs could not be judged" in err
+    assert "1 of 2 pairs could not be scored" in err
     assert "b_dark.dng" in (out / "scores.csv").read_text()
     second[0].write_bytes(b"")
     status, _, err = run("evaluate", "bayer", data, "--out", tmp_path / "none")

@@ -238,7 +238,7 @@ def test_going_on_with_another_network_is_refused(folder, tmp_path):
 
 
 def test_a_film_of_the_epochs(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("undark.learn.film.LEAST_STEPS", 2)
+    monkeypatch.setattr("undark.learn.film.MIN_STEPS", 2)
     train_photos(settings(folder, tmp_path / "out", film=True))
     frames = sorted((tmp_path / "out" / "film").iterdir())
     assert [f.name for f in frames] == [f"{n:04d}.png" for n in range(1, 4)]

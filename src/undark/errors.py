@@ -12,7 +12,7 @@ UndarkError
     ├── DeviceError       no such device on this machine or in this installation
     ├── OutputError       the output cannot be written: read-only, disk full
     ├── DataError         a folder of pairs, or a data set, without what is needed of it
-    └── TrainingError     training cannot start or go on
+    └── TrainingError     training cannot start or continue
 """
 
 from __future__ import annotations

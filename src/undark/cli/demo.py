@@ -16,7 +16,7 @@ def demo(
     amplification: Annotated[float, typer.Option(min=1, max=300)] = 200,
     overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
 ) -> None:
-    """Make a dark RAW from a scene, restore it, and show before and after."""
+    """Simulate a dark RAW photo of a scene, restore it, and compare."""
     from undark.demo import run_demo
 
     for line in run_demo(output, iso, amplification, overwrite):

@@ -1,4 +1,4 @@
-"""The command that judges a model: `undark evaluate`."""
+"""The command that scores a model: `undark evaluate`."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def evaluate(
         bool, typer.Option("--quick", help="The model and the amplified photo only.")
     ] = False,
 ) -> None:
-    """Score a model and classical methods on dark/bright pairs; write a report to look at.
+    """Score a model and classical methods on dark/bright pairs; write a report.
 
     PSNR and SSIM per photo and amplification, RAW and sRGB, with and without brightness
-    correction: scores.csv, scores.json and report.html. docs/evaluate.md says how.
+    correction: scores.csv, scores.json and report.html. docs/evaluate.md has the protocols.
     """
     check_installed()
     network = load_model(model)
@@ -72,16 +72,16 @@ def _evaluate(data: Data, network: Model, out: Path, quick: bool) -> None:
             write_scores(out, scores)
             write_report(out, Evaluation(data, network.card, scores, gallery, problems))
     if not scores:
-        raise DataError(f"{data.folder}: none of its pairs could be judged; no report is written")
+        raise DataError(f"{data.folder}: none of its pairs could be scored; no report is written")
     _print_means(scores)
     print(out / HTML)
     if problems:
-        tell(f"{len(problems)} of {len(data.rows)} pairs could not be judged and were left out")
+        tell(f"{len(problems)} of {len(data.rows)} pairs could not be scored and were left out")
         raise typer.Exit(1)
 
 
 def _judge_all(data: Data, network: Model, quick: bool) -> Iterator[Judged]:
-    """Each pair as it is done, with a bar; problems are told at once."""
+    """Yield each pair when it is done, with a progress bar; problems are printed at once."""
     from undark.evaluation.evaluate import evaluate as judge_all
 
     with progress_bars() as bars:
@@ -94,7 +94,7 @@ def _judge_all(data: Data, network: Model, quick: bool) -> Iterator[Judged]:
 
 
 def _print_means(scores: list[Score]) -> None:
-    """Means over all photos: a row a method, a column a protocol."""
+    """Means over all photos: one row per method, one column per protocol."""
     from undark.evaluation.protocols import PROTOCOLS
     from undark.evaluation.summary import ALL, means
 
@@ -112,7 +112,7 @@ def _print_means(scores: list[Score]) -> None:
 
 @contextmanager
 def _report_folder(out: Path, overwrite: bool) -> Iterator[None]:
-    """Make the folder of a report before hours of work; gone again if nothing came of it."""
+    """Create the folder of a report before hours of work; remove it if it stays empty."""
     if os.path.lexists(out) and not overwrite:
         raise ExistsError(f"{out}: exists already; choose another --out, or add --overwrite")
     with writing(out):

@@ -32,11 +32,11 @@ def pairs(
             "--out",
             parser=path,
             metavar="DIR",
-            help="Where the table and the sheet go. Default: beside the photos.",
+            help="Folder of the table and the sheet. Default: the photos' folder.",
         ),
     ] = None,
     align: Annotated[
-        bool, typer.Option("--align", help="Write the shifts into the table, for training to undo.")
+        bool, typer.Option("--align", help="Write the shifts to the table; training corrects them.")
     ] = False,
     dark: Annotated[
         str | None,
@@ -50,8 +50,8 @@ def pairs(
     """Find dark/bright pairs of RAW files or JPEGs, and say which are good.
 
     By names as in SID, by sub-folders (dark/ and bright/, short/ and long/, ...) or by EXIF;
-    --dark and --bright name folders of your own.
-    Writes pairs.csv and a contact sheet, pairs-undark.jpg. docs/pairs.md says what is measured.
+    --dark and --bright name other folders.
+    Writes pairs.csv and a contact sheet, pairs-undark.jpg. docs/pairs.md has the measurements.
     """
     if (dark is None) != (bright is None):
         raise typer.BadParameter("give both --dark and --bright, or neither")
@@ -85,7 +85,7 @@ def _except_for(bad: int, alone: int) -> str:
 
 
 def _check_all(found: list[Pair], out: Path, align: bool) -> Iterator[Checked]:
-    """Each pair as it is done, with a progress bar; problems are printed at once."""
+    """Yield each pair when it is done, with a progress bar; problems are printed at once."""
     from undark.pairs.check import check_pairs  # draws: too slow to import for other commands
 
     with progress_bars() as bars:

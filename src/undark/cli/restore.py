@@ -77,7 +77,7 @@ def restore_command(
         ),
     ] = "auto",  # type: ignore[assignment]  # typer parses defaults too
     strength: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the noise to remove.")
+        float, typer.Option(min=0, max=1, help="Fraction of the noise to remove.")
     ] = 1.0,
     model: Annotated[
         str | None,
@@ -106,11 +106,11 @@ def restore_command(
     batch = plan(photos, output, kind, suffixes)
     outcomes: list[Outcome] = []
     try:
-        with interruptible("finished photos are kept, the same command goes on from there"):
+        with interruptible("finished photos are kept, the same command continues from there"):
             for outcome in _restore_all(batch, options):
                 outcomes.append(outcome)
     finally:
-        if as_json:  # also where the run stopped: what is done is reported
+        if as_json:  # also after an interruption: finished photos are reported
             print(json.dumps([_as_json(outcome) for outcome in outcomes], indent=1))
     failed = sum(isinstance(outcome, Failed) for outcome in outcomes)
     if failed and len(outcomes) > 1:
@@ -140,7 +140,7 @@ def _wish(text: str) -> ExposureWish:
 
 
 def _restore_all(batch: Plan, options: Options) -> Iterator[Outcome]:
-    """The outcome of each photo, as it is done; a bar for the photo and one for the batch."""
+    """Yield the outcome of each photo when it is done, with bars for the photo and the batch."""
     count = len(batch.jobs)
     with progress_bars() as bars, closing(run(batch, options)) as events:
         all_photos = bars.add_task("all photos", total=count, visible=count > 1)

@@ -117,7 +117,7 @@ def warnings_shown() -> Iterator[None]:
 
 @contextmanager
 def interruptible(line: str) -> Iterator[None]:
-    """Ctrl-C inside is answered with one line."""
+    """Print one line after Ctrl-C in the block."""
     try:
         yield
     except KeyboardInterrupt as stop:

@@ -40,21 +40,21 @@ class Aim(StrEnum):
 
 
 class Loss(StrEnum):
-    """What a step makes small."""
+    """Losses of training on pairs."""
 
     L1 = "l1"
     LOG = "log"
 
 
 class Cfa(StrEnum):
-    """Sensors that photographs can be made dark for."""
+    """Sensors that training on photographs can simulate."""
 
     BAYER = "bayer"
     X_TRANS = "xtrans"
 
 
 class Camera(StrEnum):
-    """The two of SID."""
+    """SID's cameras."""
 
     SONY = "sony"
     FUJI = "fuji"
@@ -62,10 +62,10 @@ class Camera(StrEnum):
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Dark and bright photos.")]
 Val = Annotated[
-    Path | None, typer.Option(parser=path, metavar="DIR", help="To judge by; not trained on.")
+    Path | None, typer.Option(parser=path, metavar="DIR", help="For validation; not trained on.")
 ]
-AimChoice = Annotated[Aim, typer.Option(help="What goes in and what comes out.")]
-LossChoice = Annotated[Loss, typer.Option(help="l1, or log: decibels count the same everywhere.")]
+AimChoice = Annotated[Aim, typer.Option(help="Input and output of the network.")]
+LossChoice = Annotated[Loss, typer.Option(help="l1, or log: equal weight for all noise levels.")]
 Cache = Annotated[
     Path | None,
     typer.Option(parser=path, metavar="DIR", help="For decoded photos. Default: the user's cache."),
@@ -76,38 +76,38 @@ Cache = Annotated[
 class Options:
     """The options that all three commands share, as typer declares them."""
 
-    out: Annotated[Path, typer.Option(parser=path, metavar="DIR", help="Where the model goes.")]
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="How long to train.")] = None
-    steps: Annotated[int | None, typer.Option(min=1, help="Or how many steps.")] = None
+    out: Annotated[Path, typer.Option(parser=path, metavar="DIR", help="Folder of the model.")]
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Training time.")] = None
+    steps: Annotated[int | None, typer.Option(min=1, help="Or the number of steps.")] = None
     start: Annotated[
         str | None,
-        typer.Option("--from", metavar="NAME|FILE", help="A model or weights to begin with."),
+        typer.Option("--from", metavar="NAME|FILE", help="A model or weights to start from."),
     ] = None
-    resume: Annotated[bool, typer.Option("--resume", help="Take up a run that stopped.")] = False
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False
     network: Annotated[
         Network | None, typer.Option(help="Default: that of --from, else unet, as shipped.")
     ] = None
     crop: Annotated[int | None, typer.Option(min=16, help="Side of a crop in packed pixels.")] = (
         None
     )
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Samples a step.")] = None
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Samples per step.")] = None
     rate: Annotated[float | None, typer.Option(min=1e-7, help="Highest learning rate.")] = None
     config: Annotated[
         Path | None,
-        typer.Option(parser=path, metavar="FILE", help="Settings, as `undark tune` leaves them."),
+        typer.Option(parser=path, metavar="FILE", help="Settings that `undark tune` wrote."),
     ] = None
     find_rate: Annotated[
-        bool, typer.Option("--find-rate", help="Look for a learning rate first.")
+        bool, typer.Option("--find-rate", help="Search for a learning rate first.")
     ] = False
     film: Annotated[
-        bool, typer.Option("--film", help="Draw a held-back photo after every epoch.")
+        bool, typer.Option("--film", help="Restore a validation photo after every epoch.")
     ] = False
     devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes on the CPU.")] = 1
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that takes `Options` as `options` → one that typer gives every option to."""
+    """Wrap a command that takes `options: Options`, so that typer sees each option."""
     own = {n: p for n, p in inspect.signature(command).parameters.items() if n != "options"}
     hints = get_type_hints(command, include_extras=True) | get_type_hints(
         Options, include_extras=True
@@ -141,14 +141,14 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 @train_app.command("photos")
 @with_options
 def photos(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photographs to learn from.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photographs to train on.")],
     options: Options,
     val: Val = None,
     cfa: Annotated[
-        Cfa | None, typer.Option(help="Sensor to learn for. Default: that of --from, else bayer.")
+        Cfa | None, typer.Option(help="The sensor. Default: that of --from, else bayer.")
     ] = None,
 ) -> None:
-    """Train on ordinary photographs, darkened; may be killed at any moment and resumed."""
+    """Train on ordinary photographs, darkened. A killed run can be resumed."""
     training = _training(folder, options, val)
     from undark.learn.from_photos import train_photos
     from undark.learn.kind import BAYER, XTRANS
@@ -168,7 +168,7 @@ def pairs(
     loss: LossChoice = Loss.L1,
     cache: Cache = None,
 ) -> None:
-    """Train on pairs of dark and bright photos (see `undark pairs`), from nothing or --from."""
+    """Train on pairs of dark and bright photos (see `undark pairs`), or fine-tune with --from."""
     training = _training(folder, options, val)
     from undark.learn.from_pairs import train_pairs
 
@@ -185,7 +185,7 @@ def sid(
     loss: LossChoice = Loss.L1,
     cache: Cache = None,
 ) -> None:
-    """Train on the data set of "Learning to See in the Dark", by its own protocol."""
+    """Train on the data set of "Learning to See in the Dark", by its protocol."""
     training = _training(folder, options, None)
     from undark.learn.from_pairs import train_sid
 
@@ -193,7 +193,7 @@ def sid(
 
 
 def _training(folder: Path, options: Options, val: Path | None) -> Training:
-    """What is not given is as the file of --config, else as `Training` has it."""
+    """Options that are not given come from the file of --config, else from `Training`."""
     with needed("training", "train"):
         from undark.learn.network import NETWORKS
         from undark.learn.options import Training
@@ -223,7 +223,7 @@ def _training(folder: Path, options: Options, val: Path | None) -> Training:
 
 
 def _finish(training: Training, run: Callable[[Report], Outcome]) -> None:
-    """Run, and say what came of it; only the first of several processes says anything."""
+    """Run a training and print its result, in the first process only."""
     try:
         with shown() as report:
             outcome = run(report)
@@ -240,12 +240,12 @@ def _finish(training: Training, run: Callable[[Report], Outcome]) -> None:
 
 
 def _stopped(training: Training) -> None:
-    """Answer Ctrl-C with how to go on."""
+    """After Ctrl-C, print how to continue."""
     from undark.learn.checkpoints import LAST
 
     kept = (training.out / LAST).exists()
-    goes_on = "the same command with --resume goes on from there"
-    with interruptible(goes_on if kept else "nothing was kept yet: begin again"):
+    resumes = "the same command with --resume continues from there"
+    with interruptible(resumes if kept else "nothing was saved yet: start again"):
         raise KeyboardInterrupt
 
 
@@ -259,7 +259,7 @@ def _tell_outcome(outcome: Outcome) -> None:
     spread = f" ± {gain.error:.2f}" if gain.error < float("inf") else ""
     advice = {
         "improved": "",
-        "did not improve": ": keep using what it began from",
-        "too close to tell": ": judge by more photos, or train longer",
+        "did not improve": ": keep using the model that it started from",
+        "too close to tell": ": validate on more photos, or train longer",
     }
     tell(f"{gain.mean:+.2f}{spread} dB: {gain.verdict}{advice[gain.verdict]}")

@@ -12,21 +12,21 @@ from undark.cli.terminal import interruptible, path, tell
 
 
 def tune(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photographs to learn from.")],
-    out: Annotated[Path, typer.Option(parser=path, metavar="DIR", help="Where the study goes.")],
-    trials: Annotated[int, typer.Option(min=2, help="In all.")] = 20,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photographs to train on.")],
+    out: Annotated[Path, typer.Option(parser=path, metavar="DIR", help="Folder of the study.")],
+    trials: Annotated[int, typer.Option(min=2, help="Number of trials.")] = 20,
     minutes: Annotated[
-        float, typer.Option(min=0.01, help="Of training, each trial; validation not counted.")
+        float, typer.Option(min=0.01, help="Training time per trial, without validation.")
     ] = 2.0,
 ) -> None:
     """Search batch size, depth, width, crop and learning rate for `undark train`.
 
-    Call it again to go on, or on other machines with the same --out to share the work.
+    The same command resumes a search; with the same --out, several machines share it.
     """
     with needed("tuning", "tune"):
         from undark.learn.trial import Search
         from undark.learn.tune import tune as search
-    with interruptible("the same command goes on from there"):
+    with interruptible("the same command continues from there"):
         found = search(Search(folder, out, trials, minutes), tell)
     defaults = "failed" if found.default is None else f"{found.default:.2f} dB"
     failed = f" ({found.failed} failed)" if found.failed else ""

@@ -1,4 +1,4 @@
-"""The card: what a model file says of itself."""
+"""The card: a model's description of itself, in its file's metadata."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from undark.errors import ModelError
 from undark.sensor.kind import SENSOR_KINDS
 
 CARD_KEY = "undark"
-"""Where in an ONNX file's metadata the card is, as JSON."""
+"""Key of the card, as JSON, in an ONNX file's metadata."""
 
 
 TASK = "mosaic to linear RGB"
 """White-balanced camera RGB, to be rendered."""
 SRGB_TASK = "mosaic to linear sRGB"
-"""Colours as they were in the pictures that it learnt from."""
+"""Linear sRGB with the colours of the training targets."""
 PICTURE_TASK = "picture to picture"
 """Linear sRGB of a finished picture, dark and bright."""
 TASKS = (TASK, SRGB_TASK, PICTURE_TASK)
@@ -40,7 +40,7 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Card:
-    """What a model says of itself."""
+    """A model's description of itself."""
 
     name: str
     task: str
@@ -48,21 +48,21 @@ class Card:
     cfa: str
     """ "Bayer", "X-Trans", or "none" for pictures."""
     channels: int
-    """Of the input: cell² planes and as many of noise; or 3 of a picture."""
+    """Channels of the input: cell² planes and as many noise maps; 3 for a picture."""
     multiple: int
     """Height and width of the input in packed pixels are multiples of this."""
     halo: int
-    """Packed pixels around a tile that its output depends on."""
+    """Margin of a tile in packed pixels: the distance up to which inputs change an output."""
     conditioning: str
     licence: str
     training: dict[str, Any]
-    """Photos with their licences, steps, packed pixels seen, minutes, commit."""
+    """Photos with their licences, steps, packed pixels, minutes, commit."""
     scores: dict[str, float]
-    """PSNR in dB on the slice that training was watched by."""
+    """Validation PSNR in dB."""
 
     @property
     def cell(self) -> int:
-        """Output pixels of an input pixel along a side."""
+        """Output pixels per input pixel along a side."""
         return next((kind.cell for kind in SENSOR_KINDS if kind.name == self.cfa), 1)
 
     def to_json(self) -> str:
@@ -81,7 +81,7 @@ class Card:
 
 
 def _check(card: Card) -> None:
-    """Raises `ValueError` where a card's values do not fit each other."""
+    """Raises `ValueError` for values that are inconsistent or out of range."""
     planes = {kind.name: 2 * kind.cell**2 for kind in SENSOR_KINDS} | {"none": 3}
     if card.task not in TASKS or planes.get(card.cfa) != card.channels:
         raise ValueError("of an unknown task")

@@ -15,7 +15,7 @@ BEST, FAST = "best", "fast"
 
 
 def shipped_models() -> dict[str, Path]:
-    """Name → file of each model that ships."""
+    """Name → file of each shipped model."""
     folder = Path(str(files("undark.engine") / "weights"))
     return {p.stem: p for p in sorted(folder.glob("*.onnx"))}
 
@@ -35,7 +35,7 @@ def find_model(name: str) -> Path:
 
 
 def choose(cfa: str, task: str = TASK, quality: str = BEST) -> str:
-    """The name of the model that ships for a sensor ("Bayer", "X-Trans"), a task and a quality.
+    """The name of the shipped model for a sensor ("Bayer", "X-Trans"), a task and a quality.
 
     Raises `UnsupportedError` where none does.
     """

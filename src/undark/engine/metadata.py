@@ -32,7 +32,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _fields(file: BinaryIO, wanted: int) -> Iterator[bytes]:
-    """The contents of a message's fields of one number; others are passed over."""
+    """The contents of a message's fields with a given number; others are skipped."""
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
     while file.tell() < end:

@@ -17,11 +17,11 @@ from undark.errors import ModelError
 __all__ = ["DEVICES", "Model", "cached_model", "load_model", "read_card"]
 
 KEPT = 4
-"""Models that `cached_model` keeps loaded."""
+"""Number of models that `cached_model` keeps loaded."""
 
 
 class Model:
-    """A model ready to run. Make it once, use it for many photos."""
+    """A loaded model, which can be used for many photos."""
 
     def __init__(self, path: Path, device: str = "auto") -> None:
         """Raises `ModelError` or `DeviceError`."""
@@ -57,12 +57,12 @@ class Model:
 
 
 def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
-    """A model that ships, by name, or any undark model, by the path of its .onnx file."""
+    """A shipped model, by name, or any undark model, by the path of its .onnx file."""
     return Model(find_model(name), device)
 
 
 def cached_model(name: str) -> Model:
-    """`load_model`, kept for the next call as long as the file stays as it is."""
+    """`load_model`, cached until the file changes."""
     path = find_model(name).resolve()
     state = path.stat()
     return _cached(path, (state.st_mtime_ns, state.st_size, state.st_ino))

@@ -1,8 +1,8 @@
-"""Run a model over a whole frame, tile by tile, without seams.
+"""Run a model over a frame, tile by tile, without seams.
 
-A convolutional network's output depends on its input within a known reach, the card's `halo`.
-Each tile is given that much around it, and only its inner part is kept: tiles agree with the
-whole frame, so nothing has to be blended.
+A convolutional network's output depends on its input within a known distance, the card's `halo`.
+Each tile has that margin, and only its inner part is kept: tiles agree with the untiled result, so
+they are not blended.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TILE = 768
 
 
 class Tile(NamedTuple):
-    """Packed pixels: what the network is given, and the part of it that is kept."""
+    """A tile in packed pixels: the network's input, and the part of the output that is kept."""
 
     outer: tuple[slice, slice]
     """Rows and columns of the frame."""
@@ -28,7 +28,7 @@ class Tile(NamedTuple):
 
     @property
     def kept(self) -> tuple[slice, slice]:
-        """The inner part, counted from the outer one's corner."""
+        """The inner part, relative to the outer one's corner."""
         rows, columns = (
             slice(i.start - o.start, i.stop - o.start)
             for o, i in zip(self.outer, self.inner, strict=True)
@@ -37,10 +37,10 @@ class Tile(NamedTuple):
 
 
 def tiles(height: int, width: int, multiple: int, halo: int, side: int = TILE) -> list[Tile]:
-    """Tiles that cover (height, width), multiples of `multiple`; each begins at a multiple.
+    """Tiles that cover (height, width), multiples of `multiple`; each starts at a multiple.
 
-    All of about one size, so that the last is not much smaller. `halo` and `side` are rounded up to
-    multiples.
+    All have about the same size, so that the last is not much smaller. `halo` and `side` are
+    rounded up to multiples.
     """
     halo, side = (-(-n // multiple) * multiple for n in (halo, side))
     rows, columns = (_spans(n, multiple, side) for n in (height, width))
@@ -60,7 +60,7 @@ def run_tiled(
     plan: list[Tile],
     cell: int,
 ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
-    """For each tile: where in the full-size frame it belongs, and its output (3, H, W).
+    """Yield for each tile its position in the full-size frame and its output (3, H, W).
 
     `inputs` makes the network's input (1, C, h, w) for rows and columns of packed pixels.
     """
@@ -72,7 +72,7 @@ def run_tiled(
 
 
 def place(frame: NDArray[np.float32], part: NDArray[np.float32], top: int, left: int) -> None:
-    """Put a tile (3, h, w) into the frame (H, W, 3), cutting what lies outside."""
+    """Write a tile (3, h, w) into the frame (H, W, 3), cropped at the frame's border."""
     height, width = frame.shape[:2]
     rows = slice(max(top, 0), min(top + part.shape[1], height))
     columns = slice(max(left, 0), min(left + part.shape[2], width))

@@ -90,11 +90,11 @@ class FrameCache:
             return array, facts
 
     def _count_decoded(self, name: str) -> None:
-        """Warn where more frames were decoded again than were found."""
+        """Warn if more frames were decoded again than were found."""
         self._again += name in self._decoded
         self._decoded.add(name)
         if self._again > self._hits:
-            self._warn(f"too little room ({self._limit >> 20} MiB), or not readable again")
+            self._warn(f"too small ({self._limit >> 20} MiB), or its files cannot be read")
 
     def _find(self, name: str) -> Decoded | None:
         record, pixels = self._paths(name)
@@ -112,7 +112,7 @@ class FrameCache:
         return array, known["facts"]
 
     def _keep(self, name: str, array: NDArray[Any], facts: dict[str, Any]) -> None:
-        """Write a frame; where that fails, warn and go on without: training needs no cache."""
+        """Write a frame; if that fails, warn and continue: the cache is optional."""
         record, pixels = self._paths(name)
         known = {"code": code_version(), "checksum": _checksum(array), "facts": facts}
         content = json.dumps(known)

@@ -51,7 +51,7 @@ class _UnsupportedPixelsError(Exception):
 
 
 def decode(path: Path) -> Decoded:
-    """Read a JPEG, PNG or TIFF; what it is is taken from its first bytes. Raises `ReadError`."""
+    """Read a JPEG, PNG or TIFF, detected by its first bytes. Raises `ReadError`."""
     try:
         with path.open("rb") as file:
             head = file.read(4)
@@ -65,7 +65,7 @@ def decode(path: Path) -> Decoded:
         return decoder(path)
     except _UnsupportedPixelsError as error:
         raise ReadError(f"{path}: {error}; convert it to RGB of 8 or 16 bits") from error
-    except Exception as error:  # each decoder meets damage with errors of every kind
+    except Exception as error:  # decoders raise exceptions of many types for damaged files
         raise ReadError(f"{path}: the picture is damaged or cut short; replace it") from error
 
 
@@ -81,7 +81,7 @@ def _jpeg(path: Path) -> Decoded:
     from PIL.JpegImagePlugin import JpegImageFile  # restoring RAW photos need not wait for it
 
     content = path.read_bytes()
-    # not Image.open, which takes photos of more than 89 megapixels for an attack
+    # not Image.open, which rejects photos of more than 89 megapixels as an attack
     with JpegImageFile(io.BytesIO(_without_exif(content))) as image:
         profile = image.info.get("icc_profile")
         if image.mode not in ("L", "RGB"):  # CMYK and YCCK: their profiles are for printers

@@ -57,7 +57,7 @@ def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
 def find_pictures(
     folder: Path, suffixes: Collection[str] = frozenset(PICTURE_SUFFIXES)
 ) -> list[Path]:
-    """Photographs to learn from below a folder, by default JPEG, PNG and TIFF files, sorted.
+    """Photographs below a folder for training, by default JPEG, PNG and TIFF files, sorted.
 
     Hidden files are left out, and what undark has made: results, contact sheets, film frames.
     Warns as `find_files` does.
@@ -72,7 +72,7 @@ def is_result(path: Path) -> bool:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether it is a regular file; also where that may not be asked: reading it will say why."""
+    """Whether it is a regular file; True if that cannot be determined: reading it then fails."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except PermissionError:

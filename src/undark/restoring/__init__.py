@@ -1,4 +1,4 @@
-"""The restore way: one RAW photo (`raw`), one finished picture (`picture`), many (`jobs`)."""
+"""Restoring one RAW photo (`raw`), one finished picture (`picture`), or many (`jobs`)."""
 
 from undark.restoring.raw import Restored, amplify_and_demosaic, restore
 

@@ -1,7 +1,7 @@
-"""Claims on results: of several runs on one folder, one alone restores each photo.
+"""Claims on results: if several runs share a folder, only one of them restores each photo.
 
-A claim is an operating system lock on a hidden file beside the result. The system releases the
-lock when its process ends in any way, so a claim that a killed run left is taken over.
+A claim is an operating system lock on a hidden file in the result's folder. The system releases
+the lock when the process ends, also when it is killed; another run can then claim the result.
 """
 
 from __future__ import annotations

@@ -58,11 +58,11 @@ ELSEWHERE = "being restored by another run"
 
 @dataclass(frozen=True)
 class Options:
-    """How photos are restored: one declaration for the command line and Python."""
+    """Options of restoring, shared by the command line and Python."""
 
     exposure: ExposureWish = parse_exposure("auto")  # noqa: RUF009  # frozen
     strength: float = 1.0
-    """Share of the noise to remove, 0 to 1."""
+    """Fraction of the noise to remove, 0 to 1."""
     model: str | None = None
     """A shipped model's name or a file; None: the shipped model of each photo's sensor."""
     device: str = "auto"
@@ -88,7 +88,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """A share, 0 to 1, of a photo is done."""
+    """The fraction of a photo that is done, 0 to 1."""
 
     source: Path
     share: float
@@ -159,7 +159,7 @@ def run(batch: Plan, options: Options) -> Generator[Event, None, None]:
 
 
 def existing_result(target: Path, digest: str) -> str | None:
-    """What is at a result's path: None, `DONE`, or in one line why nothing is written there.
+    """State of a result's path: None (free), `DONE`, or one line why nothing is written there.
 
     `DONE` only for a complete result that records `digest`, its source's.
     """
@@ -277,7 +277,7 @@ class _StoppedError(Exception):
 def _with_progress(
     source: Path, work: Callable[[Callable[[float], None]], _T]
 ) -> Generator[Progress, None, _T]:
-    """Do `work` in a thread and yield the shares that it reports; its result, or its error.
+    """Run `work` in a thread and yield the fractions that it reports, then its result or error.
 
     If the caller stops (Ctrl-C, a closed iterator), the thread ends at its next report.
     """

@@ -1,9 +1,9 @@
-"""The restore way of finished pictures: a dark JPEG, PNG or TIFF in, light out.
+"""Restore a finished picture, a dark JPEG, PNG or TIFF.
 
 picture → amplified linear light → tiles → model → linear sRGB → picture
 
-A network that learnt from pictures gives pictures: their tones are those of the bright ones that
-it has seen, so all that is left to do is sRGB's curve, and no renderer bends them again.
+A network trained on pictures has learnt their tones, so its output only gets sRGB's curve; the
+renderer's tone curve is not applied.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from undark.restoring.raw import check_arguments
 from undark.sensor.exposure import Exposure, as_exposure
 
 WHITE = 1.0
-"""Linear level that all but light sources stay below: no shoulder shows what is above."""
+"""Linear level below which all but light sources stay: without a shoulder, light above it clips."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +37,13 @@ class RestoredPicture:
 
     source: Picture
     linear: NDArray[np.float32]
-    """(H, W, 3) linear sRGB, as it lies in the file; 1 is white."""
+    """(H, W, 3) linear sRGB in the file's pixel order; 1 is white."""
     exposure: Exposure
 
     def picture(self, bits: int = 8) -> NDArray[Any]:
         """(H, W, 3) uint8 or uint16, sRGB, upright."""
         out, frame = oriented(self.linear.shape[:2], self.source.orientation, bits)
-        for row, light in zip(frame, self.linear, strict=True):  # to touch little memory
+        for row, light in zip(frame, self.linear, strict=True):  # by rows, to save memory
             row[:] = quantise(light.copy(), bits)
         return out
 
@@ -74,11 +74,11 @@ def restore_picture(
     tile: int = TILE,
     progress: Callable[[float], None] = lambda share: None,
 ) -> RestoredPicture:
-    """Restore a dark picture with a model that learnt from pictures.
+    """Restore a dark picture with a model that was trained on pictures.
 
-    `exposure` is an amplification ratio or an `Exposure`, by default chosen from the picture;
-    `strength` 0 only amplifies; `progress` is called with the share done. Raises `ValueError` for
-    arguments out of range, `UnsupportedError` where the model is for RAW photos, and `ModelError`.
+    `exposure` is an amplification ratio or an `Exposure`, by default chosen from the picture.
+    `strength` 0 only amplifies. `progress` is called with the fraction done. Raises `ValueError`
+    for arguments out of range, `UnsupportedError` if the model is for RAW photos, `ModelError`.
     """
     if model.card.task != PICTURE_TASK:
         raise UnsupportedError(
@@ -101,7 +101,7 @@ def _run(
     tile: int,
     progress: Callable[[float], None],
 ) -> NDArray[np.float32]:
-    """The network over the picture: (H, W, 3) linear sRGB."""
+    """Run the network on the picture: (H, W, 3) linear sRGB."""
     multiple = model.card.multiple
     down, across = (-(-n // multiple) * multiple for n in levels.shape[:2])
     after = ((0, down - levels.shape[0]), (0, across - levels.shape[1]), (0, 0))

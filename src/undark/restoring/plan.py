@@ -67,7 +67,7 @@ def plan(
 
 
 def kind_of(output: str | Path | None) -> str | None:
-    """The kind that the suffix of a file `output` says; None for a folder or no output."""
+    """The kind given by the suffix of a file `output`; None for a folder or no output."""
     if output is None or _is_folder(output):
         return None
     return KINDS.get(Path(output).suffix.lower())
@@ -107,7 +107,7 @@ def _resolved(path: Path) -> Path:
     """The path with links followed, to recognise a photo; unchanged where that fails."""
     try:
         return path.resolve()
-    except (OSError, RuntimeError):  # RuntimeError: links in a circle
+    except (OSError, RuntimeError):  # RuntimeError: circular links
         return path
 
 

@@ -1,4 +1,4 @@
-"""Arrays of NumPy and torch side by side."""
+"""Array functions for both NumPy and torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from array_api_compat import array_namespace, device, is_torch_array
 from numpy.typing import NDArray
 
 Array = Any
-"""An array of any library that speaks the Python array API (NumPy, torch)."""
+"""An array of any library that supports the Python array API (NumPy, torch)."""
 
 
 def like(values: NDArray[Any], other: Array) -> Array:

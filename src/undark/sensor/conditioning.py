@@ -1,7 +1,7 @@
-"""What a network sees of a mosaic: amplified, white-balanced planes with their noise beside them.
+"""The input of a network: amplified, white-balanced planes of a mosaic, and their noise maps.
 
-Training and restoring both come through here, so what a network learnt from is, bit for bit,
-what it is given. Values below black stay: clipped, noise would brighten and tint the shadows.
+Training and restoring both use these functions, so their inputs are equal bit for bit. Values
+below black are kept: clipping them would brighten and tint the shadows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def scale(
     amplification: NDArray[np.float32] | float,
     other: Array,
 ) -> Array:
-    """(…, cell², 1, 1): what turns DN above black into amplified, white-balanced light.
+    """(…, cell², 1, 1): factor from DN above black to amplified, white-balanced light.
 
     `white_balance` is (…, 3) with green 1, `amplification` (…); the result is like `other`.
     """
@@ -42,7 +42,7 @@ def condition(signal: Array, cfa: CFA, noise: NoiseModel, factor: Array) -> Arra
     """Mosaic (…, H, W) in DN above black → network input (…, 2·cell², h, w).
 
     First the packed planes times `factor` (see `scale`), then their predicted standard deviation
-    in the same unit. The noise is predicted from the noisy signal: nothing else is known.
+    in the same unit. The noise is predicted from the noisy signal, the only estimate of the light.
     """
     xp = array_namespace(signal)
     planes = pack(signal, cfa)
@@ -52,7 +52,7 @@ def condition(signal: Array, cfa: CFA, noise: NoiseModel, factor: Array) -> Arra
 
 
 def _of_planes(noise: NoiseModel) -> NoiseModel:
-    """Parameters of a batch, (N, 1, 1) against (N, H, W), made to fit packed (N, C, h, w)."""
+    """Parameters of a batch, (N, 1, 1), reshaped to broadcast with packed planes (N, C, h, w)."""
 
     def lift(value: Array) -> Array:
         return value[:, None] if getattr(value, "ndim", 0) == 3 else value

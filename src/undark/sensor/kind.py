@@ -1,4 +1,4 @@
-"""Kinds of sensor: all that tells Bayer and X-Trans apart, in one object each.
+"""Kinds of sensor: all properties in which Bayer and X-Trans differ, in one object each.
 
 Packing cuts a mosaic into cells (2×2 for Bayer, 3×3 for X-Trans) and gives each pixel of a cell a
 plane of its own, sorted by colour: R G G B for Bayer, RR GGGGG BB for X-Trans (the nine planes of
@@ -40,7 +40,7 @@ class SensorKind:
 
     @property
     def cells(self) -> int:
-        """Cells in a period, along a side: tiles and crops are multiples of so many packed pixels.
+        """Cells in a period, along a side: tiles and crops are multiples of as many packed pixels.
 
         1 for Bayer; 2 for X-Trans, whose neighbouring cells differ.
         """

@@ -53,7 +53,7 @@ def _cfa(raw: rawpy.RawPy) -> CFA:
 
 
 def _unsupported(raw: rawpy.RawPy) -> str | None:
-    """What it is that undark has no way to deal with; None if nothing."""
+    """Why undark does not support the file; None if it does."""
     if raw.raw_type != rawpy.RawType.Flat:
         return "no mosaic of whole numbers (linear DNG, Foveon, reduced or floating-point RAW)"
     try:
@@ -69,7 +69,7 @@ def _unsupported(raw: rawpy.RawPy) -> str | None:
 
 
 def _mosaic(raw: rawpy.RawPy, cfa: CFA, facts: DngFacts, shot: Shot) -> Mosaic:
-    """Raises `ValueError` where the levels make no sense."""
+    """Raises `ValueError` for implausible levels."""
     plane = np.array(raw.raw_image_visible, order="C")  # a copy: LibRaw frees its own
     black, black_source = _black(raw, cfa, facts)
     mosaic = Mosaic(
@@ -110,14 +110,14 @@ def _tiled(black: NDArray[np.float32] | None, period: int) -> NDArray[np.float32
 
 
 def _tagged_black(raw: rawpy.RawPy) -> NDArray[np.float32]:
-    """LibRaw's level of each colour, the two greens told apart."""
+    """LibRaw's level of each colour, with separate values for the two greens."""
     levels = np.array(raw.black_level_per_channel, np.float32)
     by_position: NDArray[np.float32] = levels[np.asarray(raw.raw_pattern)]
     return by_position
 
 
 def _white(raw: rawpy.RawPy, black: NDArray[np.float32]) -> float:
-    """LibRaw's white level; the brightest pixel where that makes no sense."""
+    """LibRaw's white level; the brightest pixel if that is implausible."""
     darkest = float(black.max()) + 1
     for white in (float(raw.white_level), float(raw.raw_image_visible.max())):
         if white > darkest:
@@ -137,7 +137,7 @@ def _matrix(raw: rawpy.RawPy, facts: DngFacts) -> NDArray[np.float32] | None:
 
 
 def _turns_round(matrix: NDArray[np.float32]) -> bool:
-    """Whether develop can use the matrix: white stays white and nothing collapses."""
+    """Whether develop can use the matrix: white is mapped to white, and it can be inverted."""
     try:
         srgb_from_camera(matrix)
     except ValueError:
@@ -146,7 +146,7 @@ def _turns_round(matrix: NDArray[np.float32]) -> bool:
 
 
 def _crop(raw: rawpy.RawPy, facts: DngFacts) -> tuple[int, int, int, int] | None:
-    """The crop that the file asks for, if it lies within the visible frame and is not all of it."""
+    """The file's default crop, if it is within the visible frame and smaller."""
     sizes = raw.sizes
     crop = facts.default_crop
     if crop is None:
@@ -155,5 +155,5 @@ def _crop(raw: rawpy.RawPy, facts: DngFacts) -> tuple[int, int, int, int] | None
         crop = (top, left, sizes.crop_height, sizes.crop_width)
     top, left, height, width = crop
     inside = top >= 0 and left >= 0 and top + height <= sizes.height and left + width <= sizes.width
-    whole = (height, width) == (sizes.height, sizes.width)
-    return crop if inside and not whole and height > 0 and width > 0 else None
+    is_full = (height, width) == (sizes.height, sizes.width)
+    return crop if inside and not is_full and height > 0 and width > 0 else None

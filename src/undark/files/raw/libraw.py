@@ -1,4 +1,4 @@
-"""Opens a file with LibRaw, and says what is wrong with it. Runs in a RAW worker only.
+"""Open a file with LibRaw and name its faults. Runs in a RAW worker only.
 
 Errors do not name the file: `reading` puts its name before them.
 """
@@ -43,7 +43,7 @@ def opened(path: Path) -> Iterator[rawpy.RawPy]:
             raise _unknown(path) from error
         except rawpy.LibRawError as error:
             raise ReadError(f"the file is damaged or cut short; {AGAIN}") from error
-        if _DAMAGE.search(_messages()):  # LibRaw goes on with whatever it has decoded
+        if _DAMAGE.search(_messages()):  # LibRaw returns what it has decoded so far
             raise ReadError(f"the file is damaged or cut short; {AGAIN}")
         yield raw
 
@@ -60,13 +60,13 @@ def _clear_messages() -> None:
 
 
 def _messages() -> bytes:
-    """What LibRaw printed since: for some formats the only sign of damaged data."""
+    """LibRaw's messages since the last call: for some formats the only sign of damaged data."""
     os.lseek(_STDERR, 0, os.SEEK_SET)
     return os.read(_STDERR, 1 << 20)
 
 
 def _open(raw: rawpy.RawPy, path: Path) -> None:
-    """By name, or by content where the name is not text that LibRaw can be given."""
+    """Open by name, or by content if the name cannot be encoded for LibRaw."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -77,16 +77,16 @@ def _open(raw: rawpy.RawPy, path: Path) -> None:
 
 
 def _holds_its_frame(path: Path, raw: rawpy.RawPy) -> bool:
-    """Whether the file can hold as many pixels as it claims: LibRaw may decode for minutes.
+    """Whether the file can contain as many pixels as it declares; else LibRaw may run for minutes.
 
-    Lossless JPEG has a bit a pixel at least; even a blank frame that was zipped has an eighth.
+    Lossless JPEG has at least a bit per pixel; even a blank zipped frame has an eighth.
     """
     pixels: int = raw.sizes.raw_width * raw.sizes.raw_height
     return pixels <= 64 * path.stat().st_size
 
 
 def _unknown(path: Path) -> ReadError | UnsupportedError:
-    """Why LibRaw does not take a file for a RAW photo."""
+    """Why LibRaw does not read a file as a RAW photo."""
     start = first_bytes(path)
     version = ".".join(map(str, rawpy.libraw_version))
     picture = next((name for magic, name in _PICTURES.items() if start.startswith(magic)), None)

@@ -56,7 +56,7 @@ def _shot_of_libraw(raw: rawpy.RawPy, is_crw: bool) -> Shot:
 
 
 def _known(value: float, unknown: float) -> float | None:
-    """A single precision number as it was meant: 0.0037, not 0.003700000001117587."""
+    """The shortest decimal of a single precision number: 0.0037, not 0.003700000001117587."""
     return float(f"{value:.6g}") if value != unknown and 0 < value < float("inf") else None
 
 

@@ -102,7 +102,7 @@ class _Worker:
         return f"LibRaw crashed ({how}): the file is damaged, or memory ran out; {_AGAIN}"
 
     def stop(self) -> None:
-        """End the child, whatever it does."""
+        """Kill the child."""
         self._process.kill()
         self._process.wait()
         self.close()
@@ -133,7 +133,7 @@ class Pool:
             worker = self._take()
             try:
                 answer = worker.ask(task, path, options)
-            except BaseException:  # Ctrl-C too: an answer that nobody reads must not come later
+            except BaseException:  # Ctrl-C too: a late answer would be read by the next request
                 self._drop(worker)
                 raise
             self._idle.append(worker)

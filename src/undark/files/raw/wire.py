@@ -16,7 +16,7 @@ _LENGTH = struct.Struct("<Q")
 
 
 def send(fd: int, message: object) -> None:
-    """Write a message to a pipe. Raises `OSError` where nobody reads."""
+    """Write a message to a pipe. Raises `OSError` if the other end is closed."""
     arrays: list[pickle.PickleBuffer] = []
     data = pickle.dumps(message, protocol=5, buffer_callback=arrays.append)
     blocks = [memoryview(data), *(array.raw() for array in arrays)]

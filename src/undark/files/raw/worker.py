@@ -49,7 +49,7 @@ def _answer(task: str, path: Path, options: dict[str, Any]) -> Any:
         return error.with_traceback(None)
     except MemoryError:
         return ReadError("decoding takes too much memory: the file is damaged, or too large")
-    except Exception as error:  # a fault of undark's own: reported with this traceback
+    except Exception as error:  # a bug of undark: reported with this traceback
         error.add_note(f"in the RAW worker, {task} {path}")
         return error
 
