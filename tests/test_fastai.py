@@ -542,9 +542,10 @@ def test_with_a_cache_a_second_epoch_decodes_nothing(folder, tmp_path, monkeypat
     for ours, expected in zip(cached.valid, plain.valid, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
     list(cached.train)
-    for name in ("read_mosaic", "render_with_libraw"):
-        monkeypatch.setattr(f"undark.fastai.frames.{name}", None)
-        monkeypatch.setattr(f"undark.fastai.image.{name}", None)
+    for name in ("frames.read_uncalibrated", "image.read_mosaic"):
+        monkeypatch.setattr(f"undark.fastai.{name}", None)
+    for name in ("frames.render_with_libraw", "image.render_with_libraw"):
+        monkeypatch.setattr(f"undark.fastai.{name}", None)
     assert len(list(cached.train)) == 1
     pickle.loads(pickle.dumps(blocks[1][0].type_tfms))
 
