@@ -1,0 +1,163 @@
+"""Do stars survive the mending of hot pixels? 1,000 stars and 1 % hot pixels on a dark sky.
+
+    python benchmarks/stars.py               # the mending alone
+    python benchmarks/stars.py --model       # and through `undark.restore` with the shipped model
+
+A star is a Gaussian of 1.2 to 3 pixels full width at half maximum in the mosaic, at a random place
+of a pixel, its white-balanced colours each drawn between 0.4 and 1. Its brightest pixel is
+`PEAKS` standard deviations of the sky's noise above the sky, log-uniform. Hot pixels are as high
+as `HEIGHTS`, log-uniform too, at any place, adjacent ones and stars' pixels included. The noise is
+that of the Sony A7S2 (`undark.sensor.profiles`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.sensor.cfa import CFA
+from undark.sensor.hot import mend
+from undark.sensor.mosaic import Mosaic, Shot
+from undark.sensor.noise import NoiseModel, NumPySampler
+from undark.sensor.profiles.cameras import find_camera
+
+Plane = NDArray[np.float64]
+
+BLACK, WHITE = 512.0, 16383.0
+BALANCE = np.array([2.0, 1.0, 1.6])
+WIDTHS = (1.2, 3.0)
+PEAKS = (5.0, 300.0)
+HEIGHTS = (6.0, 1000.0)
+SKY = 20.0
+"""Green DN above black."""
+SPACING = 32
+"""Pixels between stars."""
+REACH = 6
+"""Pixels around a star that hold its light."""
+KEPT, GONE = 0.7, 3.0
+"""Share of its light that a star must keep; sigmas within which a mended pixel must be."""
+
+
+@dataclass(frozen=True)
+class Sky:
+    """A dark sky, its stars and its hot pixels. All light in DN above black."""
+
+    mosaic: Mosaic
+    noise: NoiseModel
+    clean: Plane
+    """(H, W): sky and stars, without noise."""
+    background: Plane
+    """(H, W): the sky alone."""
+    places: NDArray[np.intp]
+    """(n, 2): the brightest pixel of each star."""
+    hot: NDArray[np.bool_]
+    """(H, W): where hot pixels are."""
+
+
+def shoot(cfa: CFA, stars: int, density: float, iso: float, seed: int, camera: str) -> Sky:
+    """A sky as a camera's sensor sees it."""
+    random = np.random.default_rng(seed)
+    table = find_camera(camera)
+    assert table is not None
+    noise = table.at(iso, WHITE - BLACK)
+    across = int(np.ceil(stars**0.5))
+    shape = (12 * (-(-across * SPACING // 12)),) * 2
+    colours = np.tile(cfa.pattern, (shape[0] // cfa.period, shape[1] // cfa.period))
+    background = SKY / BALANCE[colours]
+    clean = background.copy()
+    places = [
+        _add_star(clean, colours, divmod(i, across), noise, random) for i in range(stars)
+    ]
+    noisy = noise.add(clean, NumPySampler(seed), cfa.period)
+    hot = random.random(shape) < density
+    noisy[hot] += _log_uniform(HEIGHTS, random, hot.sum()) * noise.sigma(background[hot])
+    plane = np.rint(noisy + BLACK).clip(0, WHITE).astype(np.uint16)
+    mosaic = Mosaic(
+        plane,
+        cfa,
+        np.full(cfa.pattern.shape, BLACK, np.float32),
+        WHITE,
+        BALANCE.astype(np.float32),
+        shot=Shot(model=camera, iso=iso),
+    )
+    return Sky(mosaic, noise, clean, background, np.array(places), hot)
+
+
+def _log_uniform(between: tuple[float, float], random: np.random.Generator, count: Any) -> Any:
+    return np.exp(random.uniform(*np.log(between), count))
+
+
+def _add_star(
+    clean: Plane,
+    colours: NDArray[np.uint8],
+    cell: tuple[int, int],
+    noise: NoiseModel,
+    random: np.random.Generator,
+) -> tuple[int, int]:
+    """Put a star into its cell; the place of its brightest pixel."""
+    middle = [SPACING * c + SPACING // 2 for c in cell]
+    window = np.s_[
+        middle[0] - REACH : middle[0] + REACH + 1, middle[1] - REACH : middle[1] + REACH + 1
+    ]
+    width, (y, x) = random.uniform(*WIDTHS), random.uniform(-0.5, 0.5, 2)
+    offset = np.arange(-REACH, REACH + 1)
+    distance = (offset[:, None] - y) ** 2 + (offset - x) ** 2
+    tint = random.uniform(0.4, 1, 3) / BALANCE
+    star = tint[colours[window]] * 0.5 ** (4 * distance / width**2)
+    sigma = noise.sigma(clean[window])
+    star *= _log_uniform(PEAKS, random, None) / (star / sigma).max()
+    top, left = np.unravel_index((star / sigma).argmax(), star.shape)
+    clean[window] += star
+    return middle[0] + int(top) - REACH, middle[1] + int(left) - REACH
+
+
+def stars_kept(sky: Sky, mended: NDArray[np.uint16]) -> Plane:
+    """(n,): the share of its light that each star keeps.
+
+    Counted as lost: what a changed pixel had and has no more; of a hot pixel, what of the star's
+    own light is not put back.
+    """
+    before = np.where(sky.hot, sky.clean, sky.mosaic.signal())
+    changed = mended != sky.mosaic.plane
+    lost = np.where(changed, before - (mended - BLACK), 0)
+    kept = [
+        1 - lost[w].sum() / (sky.clean[w] - sky.background[w]).sum() for w in _windows(sky)
+    ]
+    return np.array(kept)
+
+
+def _windows(sky: Sky) -> list[tuple[slice, slice]]:
+    return [np.s_[y - REACH : y + REACH + 1, x - REACH : x + REACH + 1] for y, x in sky.places]
+
+
+def hot_gone(sky: Sky, mended: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """For each hot pixel: whether it is within `GONE` sigmas of the clean sky and stars."""
+    error = (mended - BLACK - sky.clean) / sky.noise.sigma(sky.clean)
+    return np.abs(error[sky.hot]) < GONE
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stars", type=int, default=1000)
+    parser.add_argument("--density", type=float, default=0.01)
+    parser.add_argument("--camera", default="ILCE-7SM2")
+    options = parser.parse_args()
+    print("CFA      ISO   stars kept  hot gone  good pixels changed")
+    for name in ("RGGB", "X-Trans"):
+        for iso in (400, 1600, 6400):
+            sky = shoot(CFA.from_name(name), options.stars, options.density, iso, 1, options.camera)
+            done = mend(sky.mosaic, sky.noise).mosaic.plane
+            kept = (stars_kept(sky, done) >= KEPT).mean()
+            gone = hot_gone(sky, done).mean()
+            good = (done != sky.mosaic.plane)[~sky.hot].mean()
+            print(f"{name:8} {iso:4}  {kept:9.2%}  {gone:8.2%}  {good:.4%}")
+
+
+if __name__ == "__main__":
+    main()
