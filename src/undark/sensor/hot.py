@@ -8,6 +8,7 @@ explanations are compared by how far they leave its eight neighbours from what t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -19,17 +20,19 @@ from undark.sensor.cfa import CFA, extend
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
+_GOOD, _OUTSHONE, _DEFECT = 0, 1, 2
+"""Verdicts: left alone; to be looked at again when its brighter neighbour is mended; mended."""
 _STANDS_OUT = 4.5
 """Standard deviations that a pixel is off the background before it is looked at."""
-_SCREEN = 3.0
+_SCREEN = 3.5
 """The same against its nearest neighbours of the same colour, in the first, coarse selection."""
 _AROUND = 12
 """Pixels of each colour outside the 3x3 neighbours that tell the background of that colour."""
 _PRICE = 12.0
 """Misfit, in variances, at which a neighbour is rather taken for a hot pixel too: about
 2·ln(1/density) for 0.3 % of hot pixels."""
-_MARGIN = 1.0
-"""By how much the misfit as a star must exceed that as a hot pixel."""
+_MARGIN = 4.0
+"""A pixel is mended unless a star is this many times as likely as a hot pixel."""
 _TOLERANCE = 0.2
 """Relative error of a star's predicted neighbour: real stars are no exact Gaussians."""
 _WIDTHS = (1.2, 1.6, 2.2, 3.0)
@@ -40,10 +43,12 @@ _TINTS = ((1.0, 1.0, 1.0), (1.5, 1.0, 0.6), (0.7, 1.0, 1.4))
 """Their colours (R, G, B) after white balance."""
 _PASSES = 3
 """Each mends the brightest of adjacent hot pixels."""
-_CHUNK = 1 << 13
-"""Pixels that are decided at once."""
-_BAND = 128
-"""Rows that are screened at once, about: a multiple of the CFA's period is taken."""
+_CHUNK = 1 << 11
+"""Pixels that are judged at once: what is computed of them fits a processor's cache."""
+_BORDER = 6
+"""Pixels around the frame: whole periods, and no less than the offsets that are looked at."""
+_BAND = 96
+"""Rows that are screened at once: whole periods."""
 
 _NEIGHBOURS = tuple(at for at in product((-1, 0, 1), repeat=2) if at != (0, 0))
 
@@ -71,16 +76,13 @@ def mend(mosaic: Mosaic, noise: NoiseModel) -> Mended:
     if min(mosaic.shape) < 2 * mosaic.cfa.period:
         return Mended(mosaic, np.empty(0, np.intp))
     frame = _Frame(mosaic, noise)
-    left = frame.screen()
-    found = []
+    found, left = [], frame.screen()
     for _ in range(_PASSES):
-        defective = frame.judge(left)
-        if not defective.any():
-            break
-        found.append(left[defective])
+        verdicts = frame.judge(left)
+        found.append(left[verdicts == _DEFECT])
         frame.replace(found[-1])
-        left = left[~defective]
-    pixels = np.sort(frame.positions(np.concatenate(found) if found else left[:0]))
+        left = left[verdicts == _OUTSHONE]
+    pixels = np.sort(frame.positions(np.concatenate(found)))
     return Mended(mosaic.replace(plane=frame.inner()) if len(pixels) else mosaic, pixels)
 
 
@@ -88,74 +90,79 @@ class _Frame:
     """A mosaic with a border, in flat positions, and what is known of each phase of its CFA."""
 
     def __init__(self, mosaic: Mosaic, noise: NoiseModel) -> None:
-        self._cfa, self._noise, self._shape = mosaic.cfa, noise, mosaic.shape
-        self._black, self._balance = mosaic.black, tuple(mosaic.white_balance.tolist())
-        self._border = 6  # holds the CFA's period twice or once, and all offsets of a `_Phase`
-        border = (self._border, self._border)
-        self._plane = np.ascontiguousarray(extend(mosaic.plane, border, border, mosaic.cfa.period))
+        self._cfa, self._shape, self._black = mosaic.cfa, mosaic.shape, mosaic.black
+        self._balance = tuple(mosaic.white_balance.tolist())
+        self._gain = np.float32(noise.gain)
+        self._at_black = np.float32(noise.variance(np.float32(0)))
+        period = mosaic.cfa.period
+        after = [_BORDER + -n % period for n in mosaic.shape]  # whole periods
+        plane = extend(mosaic.plane, (_BORDER, _BORDER), (after[0], after[1]), period)
+        self._plane = np.ascontiguousarray(plane)
         self._width = self._plane.shape[1]
 
     def inner(self) -> NDArray[np.uint16]:
         """(H, W): the frame as it is now."""
         height, width = self._shape
-        return self._plane[self._border :, self._border :][:height, :width].copy()
+        return self._plane[_BORDER:, _BORDER:][:height, :width].copy()
 
     def positions(self, flat: NDArray[np.intp]) -> NDArray[np.intp]:
         """Flat positions with the border → those in the frame itself."""
         y, x = np.divmod(flat, self._width)
-        positions: NDArray[np.intp] = (y - self._border) * self._shape[1] + x - self._border
+        positions: NDArray[np.intp] = (y - _BORDER) * self._shape[1] + x - _BORDER
         return positions
 
     def screen(self) -> NDArray[np.intp]:
         """Pixels that differ from the middle two of four neighbours by much more than those do."""
+        bottom = self._plane.shape[0] - _BORDER
+        bands = [(top, min(top + _BAND, bottom)) for top in range(_BORDER, bottom, _BAND)]
+        found = np.concatenate([self._screen_band(*band) for band in bands])
+        y, x = np.divmod(found, self._width)
+        return found[(y < self._shape[0] + _BORDER) & (x < self._shape[1] + _BORDER)]
+
+    def _screen_band(self, top: int, bottom: int) -> NDArray[np.intp]:
+        """The same of some rows, whole periods."""
         period = self._cfa.period
-        rows = -(-_BAND // period) * period
-        found = [
-            self._screen_band(top, min(top + rows, self._shape[0]), phase)
-            for top in range(0, self._shape[0], rows)
-            for phase in product(range(period), repeat=2)
-        ]
+        part = self._plane[top - _BORDER : bottom + _BORDER]
+        cells = part.reshape(len(part) // period, period, self._width // period, period)
+        planes = np.ascontiguousarray(cells.transpose(1, 3, 0, 2), np.float32)
+        first = _BORDER // period
+
+        def seen(y: int, x: int) -> NDArray[np.float32]:
+            plane = planes[y % period, x % period]
+            down, across = (first + n // period for n in (y, x))
+            height, width = (n - 2 * first for n in plane.shape)
+            return plane[down : down + height, across : across + width]
+
+        found = []
+        for phase in product(range(period), repeat=2):
+            near = (seen(phase[0] + y, phase[1] + x) for y, x in _nearest(self._cfa, phase))
+            rows, columns = np.nonzero(self._stands_out(seen(*phase), near, self._black[phase]))
+            rows, columns = rows * period + phase[0] + top, columns * period + phase[1] + _BORDER
+            found.append(rows * self._width + columns)
         return np.concatenate(found)
 
-    def _screen_band(self, top: int, bottom: int, phase: tuple[int, int]) -> NDArray[np.intp]:
-        period, border = self._cfa.period, self._border
-        y, x = top + phase[0] + border, phase[1] + border
-        ends = bottom + border, self._shape[1] + border
+    def _stands_out(
+        self, plane: NDArray[np.float32], near: Iterable[NDArray[np.float32]], black: np.float32
+    ) -> NDArray[np.bool_]:
+        low, high = _middle_two(*near)
+        off = np.maximum(plane - high, low - plane)
+        variance = np.maximum(low - black, 0) * self._gain + self._at_black
+        return (off > high - low) & (off * off > np.float32(_SCREEN**2) * variance) & (off > 0)
 
-        def seen(dy: int, dx: int) -> NDArray[np.float32]:
-            part = self._plane[y + dy : ends[0] + dy : period, x + dx : ends[1] + dx : period]
-            return part.astype(np.float32)
-
-        centre = seen(0, 0)
-        low, high = _middle_two(*(seen(*at) for at in _nearest(self._cfa, phase)))
-        off = np.maximum(centre - high, low - centre)
-        level = low - np.float32(self._black[phase])
-        variance = np.float32(self._noise.gain) * np.maximum(level, 0) + self._at_black
-        stands_out = (off > high - low) & (off > 0)
-        stands_out &= off * off > np.float32(_SCREEN**2) * variance
-        rows, columns = np.nonzero(stands_out)
-        return (rows * period + y) * self._width + columns * period + x
-
-    @property
-    def _at_black(self) -> np.float32:
-        return np.float32(self._noise.variance(np.float32(0)))
-
-    def judge(self, flat: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which of these pixels are hot or dead."""
-        defective = np.zeros(len(flat), np.bool_)
+    def judge(self, flat: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """The verdict on each of these pixels."""
+        verdicts = np.zeros(len(flat), np.uint8)
         for phase, members in self._by_phase(flat):
             for start in range(0, len(members), _CHUNK):
                 some = members[start : start + _CHUNK]
-                defective[some] = self._judge_phase(flat[some], phase)
-        return defective
+                verdicts[some] = self._judge_phase(flat[some], phase)
+        return verdicts
 
-    def _by_phase(
-        self, flat: NDArray[np.intp]
-    ) -> list[tuple[tuple[int, int], NDArray[np.intp]]]:
+    def _by_phase(self, flat: NDArray[np.intp]) -> list[tuple[tuple[int, int], NDArray[np.intp]]]:
         """Phase of the CFA → which of these pixels have it."""
         period = self._cfa.period
         y, x = np.divmod(flat, self._width)
-        number = (y - self._border) % period * period + (x - self._border) % period
+        number = (y - _BORDER) % period * period + (x - _BORDER) % period
         order = np.argsort(number, kind="stable")
         bounds = np.searchsorted(number[order], np.arange(period**2 + 1))
         phases = product(range(period), repeat=2)
@@ -164,43 +171,42 @@ class _Frame:
     def _gather(
         self, flat: NDArray[np.intp], phase: tuple[int, int], offsets: NDArray[np.intp]
     ) -> NDArray[np.float32]:
-        """(n, k): DN above black at offsets (k, 2) from each of these pixels."""
-        where = offsets[:, 0] * self._width + offsets[:, 1]
+        """(k, n): DN above black at offsets (k, 2) from each of these pixels."""
+        where = offsets[:, :1] * self._width + offsets[:, 1:]
         at = (np.array(phase) + offsets) % self._cfa.period
-        values = self._plane.ravel()[flat[:, None] + where].astype(np.float32)
-        return values - self._black[at[:, 0], at[:, 1]]
+        values = self._plane.ravel()[flat + where].astype(np.float32)
+        return values - self._black[at[:, 0], at[:, 1]][:, None]
 
-    def _judge_phase(self, flat: NDArray[np.intp], phase: tuple[int, int]) -> NDArray[np.bool_]:
+    def _judge_phase(self, flat: NDArray[np.intp], phase: tuple[int, int]) -> NDArray[np.uint8]:
         near = np.array(((0, 0), *_NEIGHBOURS))
         colours = [_colour(self._cfa, phase, at) for at in near]
         level, variance = self._background(flat, phase)
-        off = self._gather(flat, phase, near) - level[:, colours]
-        variance = variance[:, colours]
-        sign = np.where(off[:, :1] < 0, np.float32(-1), np.float32(1))
+        sigma = np.sqrt(variance)[colours]
+        off = (self._gather(flat, phase, near) - level[colours]) / sigma
+        sign = np.where(off[0] < 0, np.float32(-1), np.float32(1))
         off *= sign
-        deviations = off / np.sqrt(variance)
-        most = deviations[:, 0]
-        chosen = (most > _STANDS_OUT) & (most >= deviations[:, 1:].max(axis=1))
+        stands_out, outshone = off[0] > _STANDS_OUT, off[0] < off[1:].max(axis=0)
+        chosen = stands_out & ~outshone
+        gain = np.where(sign > 0, self._gain, np.float32(0)) / sigma  # a dark spot has no photons
         stars = _stars(self._cfa, phase, self._balance)
-        gain = np.where(sign > 0, np.float32(self._noise.gain), 0)  # of a dark spot: none
-        defective = np.zeros(len(flat), np.bool_)
-        defective[chosen] = _is_one_pixel(
-            off[chosen], variance[chosen], gain[chosen], stars
-        )
-        return defective
+        verdicts = np.where(stands_out & outshone, _OUTSHONE, _GOOD)
+        single = _is_one_pixel(off[:, chosen], sigma[:, chosen], gain[1:, chosen], stars)
+        verdicts[chosen] = np.where(single, _DEFECT, _GOOD)
+        return verdicts
 
     def _background(
         self, flat: NDArray[np.intp], phase: tuple[int, int]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Level (n, 3) of each colour around each pixel in DN, and a pixel's variance there.
+        """Level (3, n) of each colour around each pixel in DN, and a pixel's variance there.
 
         Where the scene itself varies more than the noise does, that counts as variance.
         """
-        around = np.sort(self._gather(flat, phase, _around(self._cfa, phase)).reshape(-1, 3, _AROUND))
+        around = self._gather(flat, phase, _around(self._cfa, phase)).reshape(3, _AROUND, -1)
+        around = np.sort(around, axis=1)
         half, quarter = _AROUND // 2, _AROUND // 4
-        level = (around[..., half - 1] + around[..., half]) / 2
-        spread = (around[..., -quarter - 1] - around[..., quarter]) / np.float32(1.2)
-        expected = np.float32(self._noise.gain) * np.maximum(level, 0) + self._at_black
+        level = (around[:, half - 1] + around[:, half]) / 2
+        spread = (around[:, -quarter - 1] - around[:, quarter]) / np.float32(1.2)
+        expected = np.maximum(level, 0) * self._gain + self._at_black
         return level, expected + np.maximum(spread * spread - 2 * expected, 0)
 
     def replace(self, flat: NDArray[np.intp]) -> None:
@@ -216,20 +222,25 @@ class _Frame:
 
 def _is_one_pixel(
     off: NDArray[np.float32],
-    variance: NDArray[np.float32],
+    sigma: NDArray[np.float32],
     gain: NDArray[np.float32],
     stars: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
-    """Whether neighbours (n, 1 + 8) off the background fit a defect better than any star."""
-    peak, beside, variance = off[:, :1], off[:, 1:], variance[:, 1:]
-    alone = np.minimum(beside**2 / variance, np.float32(_PRICE)).sum(axis=1)
-    likely = np.zeros(len(off), np.float32)
-    for star in stars:
-        light = peak * star
-        unsure = variance + gain * light + (np.float32(_TOLERANCE) * light) ** 2
-        misfit = np.minimum((beside - light) ** 2 / unsure, np.float32(_PRICE)).sum(axis=1)
-        likely += np.exp((alone - misfit) / 2)
-    return likely < np.float32(len(stars) * _MARGIN)
+    """Whether neighbours are more likely those of a defect than of a star at a random place.
+
+    `off` (1 + 8, n) is the distance from the background in standard deviations `sigma`, DN, of a
+    pixel and its neighbours; `gain` (8, n) is the variance of a neighbour's star light for each
+    standard deviation of it. A neighbour may itself be hot, at the cost of `_PRICE`.
+    """
+    beside, scale = off[1:], off[0] * sigma[0] / sigma[1:]
+    alone = np.minimum(beside * beside, np.float32(_PRICE)).sum(axis=0)
+    lit = np.maximum(beside, 0)
+    weight = 1 / (1 + lit * (gain + np.float32(_TOLERANCE**2) * lit))
+    # Σ weight·(beside - star·scale)², the square multiplied out
+    misfit = stars**2 @ (weight * scale**2) - 2 * stars @ (weight * beside * scale)
+    misfit += (weight * beside * beside).sum(axis=0)
+    likely = np.exp((alone - misfit) / 2).mean(axis=0)
+    return likely < np.float32(_MARGIN)
 
 
 def _middle_two(
@@ -270,9 +281,7 @@ def _around(cfa: CFA, phase: tuple[int, int]) -> NDArray[np.intp]:
 
 
 @cache
-def _stars(
-    cfa: CFA, phase: tuple[int, int], balance: tuple[float, ...]
-) -> NDArray[np.float32]:
+def _stars(cfa: CFA, phase: tuple[int, int], balance: tuple[float, ...]) -> NDArray[np.float32]:
     """(k, 8): what stars put into the neighbours of a pixel, as a share of what they put into it.
 
     Stars are Gaussians. `balance` are the gains that make white light equal in all colours.
