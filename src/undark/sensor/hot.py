@@ -22,18 +22,21 @@ from undark.sensor.noise import NoiseModel
 
 _GOOD, _OUTSHONE, _DEFECT = 0, 1, 2
 """Verdicts: left alone; to be looked at again when its brighter neighbour is mended; mended."""
-_STANDS_OUT = 4.5
+_STANDS_OUT = 4.2
 """Standard deviations that a pixel is off the background before it is looked at."""
 _SCREEN = 3.5
 """The same against its nearest neighbours of the same colour, in the first, coarse selection."""
+_CONTRAST = np.float32(0.1)
+_K = np.float32(4)
+_R = np.float32(1.5)
 _AROUND = 12
 """Pixels of each colour outside the 3x3 neighbours that tell the background of that colour."""
-_PRICE = 12.0
+_PRICE = 16.0
 """Misfit, in variances, at which a neighbour is rather taken for a hot pixel too: about
 2·ln(1/density) for 0.3 % of hot pixels."""
-_MARGIN = 4.0
+_MARGIN = 6.0
 """A pixel is mended unless a star is this many times as likely as a hot pixel."""
-_TOLERANCE = 0.2
+_TOLERANCE = 0.25
 """Relative error of a star's predicted neighbour: real stars are no exact Gaussians."""
 _WIDTHS = (1.2, 1.6, 2.2, 3.0)
 """Stars' full widths at half maximum that are tried, in pixels."""
@@ -185,7 +188,10 @@ class _Frame:
         off = (self._gather(flat, phase, near) - level[colours]) / sigma
         sign = np.where(off[0] < 0, np.float32(-1), np.float32(1))
         off *= sign
-        stands_out, outshone = off[0] > _STANDS_OUT, off[0] < off[1:].max(axis=0)
+        # a Poisson distribution's tail is longer: the quantile after Cornish and Fisher
+        skew = self._gain**2 * np.maximum(level[colours[0]], 0) / sigma[0] ** 3
+        stands_out = off[0] > _STANDS_OUT + skew * np.float32((_STANDS_OUT**2 - 1) / 6)
+        outshone = off[0] < off[1:].max(axis=0)
         chosen = stands_out & ~outshone
         gain = np.where(sign > 0, self._gain, np.float32(0)) / sigma  # a dark spot has no photons
         stars = _stars(self._cfa, phase, self._balance)
@@ -203,11 +209,12 @@ class _Frame:
         """
         around = self._gather(flat, phase, _around(self._cfa, phase)).reshape(3, _AROUND, -1)
         around = np.sort(around, axis=1)
-        half, quarter = _AROUND // 2, _AROUND // 4
+        half = _AROUND // 2
         level = (around[:, half - 1] + around[:, half]) / 2
-        spread = (around[:, -quarter - 1] - around[:, quarter]) / np.float32(1.2)
         expected = np.maximum(level, 0) * self._gain + self._at_black
-        return level, expected + np.maximum(spread * spread - 2 * expected, 0)
+        spread = ((around[:, -3] - around[:, 2]) / np.float32(1.586)) ** 2 / expected
+        busy = np.maximum(spread.mean(axis=0) - _R, 0)
+        return level, expected * (1 + _K * busy) + (_CONTRAST * level) ** 2
 
     def replace(self, flat: NDArray[np.intp]) -> None:
         """Put the mean of the middle two of four neighbours in the place of these pixels."""
