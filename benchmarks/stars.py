@@ -71,9 +71,7 @@ def shoot(cfa: CFA, stars: int, density: float, iso: float, seed: int, camera: s
     colours = np.tile(cfa.pattern, (shape[0] // cfa.period, shape[1] // cfa.period))
     background = SKY / BALANCE[colours]
     clean = background.copy()
-    places = [
-        _add_star(clean, colours, divmod(i, across), noise, random) for i in range(stars)
-    ]
+    places = [_add_star(clean, colours, divmod(i, across), noise, random) for i in range(stars)]
     noisy = noise.add(clean, NumPySampler(seed), cfa.period)
     hot = random.random(shape) < density
     noisy[hot] += _log_uniform(HEIGHTS, random, hot.sum()) * noise.sigma(background[hot])
@@ -126,9 +124,7 @@ def stars_kept(sky: Sky, mended: NDArray[np.uint16]) -> Plane:
     before = np.where(sky.hot, sky.clean, sky.mosaic.signal())
     changed = mended != sky.mosaic.plane
     lost = np.where(changed, before - (mended - BLACK), 0)
-    kept = [
-        1 - lost[w].sum() / (sky.clean[w] - sky.background[w]).sum() for w in _windows(sky)
-    ]
+    kept = [1 - lost[w].sum() / (sky.clean[w] - sky.background[w]).sum() for w in _windows(sky)]
     return np.array(kept)
 
 

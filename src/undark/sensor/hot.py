@@ -22,13 +22,16 @@ from undark.sensor.noise import NoiseModel
 
 _GOOD, _OUTSHONE, _DEFECT = 0, 1, 2
 """Verdicts: left alone; to be looked at again when its brighter neighbour is mended; mended."""
-_STANDS_OUT = 4.2
+_STANDS_OUT = 4.0
 """Standard deviations that a pixel is off the background before it is looked at."""
 _SCREEN = 3.5
 """The same against its nearest neighbours of the same colour, in the first, coarse selection."""
 _CONTRAST = np.float32(0.1)
-_K = np.float32(4)
-_R = np.float32(1.5)
+"""Share of the background that counts as a standard deviation more: scenes have detail."""
+_BUSY = np.float32(2.4)
+"""Variance of the surroundings, in variances of the noise, beyond which they are detail."""
+_CAUTION = np.float32(32)
+"""Factor of that detail's variance: its smallest parts stand out of it more than noise does."""
 _AROUND = 12
 """Pixels of each colour outside the 3x3 neighbours that tell the background of that colour."""
 _PRICE = 16.0
@@ -212,9 +215,10 @@ class _Frame:
         half = _AROUND // 2
         level = (around[:, half - 1] + around[:, half]) / 2
         expected = np.maximum(level, 0) * self._gain + self._at_black
+        # the third of 12 from either end are 1.586 standard deviations apart; hot pixels are beyond
         spread = ((around[:, -3] - around[:, 2]) / np.float32(1.586)) ** 2 / expected
-        busy = np.maximum(spread.mean(axis=0) - _R, 0)
-        return level, expected * (1 + _K * busy) + (_CONTRAST * level) ** 2
+        detail = np.maximum(spread.mean(axis=0) - _BUSY, 0)
+        return level, expected * (1 + _CAUTION * detail) + (_CONTRAST * level) ** 2
 
     def replace(self, flat: NDArray[np.intp]) -> None:
         """Put the mean of the middle two of four neighbours in the place of these pixels."""
