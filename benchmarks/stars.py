@@ -36,7 +36,7 @@ PEAKS = (5.0, 300.0)
 HEIGHTS = (6.0, 1000.0)
 SKY = 20.0
 """Green DN above black."""
-SPACING = 32
+SPACING = 64
 """Pixels between stars."""
 REACH = 6
 """Pixels around a star that hold its light."""

@@ -1,24 +1,24 @@
-"""Find and mend hot and dead pixels of a mosaic, and leave stars alone.
+"""Find and mend hot and dead pixels of a mosaic, and leave stars alone (see `starlight`).
 
-A star is at least as wide as the lens draws it and shines in all colours, so it also lights the
-pixels beside its brightest one, which see other colours. A hot pixel is one pixel of the sensor:
-those beside it are at the background, within the noise. For each pixel that stands out, the two
-explanations are compared by how far they leave its eight neighbours from what they predict.
+A coarse selection over the frame leaves the pixels that differ from others of their colour. Each is
+then compared with its surroundings of all three colours. Of adjacent pixels only the one that
+stands out most can be a defect; the next pass looks at the others after it has been mended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.sensor.cfa import CFA, extend
+from undark.sensor.cfa import extend
 from undark.sensor.mosaic import Mosaic
+from undark.sensor.neighbours import AROUND, NEIGHBOURS, around, colour_at, middle_two, nearest
 from undark.sensor.noise import NoiseModel
+from undark.sensor.starlight import is_one_pixel, stars_of
 
 _GOOD, _OUTSHONE, _DEFECT = 0, 1, 2
 """Verdicts: left alone; to be looked at again when its brighter neighbour is mended; mended."""
@@ -32,21 +32,6 @@ _BUSY = np.float32(2.4)
 """Variance of the surroundings, in variances of the noise, beyond which they are detail."""
 _CAUTION = np.float32(32)
 """Factor of that detail's variance: its smallest parts stand out of it more than noise does."""
-_AROUND = 12
-"""Pixels of each colour outside the 3x3 neighbours that tell the background of that colour."""
-_PRICE = 16.0
-"""Misfit, in variances, at which a neighbour is rather taken for a hot pixel too: about
-2·ln(1/density) for 0.3 % of hot pixels."""
-_MARGIN = 6.0
-"""A pixel is mended unless a star is this many times as likely as a hot pixel."""
-_TOLERANCE = 0.25
-"""Relative error of a star's predicted neighbour: real stars are no exact Gaussians."""
-_WIDTHS = (1.2, 1.6, 2.2, 3.0)
-"""Stars' full widths at half maximum that are tried, in pixels."""
-_PLACES = (-0.4, 0.0, 0.4)
-"""Their centres, in pixels from that of the brightest pixel, down and across."""
-_TINTS = ((1.0, 1.0, 1.0), (1.5, 1.0, 0.6), (0.7, 1.0, 1.4))
-"""Their colours (R, G, B) after white balance."""
 _PASSES = 3
 """Each mends the brightest of adjacent hot pixels."""
 _CHUNK = 1 << 11
@@ -55,8 +40,6 @@ _BORDER = 6
 """Pixels around the frame: whole periods, and no less than the offsets that are looked at."""
 _BAND = 96
 """Rows that are screened at once: whole periods."""
-
-_NEIGHBOURS = tuple(at for at in product((-1, 0, 1), repeat=2) if at != (0, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,22 +56,26 @@ class Mended:
         return len(self.pixels)
 
 
-def mend(mosaic: Mosaic, noise: NoiseModel) -> Mended:
+def mend(mosaic: Mosaic, noise: NoiseModel, known: NDArray[np.intp] | None = None) -> Mended:
     """Replace hot and dead pixels by their nearest neighbours of the same colour.
 
-    `noise` is that of the mosaic, its parameters numbers. The mean of the middle two of four
+    `noise` is that of the mosaic, its parameters numbers; `known` are flat positions of pixels to
+    replace in any case, as those that a dark frame shows. The mean of the middle two of four
     neighbours is put in. Frames smaller than two periods of the CFA are returned as they are.
     """
     if min(mosaic.shape) < 2 * mosaic.cfa.period:
         return Mended(mosaic, np.empty(0, np.intp))
     frame = _Frame(mosaic, noise)
-    found, left = [], frame.screen()
+    found = [] if known is None else [frame.with_border(known)]
+    for pixels in found:
+        frame.replace(pixels)
+    left = frame.screen()
     for _ in range(_PASSES):
         verdicts = frame.judge(left)
         found.append(left[verdicts == _DEFECT])
         frame.replace(found[-1])
         left = left[verdicts == _OUTSHONE]
-    pixels = np.sort(frame.positions(np.concatenate(found)))
+    pixels = np.unique(frame.positions(np.concatenate(found)))
     return Mended(mosaic.replace(plane=frame.inner()) if len(pixels) else mosaic, pixels)
 
 
@@ -117,6 +104,12 @@ class _Frame:
         positions: NDArray[np.intp] = (y - _BORDER) * self._shape[1] + x - _BORDER
         return positions
 
+    def with_border(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Flat positions in the frame itself → those with the border."""
+        y, x = np.divmod(positions, self._shape[1])
+        flat: NDArray[np.intp] = (y + _BORDER) * self._width + x + _BORDER
+        return flat
+
     def screen(self) -> NDArray[np.intp]:
         """Pixels that differ from the middle two of four neighbours by much more than those do."""
         bottom = self._plane.shape[0] - _BORDER
@@ -141,7 +134,7 @@ class _Frame:
 
         found = []
         for phase in product(range(period), repeat=2):
-            near = (seen(phase[0] + y, phase[1] + x) for y, x in _nearest(self._cfa, phase))
+            near = (seen(phase[0] + y, phase[1] + x) for y, x in nearest(self._cfa, phase))
             rows, columns = np.nonzero(self._stands_out(seen(*phase), near, self._black[phase]))
             rows, columns = rows * period + phase[0] + top, columns * period + phase[1] + _BORDER
             found.append(rows * self._width + columns)
@@ -150,7 +143,7 @@ class _Frame:
     def _stands_out(
         self, plane: NDArray[np.float32], near: Iterable[NDArray[np.float32]], black: np.float32
     ) -> NDArray[np.bool_]:
-        low, high = _middle_two(*near)
+        low, high = middle_two(*near)
         off = np.maximum(plane - high, low - plane)
         variance = np.maximum(low - black, 0) * self._gain + self._at_black
         return (off > high - low) & (off * off > np.float32(_SCREEN**2) * variance) & (off > 0)
@@ -184,8 +177,8 @@ class _Frame:
         return values - self._black[at[:, 0], at[:, 1]][:, None]
 
     def _judge_phase(self, flat: NDArray[np.intp], phase: tuple[int, int]) -> NDArray[np.uint8]:
-        near = np.array(((0, 0), *_NEIGHBOURS))
-        colours = [_colour(self._cfa, phase, at) for at in near]
+        near = np.array(((0, 0), *NEIGHBOURS))
+        colours = [colour_at(self._cfa, phase, at) for at in near]
         level, variance = self._background(flat, phase)
         sigma = np.sqrt(variance)[colours]
         off = (self._gather(flat, phase, near) - level[colours]) / sigma
@@ -197,9 +190,9 @@ class _Frame:
         outshone = off[0] < off[1:].max(axis=0)
         chosen = stands_out & ~outshone
         gain = np.where(sign > 0, self._gain, np.float32(0)) / sigma  # a dark spot has no photons
-        stars = _stars(self._cfa, phase, self._balance)
+        stars = stars_of(self._cfa, phase, self._balance)
         verdicts = np.where(stands_out & outshone, _OUTSHONE, _GOOD)
-        single = _is_one_pixel(off[:, chosen], sigma[:, chosen], gain[1:, chosen], stars)
+        single = is_one_pixel(off[:, chosen], sigma[:, chosen], gain[1:, chosen], stars)
         verdicts[chosen] = np.where(single, _DEFECT, _GOOD)
         return verdicts
 
@@ -210,13 +203,13 @@ class _Frame:
 
         Where the scene itself varies more than the noise does, that counts as variance.
         """
-        around = self._gather(flat, phase, _around(self._cfa, phase)).reshape(3, _AROUND, -1)
-        around = np.sort(around, axis=1)
-        half = _AROUND // 2
-        level = (around[:, half - 1] + around[:, half]) / 2
+        values = self._gather(flat, phase, around(self._cfa, phase)).reshape(3, AROUND, -1)
+        values.sort(axis=1)
+        half = AROUND // 2
+        level = (values[:, half - 1] + values[:, half]) / 2
         expected = np.maximum(level, 0) * self._gain + self._at_black
         # the third of 12 from either end are 1.586 standard deviations apart; hot pixels are beyond
-        spread = ((around[:, -3] - around[:, 2]) / np.float32(1.586)) ** 2 / expected
+        spread = ((values[:, -3] - values[:, 2]) / np.float32(1.586)) ** 2 / expected
         detail = np.maximum(spread.mean(axis=0) - _BUSY, 0)
         return level, expected * (1 + _CAUTION * detail) + (_CONTRAST * level) ** 2
 
@@ -225,88 +218,7 @@ class _Frame:
         plane = self._plane.ravel()
         new = np.empty(len(flat), np.uint16)
         for phase, members in self._by_phase(flat):
-            where = [dy * self._width + dx for dy, dx in _nearest(self._cfa, phase)]
-            low, high = _middle_two(*(plane[flat[members] + w].astype(np.float32) for w in where))
+            where = [dy * self._width + dx for dy, dx in nearest(self._cfa, phase)]
+            low, high = middle_two(*(plane[flat[members] + w].astype(np.float32) for w in where))
             new[members] = np.rint((low + high) / 2)
         plane[flat] = new
-
-
-def _is_one_pixel(
-    off: NDArray[np.float32],
-    sigma: NDArray[np.float32],
-    gain: NDArray[np.float32],
-    stars: NDArray[np.float32],
-) -> NDArray[np.bool_]:
-    """Whether neighbours are more likely those of a defect than of a star at a random place.
-
-    `off` (1 + 8, n) is the distance from the background in standard deviations `sigma`, DN, of a
-    pixel and its neighbours; `gain` (8, n) is the variance of a neighbour's star light for each
-    standard deviation of it. A neighbour may itself be hot, at the cost of `_PRICE`.
-    """
-    beside, scale = off[1:], off[0] * sigma[0] / sigma[1:]
-    alone = np.minimum(beside * beside, np.float32(_PRICE)).sum(axis=0)
-    lit = np.maximum(beside, 0)
-    weight = 1 / (1 + lit * (gain + np.float32(_TOLERANCE**2) * lit))
-    # Σ weight·(beside - star·scale)², the square multiplied out
-    misfit = stars**2 @ (weight * scale**2) - 2 * stars @ (weight * beside * scale)
-    misfit += (weight * beside * beside).sum(axis=0)
-    likely = np.exp((alone - misfit) / 2).mean(axis=0)
-    return likely < np.float32(_MARGIN)
-
-
-def _middle_two(
-    a: NDArray[np.float32], b: NDArray[np.float32], c: NDArray[np.float32], d: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The second and third of four values by size."""
-    first, second = np.minimum(a, b), np.maximum(a, b)
-    third, fourth = np.minimum(c, d), np.maximum(c, d)
-    one, other = np.maximum(first, third), np.minimum(second, fourth)
-    return np.minimum(one, other), np.maximum(one, other)
-
-
-def _colour(cfa: CFA, phase: tuple[int, int], offset: NDArray[np.intp] | tuple[int, int]) -> int:
-    return cfa.rows[(phase[0] + offset[0]) % cfa.period][(phase[1] + offset[1]) % cfa.period]
-
-
-@cache
-def _by_distance(cfa: CFA, phase: tuple[int, int], colour: int) -> list[tuple[int, int]]:
-    """Offsets of up to 6 pixels to pixels of a colour, the nearest first."""
-    reach = [at for at in product(range(-6, 7), repeat=2) if _colour(cfa, phase, at) == colour]
-    return sorted(reach, key=lambda at: at[0] ** 2 + at[1] ** 2)
-
-
-@cache
-def _nearest(cfa: CFA, phase: tuple[int, int]) -> list[tuple[int, int]]:
-    """Offsets of the four nearest neighbours of the same colour."""
-    return _by_distance(cfa, phase, _colour(cfa, phase, (0, 0)))[1:5]
-
-
-@cache
-def _around(cfa: CFA, phase: tuple[int, int]) -> NDArray[np.intp]:
-    """(3·_AROUND, 2): offsets of the pixels that tell the background of red, green and blue."""
-    outside = [
-        [at for at in _by_distance(cfa, phase, colour) if max(map(abs, at)) > 1][:_AROUND]
-        for colour in range(3)
-    ]
-    return np.array(outside).reshape(-1, 2)
-
-
-@cache
-def _stars(cfa: CFA, phase: tuple[int, int], balance: tuple[float, ...]) -> NDArray[np.float32]:
-    """(k, 8): what stars put into the neighbours of a pixel, as a share of what they put into it.
-
-    Stars are Gaussians. `balance` are the gains that make white light equal in all colours.
-    """
-    here = _colour(cfa, phase, (0, 0))
-    stars = []
-    for width, y, x, tint in product(_WIDTHS, _PLACES, _PLACES, _TINTS):
-        light = [t / g for t, g in zip(tint, balance, strict=True)]
-        stars.append(
-            [
-                light[_colour(cfa, phase, (dy, dx))]
-                / light[here]
-                * 0.5 ** (4 * ((dy - y) ** 2 + (dx - x) ** 2 - y**2 - x**2) / width**2)
-                for dy, dx in _NEIGHBOURS
-            ]
-        )
-    return np.array(stars, np.float32)
