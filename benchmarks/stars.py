@@ -13,9 +13,7 @@ that of the Sony A7S2 (`undark.sensor.profiles`).
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np

@@ -87,6 +87,15 @@ def restore_command(
     device: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda|...", help="The device that runs the model.")
     ] = "auto",
+    dark_frame: Annotated[
+        list[Path] | None,
+        typer.Option(
+            parser=path,
+            metavar="FILE",
+            help="A RAW file taken with the lens covered, to subtract; repeat it for several: "
+            "their mean is taken.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
@@ -95,7 +104,8 @@ def restore_command(
     Results go beside the photos, or to -o, as NAME-undark.jpg. Photos whose result is there
     already are skipped, so the same command continues an interrupted run.
     """
-    options = Options(exposure, strength, model, device, int(bits), overwrite)
+    darks = tuple(dark_frame or ())
+    options = Options(exposure, strength, model, device, int(bits), overwrite, darks)
     suffixes = suffixes_for(model)
     kind = _kind(to, output, bits, of_pictures=suffixes == frozenset(PICTURE_SUFFIXES))
     batch = plan(photos, output, kind, suffixes)
@@ -163,13 +173,15 @@ def _as_json(outcome: Outcome) -> dict[str, str | float | None]:
     said["seconds"] = round(outcome.seconds, 2)
     said["amplification"] = float(f"{outcome.amplification:.4g}")
     said["exposure"] = outcome.exposure
-    return said | ({"noise": outcome.noise} if outcome.noise else {})
+    raw = {"noise": outcome.noise, "mended": outcome.mended, "dark_frames": outcome.dark_frames}
+    return said | {name: value for name, value in raw.items() if value is not None}
 
 
 def _line(outcome: Outcome) -> str:
     match outcome:
         case Restored(source, target, seconds, amplification):
-            return f"{source} -> {target} (x{amplification:.4g}, {seconds:.2f} s)"
+            dark = "; no dark frame fits" if outcome.dark_frames == 0 else ""
+            return f"{source} -> {target} (x{amplification:.4g}, {seconds:.2f} s{dark})"
         case Skipped(_, target, reason):
             return f"{target}: {reason}"
         case Failed():

@@ -23,10 +23,12 @@ from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_pic
 from undark.files.provenance import digest_of, source_of
 from undark.files.raw import RAW_SUFFIXES, read_mosaic
 from undark.restoring.claims import claimed
+from undark.restoring.darks import Darks
 from undark.restoring.picture import WHITE, RestoredPicture, restore_picture
 from undark.restoring.plan import Job, Plan, kind_of, plan
 from undark.restoring.raw import Restored as RestoredPhoto
 from undark.restoring.raw import restore
+from undark.sensor.dark import DarkFrame
 from undark.sensor.exposure import ExposureWish, parse_exposure
 from undark.sensor.mosaic import Mosaic
 
@@ -67,6 +69,8 @@ class Options:
     bits: int = 8
     """Bits a channel, 8 or 16, of PNG and TIFF."""
     overwrite: bool = False
+    dark_frames: tuple[Path, ...] = ()
+    """RAW files taken with the lens covered: their mean is subtracted from the photos it fits."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -102,6 +106,10 @@ class Restored:
     """Why this amplification."""
     noise: str | None
     """Where the noise model comes from; None for pictures."""
+    mended: int | None = None
+    """Hot and dead pixels that were replaced; None for pictures."""
+    dark_frames: int | None = None
+    """Dark frames whose mean was subtracted, 0 where none fits; None where none were given."""
 
 
 @dataclass(frozen=True)
@@ -137,15 +145,18 @@ def run(batch: Plan, options: Options) -> Generator[Event, None, None]:
     """Restore photos one after another; the first event of a photo is `Started`.
 
     One photo that fails does not stop the others. Raises `SetupError` where no photo can be done:
-    an unknown model or device, a full disk. Closing the iterator stops after the current tile.
+    an unknown model or device, a full disk, dark frames that fit no photo. Closing the iterator
+    stops after the current tile.
     """
     models = _Models(options.model, options.device)
+    darks = Darks(options.dark_frames)
+    darks.check(batch.jobs)
     for folder, error in batch.unreadable:
         yield Failed(folder, None, str(error))
     for job in batch.jobs:
         yield Started(job.source)
         try:
-            yield (yield from _restore(job, models, options))
+            yield (yield from _restore(job, models, darks, options))
         except PhotoError as error:
             yield Failed(job.source, job.target, naming(error, job.source, job.target))
 
@@ -194,7 +205,9 @@ class _Models:
         return self._name is not None and self.of(self._name).card.task == PICTURE_TASK
 
 
-def _restore(job: Job, models: _Models, options: Options) -> Generator[Progress, None, Outcome]:
+def _restore(
+    job: Job, models: _Models, darks: Darks, options: Options
+) -> Generator[Progress, None, Outcome]:
     """One photo: its outcome. Raises `PhotoError`, `SetupError`."""
     began = time.perf_counter()
     # before the photo is read: if it is replaced meanwhile, the result does not count as done
@@ -207,11 +220,13 @@ def _restore(job: Job, models: _Models, options: Options) -> Generator[Progress,
             return Skipped(job.source, job.target, ELSEWHERE)
         if outcome := _existing(job, digest, options):  # another run has just finished it
             return outcome
+        dark = darks.of(photo) if isinstance(photo, Mosaic) else None
         done = yield from _with_progress(
-            job.source, lambda show: _restored(photo, models, options, show)
+            job.source, lambda show: _restored(photo, dark, models, options, show)
         )
         done.save(job.target, options.bits, options.overwrite, source=digest)
-    return _outcome(job, done, time.perf_counter() - began)
+    subtracted = (dark.frames if dark else 0) if darks else None
+    return _outcome(job, done, time.perf_counter() - began, subtracted)
 
 
 def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
@@ -226,22 +241,43 @@ def _read(source: Path, of_pictures: bool) -> Mosaic | Picture:
 
 
 def _restored(
-    photo: Mosaic | Picture, models: _Models, options: Options, progress: Callable[[float], None]
+    photo: Mosaic | Picture,
+    dark: DarkFrame | None,
+    models: _Models,
+    options: Options,
+    progress: Callable[[float], None],
 ) -> RestoredPhoto | RestoredPicture:
     model, strength = models.for_photo(photo), options.strength
     if isinstance(photo, Mosaic):
         exposure = options.exposure.of(photo)
-        return restore(photo, exposure=exposure, strength=strength, model=model, progress=progress)
+        return restore(
+            photo,
+            exposure=exposure,
+            strength=strength,
+            model=model,
+            dark=dark or (),
+            progress=progress,
+        )
     exposure = options.exposure.of(photo.mosaic, WHITE)
     return restore_picture(
         photo, exposure=exposure, strength=strength, model=model, progress=progress
     )
 
 
-def _outcome(job: Job, done: RestoredPhoto | RestoredPicture, seconds: float) -> Restored:
-    noise = done.noise_source if isinstance(done, RestoredPhoto) else None
-    exposure = done.exposure
-    return Restored(job.source, job.target, seconds, exposure.amplification, exposure.reason, noise)
+def _outcome(
+    job: Job, done: RestoredPhoto | RestoredPicture, seconds: float, dark_frames: int | None
+) -> Restored:
+    is_raw = isinstance(done, RestoredPhoto)
+    return Restored(
+        job.source,
+        job.target,
+        seconds,
+        done.exposure.amplification,
+        done.exposure.reason,
+        noise=done.noise_source if is_raw else None,
+        mended=done.mended if is_raw else None,
+        dark_frames=dark_frames,
+    )
 
 
 class _StoppedError(Exception):
