@@ -86,7 +86,8 @@ def shoot(cfa: CFA, stars: int, density: float, iso: float, seed: int, camera: s
 
 
 def _log_uniform(between: tuple[float, float], random: np.random.Generator, count: Any) -> Any:
-    return np.exp(random.uniform(*np.log(between), count))
+    low, high = (float(np.log(end)) for end in between)
+    return np.exp(random.uniform(low, high, count))
 
 
 def _add_star(
@@ -137,7 +138,8 @@ def _windows(sky: Sky) -> list[tuple[slice, slice]]:
 def hot_gone(sky: Sky, mended: NDArray[np.uint16]) -> NDArray[np.bool_]:
     """For each hot pixel: whether it is within `GONE` sigmas of the clean sky and stars."""
     error = (mended - BLACK - sky.clean) / sky.noise.sigma(sky.clean)
-    return np.abs(error[sky.hot]) < GONE
+    gone: NDArray[np.bool_] = np.abs(error[sky.hot]) < GONE
+    return gone
 
 
 def heights(sky: Sky) -> Plane:
@@ -152,7 +154,8 @@ def on_the_sky(sky: Sky) -> NDArray[np.bool_]:
     padded = np.pad(lit, 1)
     height, width = lit.shape
     near = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
-    return ~np.any(near, axis=0)[sky.hot]
+    clear: NDArray[np.bool_] = ~np.any(near, axis=0)[sky.hot]
+    return clear
 
 
 def main() -> None:

@@ -76,7 +76,7 @@ def test_hot_pixels_of_the_dark_frame_are_mended():
         hot[at] = 400
     darks = [frame(hot, seed) for seed in (1, 2)]
     photo = frame(40 + hot, seed=3)
-    clean, noise, known = subtract(photo, NOISE, average(darks))
+    _, noise, known = subtract(photo, NOISE, average(darks))
     assert set(known.tolist()) == {y * SHAPE[1] + x for y, x in places}
     restored = restore(photo, exposure=100, dark=darks, noise=NOISE)
     assert restored.mended >= len(places)
@@ -153,7 +153,7 @@ def test_the_run_stops_before_the_first_photo(tmp_path, run):
     photo = saved(tmp_path / "photo.dng", frame(60.0))
     dark = saved(tmp_path / "dark.dng", frame(0.0, iso=100.0))
     status, out, err = run("restore", photo, "--dark-frame", dark, "--json")
-    assert status == 1
+    assert status == 2
     assert json.loads(out) == []
     assert len(err.splitlines()) == 1
     assert "dark.dng" in err

@@ -11,7 +11,7 @@ import queue
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -267,17 +267,13 @@ def _restored(
 def _outcome(
     job: Job, done: RestoredPhoto | RestoredPicture, seconds: float, dark_frames: int | None
 ) -> Restored:
-    is_raw = isinstance(done, RestoredPhoto)
-    return Restored(
-        job.source,
-        job.target,
-        seconds,
-        done.exposure.amplification,
-        done.exposure.reason,
-        noise=done.noise_source if is_raw else None,
-        mended=done.mended if is_raw else None,
-        dark_frames=dark_frames,
+    exposure = done.exposure
+    outcome = Restored(
+        job.source, job.target, seconds, exposure.amplification, exposure.reason, noise=None
     )
+    if not isinstance(done, RestoredPhoto):
+        return outcome
+    return replace(outcome, noise=done.noise_source, mended=done.mended, dark_frames=dark_frames)
 
 
 class _StoppedError(Exception):

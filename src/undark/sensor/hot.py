@@ -61,7 +61,8 @@ def mend(mosaic: Mosaic, noise: NoiseModel, known: NDArray[np.intp] | None = Non
 
     `noise` is that of the mosaic, its parameters numbers; `known` are flat positions of pixels to
     replace in any case, as those that a dark frame shows. The mean of the middle two of four
-    neighbours is put in. Frames smaller than two periods of the CFA are returned as they are.
+    neighbours' light is put in. Frames smaller than two periods of the CFA are returned as they
+    are.
     """
     if min(mosaic.shape) < 2 * mosaic.cfa.period:
         return Mended(mosaic, np.empty(0, np.intp))
@@ -75,28 +76,37 @@ def mend(mosaic: Mosaic, noise: NoiseModel, known: NDArray[np.intp] | None = Non
         found.append(left[verdicts == _DEFECT])
         frame.replace(found[-1])
         left = left[verdicts == _OUTSHONE]
-    pixels = np.unique(frame.positions(np.concatenate(found)))
-    return Mended(mosaic.replace(plane=frame.inner()) if len(pixels) else mosaic, pixels)
+    flat = np.unique(np.concatenate(found))
+    pixels = frame.positions(flat)
+    return Mended(_with_light(mosaic, pixels, frame.light(flat)) if len(flat) else mosaic, pixels)
+
+
+def _with_light(mosaic: Mosaic, pixels: NDArray[np.intp], light: NDArray[np.float32]) -> Mosaic:
+    """The mosaic with other light, DN above black, at flat positions."""
+    was = mosaic.signal().ravel()[pixels]
+    plane = mosaic.plane.copy()
+    new = np.rint(plane.ravel()[pixels] + light - was)
+    plane.ravel()[pixels] = np.clip(new, 0, np.iinfo(plane.dtype).max)
+    return mosaic.replace(plane=plane)
 
 
 class _Frame:
-    """A mosaic with a border, in flat positions, and what is known of each phase of its CFA."""
+    """A mosaic's light, DN above black, with a border; pixels are named by flat positions in it."""
 
     def __init__(self, mosaic: Mosaic, noise: NoiseModel) -> None:
-        self._cfa, self._shape, self._black = mosaic.cfa, mosaic.shape, mosaic.black
+        self._cfa, self._shape = mosaic.cfa, mosaic.shape
         self._balance = tuple(mosaic.white_balance.tolist())
         self._gain = np.float32(noise.gain)
         self._at_black = np.float32(noise.variance(np.float32(0)))
         period = mosaic.cfa.period
         after = [_BORDER + -n % period for n in mosaic.shape]  # whole periods
-        plane = extend(mosaic.plane, (_BORDER, _BORDER), (after[0], after[1]), period)
-        self._plane = np.ascontiguousarray(plane)
-        self._width = self._plane.shape[1]
+        light = extend(mosaic.signal(), (_BORDER, _BORDER), (after[0], after[1]), period)
+        self._light: NDArray[np.float32] = np.ascontiguousarray(light)
+        self._width = light.shape[1]
 
-    def inner(self) -> NDArray[np.uint16]:
-        """(H, W): the frame as it is now."""
-        height, width = self._shape
-        return self._plane[_BORDER:, _BORDER:][:height, :width].copy()
+    def light(self, flat: NDArray[np.intp]) -> NDArray[np.float32]:
+        """DN above black of these pixels as they are now."""
+        return self._light.ravel()[flat]
 
     def positions(self, flat: NDArray[np.intp]) -> NDArray[np.intp]:
         """Flat positions with the border → those in the frame itself."""
@@ -112,7 +122,7 @@ class _Frame:
 
     def screen(self) -> NDArray[np.intp]:
         """Pixels that differ from the middle two of four neighbours by much more than those do."""
-        bottom = self._plane.shape[0] - _BORDER
+        bottom = self._light.shape[0] - _BORDER
         bands = [(top, min(top + _BAND, bottom)) for top in range(_BORDER, bottom, _BAND)]
         found = np.concatenate([self._screen_band(*band) for band in bands])
         y, x = np.divmod(found, self._width)
@@ -121,9 +131,9 @@ class _Frame:
     def _screen_band(self, top: int, bottom: int) -> NDArray[np.intp]:
         """The same of some rows, whole periods."""
         period = self._cfa.period
-        part = self._plane[top - _BORDER : bottom + _BORDER]
+        part = self._light[top - _BORDER : bottom + _BORDER]
         cells = part.reshape(len(part) // period, period, self._width // period, period)
-        planes = np.ascontiguousarray(cells.transpose(1, 3, 0, 2), np.float32)
+        planes = np.ascontiguousarray(cells.transpose(1, 3, 0, 2))
         first = _BORDER // period
 
         def seen(y: int, x: int) -> NDArray[np.float32]:
@@ -135,17 +145,17 @@ class _Frame:
         found = []
         for phase in product(range(period), repeat=2):
             near = (seen(phase[0] + y, phase[1] + x) for y, x in nearest(self._cfa, phase))
-            rows, columns = np.nonzero(self._stands_out(seen(*phase), near, self._black[phase]))
+            rows, columns = np.nonzero(self._stands_out(seen(*phase), near))
             rows, columns = rows * period + phase[0] + top, columns * period + phase[1] + _BORDER
             found.append(rows * self._width + columns)
         return np.concatenate(found)
 
     def _stands_out(
-        self, plane: NDArray[np.float32], near: Iterable[NDArray[np.float32]], black: np.float32
+        self, light: NDArray[np.float32], near: Iterable[NDArray[np.float32]]
     ) -> NDArray[np.bool_]:
         low, high = middle_two(*near)
-        off = np.maximum(plane - high, low - plane)
-        variance = np.maximum(low - black, 0) * self._gain + self._at_black
+        off = np.maximum(light - high, low - light)
+        variance = np.maximum(low, 0) * self._gain + self._at_black
         return (off > high - low) & (off * off > np.float32(_SCREEN**2) * variance) & (off > 0)
 
     def judge(self, flat: NDArray[np.intp]) -> NDArray[np.uint8]:
@@ -167,21 +177,16 @@ class _Frame:
         phases = product(range(period), repeat=2)
         return [(p, order[bounds[i] : bounds[i + 1]]) for i, p in enumerate(phases)]
 
-    def _gather(
-        self, flat: NDArray[np.intp], phase: tuple[int, int], offsets: NDArray[np.intp]
-    ) -> NDArray[np.float32]:
-        """(k, n): DN above black at offsets (k, 2) from each of these pixels."""
-        where = offsets[:, :1] * self._width + offsets[:, 1:]
-        at = (np.array(phase) + offsets) % self._cfa.period
-        values = self._plane.ravel()[flat + where].astype(np.float32)
-        return values - self._black[at[:, 0], at[:, 1]][:, None]
+    def _gather(self, flat: NDArray[np.intp], offsets: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(k, n): the light at offsets (k, 2) from each of these pixels."""
+        return self.light(flat + offsets[:, :1] * self._width + offsets[:, 1:])
 
     def _judge_phase(self, flat: NDArray[np.intp], phase: tuple[int, int]) -> NDArray[np.uint8]:
         near = np.array(((0, 0), *NEIGHBOURS))
         colours = [colour_at(self._cfa, phase, at) for at in near]
         level, variance = self._background(flat, phase)
         sigma = np.sqrt(variance)[colours]
-        off = (self._gather(flat, phase, near) - level[colours]) / sigma
+        off = (self._gather(flat, near) - level[colours]) / sigma
         sign = np.where(off[0] < 0, np.float32(-1), np.float32(1))
         off *= sign
         # a Poisson distribution's tail is longer: the quantile after Cornish and Fisher
@@ -203,7 +208,7 @@ class _Frame:
 
         Where the scene itself varies more than the noise does, that counts as variance.
         """
-        values = self._gather(flat, phase, around(self._cfa, phase)).reshape(3, AROUND, -1)
+        values = self._gather(flat, around(self._cfa, phase)).reshape(3, AROUND, -1)
         values.sort(axis=1)
         half = AROUND // 2
         level = (values[:, half - 1] + values[:, half]) / 2
@@ -211,14 +216,14 @@ class _Frame:
         # the third of 12 from either end are 1.586 standard deviations apart; hot pixels are beyond
         spread = ((values[:, -3] - values[:, 2]) / np.float32(1.586)) ** 2 / expected
         detail = np.maximum(spread.mean(axis=0) - _BUSY, 0)
-        return level, expected * (1 + _CAUTION * detail) + (_CONTRAST * level) ** 2
+        variance: NDArray[np.float32] = expected * (1 + _CAUTION * detail)
+        return level, variance + (_CONTRAST * level) ** 2
 
     def replace(self, flat: NDArray[np.intp]) -> None:
         """Put the mean of the middle two of four neighbours in the place of these pixels."""
-        plane = self._plane.ravel()
-        new = np.empty(len(flat), np.uint16)
+        new = np.empty(len(flat), np.float32)
         for phase, members in self._by_phase(flat):
-            where = [dy * self._width + dx for dy, dx in nearest(self._cfa, phase)]
-            low, high = middle_two(*(plane[flat[members] + w].astype(np.float32) for w in where))
-            new[members] = np.rint((low + high) / 2)
-        plane[flat] = new
+            near = self._gather(flat[members], np.array(nearest(self._cfa, phase)))
+            low, high = middle_two(*near)
+            new[members] = (low + high) / 2
+        self._light.ravel()[flat] = new
