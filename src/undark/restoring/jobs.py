@@ -7,13 +7,11 @@ for event in run(plan([Path("card")], "out/"), options): ...
 from __future__ import annotations
 
 import os
-import queue
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import DEFAULT_MODEL, choose, find_model
@@ -26,6 +24,7 @@ from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
 from undark.restoring.picture import WHITE, RestoredPicture, restore_picture
 from undark.restoring.plan import Job, Plan, kind_of, plan
+from undark.restoring.progress import with_progress
 from undark.restoring.raw import Restored as RestoredPhoto
 from undark.restoring.raw import restore
 from undark.sensor.dark import DarkFrame
@@ -49,8 +48,6 @@ __all__ = [
     "run",
     "suffixes_for",
 ]
-
-_T = TypeVar("_T")
 
 DONE = "restored already; --overwrite to redo"
 ELSEWHERE = "being restored by another run"
@@ -221,9 +218,8 @@ def _restore(
         if outcome := _existing(job, digest, options):  # another run has just finished it
             return outcome
         dark = darks.of(photo) if isinstance(photo, Mosaic) else None
-        done = yield from _with_progress(
-            job.source, lambda show: _restored(photo, dark, models, options, show)
-        )
+        work = partial(_restored, photo, dark, models, options)
+        done = yield from with_progress(work, partial(Progress, job.source))
         done.save(job.target, options.bits, options.overwrite, source=digest)
     subtracted = (dark.frames if dark else 0) if darks else None
     return _outcome(job, done, time.perf_counter() - began, subtracted)
@@ -274,33 +270,3 @@ def _outcome(
     if not isinstance(done, RestoredPhoto):
         return outcome
     return replace(outcome, noise=done.noise_source, mended=done.mended, dark_frames=dark_frames)
-
-
-class _StoppedError(Exception):
-    """Raised in the thread that restores, to end it."""
-
-
-def _with_progress(
-    source: Path, work: Callable[[Callable[[float], None]], _T]
-) -> Generator[Progress, None, _T]:
-    """Do `work` in a thread and yield the shares that it reports; its result, or its error.
-
-    If the caller stops (Ctrl-C, a closed iterator), the thread ends at its next report.
-    """
-    shares = queue.SimpleQueue[float | None]()
-    stopped = False
-
-    def report(share: float) -> None:
-        if stopped:
-            raise _StoppedError
-        shares.put(share)
-
-    with ThreadPoolExecutor(1) as thread:
-        future = thread.submit(work, report)
-        future.add_done_callback(lambda _: shares.put(None))
-        try:
-            while (share := shares.get()) is not None:
-                yield Progress(source, share)
-        finally:
-            stopped = True
-    return future.result()
