@@ -106,7 +106,8 @@ class _Frame:
 
     def light(self, flat: NDArray[np.intp]) -> NDArray[np.float32]:
         """DN above black of these pixels as they are now."""
-        return self._light.ravel()[flat]
+        values: NDArray[np.float32] = self._light.ravel()[flat]
+        return values
 
     def positions(self, flat: NDArray[np.intp]) -> NDArray[np.intp]:
         """Flat positions with the border → those in the frame itself."""
@@ -156,7 +157,9 @@ class _Frame:
         low, high = middle_two(*near)
         off = np.maximum(light - high, low - light)
         variance = np.maximum(low, 0) * self._gain + self._at_black
-        return (off > high - low) & (off * off > np.float32(_SCREEN**2) * variance) & (off > 0)
+        found: NDArray[np.bool_] = (off > 0) & (off > high - low)
+        found &= off * off > np.float32(_SCREEN**2) * variance
+        return found
 
     def judge(self, flat: NDArray[np.intp]) -> NDArray[np.uint8]:
         """The verdict on each of these pixels."""
@@ -184,14 +187,15 @@ class _Frame:
     def _judge_phase(self, flat: NDArray[np.intp], phase: tuple[int, int]) -> NDArray[np.uint8]:
         near = np.array(((0, 0), *NEIGHBOURS))
         colours = [colour_at(self._cfa, phase, at) for at in near]
-        level, variance = self._background(flat, phase)
+        level, variance, detail = self._background(flat, phase)
         sigma = np.sqrt(variance)[colours]
         off = (self._gather(flat, near) - level[colours]) / sigma
         sign = np.where(off[0] < 0, np.float32(-1), np.float32(1))
         off *= sign
         # a Poisson distribution's tail is longer: the quantile after Cornish and Fisher
         skew = self._gain**2 * np.maximum(level[colours[0]], 0) / sigma[0] ** 3
-        stands_out = off[0] > _STANDS_OUT + skew * np.float32((_STANDS_OUT**2 - 1) / 6)
+        least = _STANDS_OUT + skew * np.float32((_STANDS_OUT**2 - 1) / 6)
+        stands_out = off[0] > least * np.sqrt(1 + _CAUTION * detail)
         outshone = off[0] < off[1:].max(axis=0)
         chosen = stands_out & ~outshone
         gain = np.where(sign > 0, self._gain, np.float32(0)) / sigma  # a dark spot has no photons
@@ -203,21 +207,18 @@ class _Frame:
 
     def _background(
         self, flat: NDArray[np.intp], phase: tuple[int, int]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Level (3, n) of each colour around each pixel in DN, and a pixel's variance there.
-
-        Where the scene itself varies more than the noise does, that counts as variance.
-        """
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Level (3, n) of each colour around each pixel in DN, a pixel's variance there, and the
+        variance (n,) of the scene's detail, in variances of the noise."""
         values = self._gather(flat, around(self._cfa, phase)).reshape(3, AROUND, -1)
         values.sort(axis=1)
         half = AROUND // 2
-        level = (values[:, half - 1] + values[:, half]) / 2
-        expected = np.maximum(level, 0) * self._gain + self._at_black
+        level: NDArray[np.float32] = (values[:, half - 1] + values[:, half]) / 2
+        variance: NDArray[np.float32] = np.maximum(level, 0) * self._gain + self._at_black
         # the third of 12 from either end are 1.586 standard deviations apart; hot pixels are beyond
-        spread = ((values[:, -3] - values[:, 2]) / np.float32(1.586)) ** 2 / expected
-        detail = np.maximum(spread.mean(axis=0) - _BUSY, 0)
-        variance: NDArray[np.float32] = expected * (1 + _CAUTION * detail)
-        return level, variance + (_CONTRAST * level) ** 2
+        spread = ((values[:, -3] - values[:, 2]) / np.float32(1.586)) ** 2 / variance
+        detail: NDArray[np.float32] = np.maximum(spread.mean(axis=0) - _BUSY, 0)
+        return level, variance + (_CONTRAST * level) ** 2, detail
 
     def replace(self, flat: NDArray[np.intp]) -> None:
         """Put the mean of the middle two of four neighbours in the place of these pixels."""

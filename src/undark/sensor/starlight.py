@@ -42,17 +42,20 @@ def is_one_pixel(
 
     `off` (1 + 8, n) is the distance from the background in standard deviations `sigma`, DN, of a
     pixel and its neighbours; `gain` (8, n) is the variance of a neighbour's star light for each
-    standard deviation of it. A neighbour may itself be hot, at the cost of `_PRICE`.
+    standard deviation of it. One neighbour may itself be hot, at the cost of `_PRICE`; where more
+    are bright it is a line, such as a hair.
     """
     beside, scale = off[1:], off[0] * sigma[0] / sigma[1:]
-    alone = np.minimum(beside * beside, np.float32(_PRICE)).sum(axis=0)
+    squares = beside * beside
+    alone = squares.sum(axis=0) - np.maximum(squares.max(axis=0) - np.float32(_PRICE), 0)
     lit = np.maximum(beside, 0)
     weight = 1 / (1 + lit * (gain + np.float32(_TOLERANCE**2) * lit))
     # Σ weight·(beside - star·scale)², the square multiplied out
     misfit = stars**2 @ (weight * scale**2) - 2 * stars @ (weight * beside * scale)
-    misfit += (weight * beside * beside).sum(axis=0)
-    likely = np.exp((alone - misfit) / 2).mean(axis=0)
-    return likely < np.float32(_MARGIN)
+    misfit += (weight * squares).sum(axis=0)
+    likely = np.exp(np.minimum((alone - misfit) / 2, np.float32(60))).mean(axis=0)
+    single: NDArray[np.bool_] = likely < np.float32(_MARGIN)
+    return single
 
 
 @cache
