@@ -78,7 +78,19 @@ def test_pixels_at_the_edges():
 
 def test_a_clean_frame_is_left_alone():
     mended = mend(as_mosaic(flat(shape=(240, 240))), NOISE)
-    assert mended.count <= 10  # 4 sigma and more: 6 of 100,000 pixels
+    assert mended.count == 0
+
+
+def test_a_few_bright_hot_pixels_are_found_and_faint_detail_is_not():
+    signal = flat(shape=(480, 480))
+    hot, faint = [(40, 50), (131, 77), (200, 9)], [(60 + 9 * i, 100 + 9 * i) for i in range(10)]
+    for at in hot:
+        signal[at] += 60 * SIGMA
+    for at in faint:  # as likely the scene's, where hot pixels are rare
+        signal[at] += 5 * SIGMA
+    found = set(mend(as_mosaic(signal), NOISE).pixels.tolist())
+    assert {y * 480 + x for y, x in hot} <= found
+    assert len(found & {y * 480 + x for y, x in faint}) <= 2
 
 
 def test_wrong_noise_does_not_mend_the_noise():

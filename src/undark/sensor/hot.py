@@ -7,9 +7,12 @@ stands out most can be a defect; the next pass looks at the others after it has 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +21,11 @@ from undark.sensor.cfa import extend
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.neighbours import AROUND, NEIGHBOURS, around, colour_at, middle_two, nearest
 from undark.sensor.noise import NoiseModel
-from undark.sensor.starlight import is_one_pixel, stars_of
+from undark.sensor.starlight import star_odds, stars_of
 
-_GOOD, _OUTSHONE, _DEFECT = 0, 1, 2
-"""Verdicts: left alone; to be looked at again when its brighter neighbour is mended; mended."""
+_Part = TypeVar("_Part")
+_Result = TypeVar("_Result")
+
 _STANDS_OUT = 4.0
 """Standard deviations that a pixel is off the background before it is looked at."""
 _SCREEN = 3.5
@@ -32,6 +36,13 @@ _BUSY = np.float32(2.4)
 """Variance of the surroundings, in variances of the noise, beyond which they are detail."""
 _CAUTION = np.float32(32)
 """Factor of that detail's variance: its smallest parts stand out of it more than noise does."""
+_MARGIN = 6.0
+"""Pixels are mended unless a star is this many times as likely, in a frame with many hot pixels."""
+_MANY = 0.005
+"""Share of hot pixels from which on that holds. With fewer the margin is smaller in proportion:
+what stands out little is then rather the scene's detail."""
+_CERTAIN, _SURELY = 8.0, 0.01
+"""Hot pixels that are counted for it: standard deviations, and likelihood of a star."""
 _PASSES = 3
 """Each mends the brightest of adjacent hot pixels."""
 _CHUNK = 1 << 11
@@ -67,25 +78,25 @@ def mend(mosaic: Mosaic, noise: NoiseModel, known: NDArray[np.intp] | None = Non
     if min(mosaic.shape) < 2 * mosaic.cfa.period:
         return Mended(mosaic, np.empty(0, np.intp))
     frame = _Frame(mosaic, noise)
-    found = [] if known is None else [frame.with_border(known)]
-    for pixels in found:
-        frame.replace(pixels)
-    left = frame.screen()
+    found = [np.empty(0, np.intp) if known is None else frame.with_border(known)]
+    was = [frame.replace(found[0])]
+    left, margin = frame.screen(), 0.0
     for _ in range(_PASSES):
-        verdicts = frame.judge(left)
-        found.append(left[verdicts == _DEFECT])
-        frame.replace(found[-1])
-        left = left[verdicts == _OUTSHONE]
-    flat = np.unique(np.concatenate(found))
-    pixels = frame.positions(flat)
-    return Mended(_with_light(mosaic, pixels, frame.light(flat)) if len(flat) else mosaic, pixels)
+        off, star = frame.judge(left)
+        certain = (off > _CERTAIN) & (star < _SURELY)
+        margin = margin or _MARGIN * min(certain.sum() / mosaic.plane.size / _MANY, 1)
+        found.append(left[star < margin])
+        was.append(frame.replace(found[-1]))
+        left = left[np.isnan(star)]
+    flat, first = np.unique(np.concatenate(found), return_index=True)
+    pixels, change = frame.positions(flat), frame.light(flat) - np.concatenate(was)[first]
+    return Mended(_with_change(mosaic, pixels, change) if len(flat) else mosaic, pixels)
 
 
-def _with_light(mosaic: Mosaic, pixels: NDArray[np.intp], light: NDArray[np.float32]) -> Mosaic:
-    """The mosaic with other light, DN above black, at flat positions."""
-    was = mosaic.signal().ravel()[pixels]
+def _with_change(mosaic: Mosaic, pixels: NDArray[np.intp], change: NDArray[np.float32]) -> Mosaic:
+    """The mosaic with DN added at flat positions."""
     plane = mosaic.plane.copy()
-    new = np.rint(plane.ravel()[pixels] + light - was)
+    new = np.rint(plane.ravel()[pixels] + change)
     plane.ravel()[pixels] = np.clip(new, 0, np.iinfo(plane.dtype).max)
     return mosaic.replace(plane=plane)
 
@@ -125,12 +136,13 @@ class _Frame:
         """Pixels that differ from the middle two of four neighbours by much more than those do."""
         bottom = self._light.shape[0] - _BORDER
         bands = [(top, min(top + _BAND, bottom)) for top in range(_BORDER, bottom, _BAND)]
-        found = np.concatenate([self._screen_band(*band) for band in bands])
+        found = np.concatenate(_in_threads(self._screen_band, bands))
         y, x = np.divmod(found, self._width)
         return found[(y < self._shape[0] + _BORDER) & (x < self._shape[1] + _BORDER)]
 
-    def _screen_band(self, top: int, bottom: int) -> NDArray[np.intp]:
+    def _screen_band(self, rows: tuple[int, int]) -> NDArray[np.intp]:
         """The same of some rows, whole periods."""
+        top, bottom = rows
         period = self._cfa.period
         part = self._light[top - _BORDER : bottom + _BORDER]
         cells = part.reshape(len(part) // period, period, self._width // period, period)
@@ -146,9 +158,9 @@ class _Frame:
         found = []
         for phase in product(range(period), repeat=2):
             near = (seen(phase[0] + y, phase[1] + x) for y, x in nearest(self._cfa, phase))
-            rows, columns = np.nonzero(self._stands_out(seen(*phase), near))
-            rows, columns = rows * period + phase[0] + top, columns * period + phase[1] + _BORDER
-            found.append(rows * self._width + columns)
+            down, across = np.nonzero(self._stands_out(seen(*phase), near))
+            down, across = down * period + phase[0] + top, across * period + phase[1] + _BORDER
+            found.append(down * self._width + across)
         return np.concatenate(found)
 
     def _stands_out(
@@ -161,14 +173,23 @@ class _Frame:
         found &= off * off > np.float32(_SCREEN**2) * variance
         return found
 
-    def judge(self, flat: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """The verdict on each of these pixels."""
-        verdicts = np.zeros(len(flat), np.uint8)
-        for phase, members in self._by_phase(flat):
-            for start in range(0, len(members), _CHUNK):
-                some = members[start : start + _CHUNK]
-                verdicts[some] = self._judge_phase(flat[some], phase)
-        return verdicts
+    def judge(self, flat: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """How far each of these pixels is off its background, in standard deviations, and how
+        many times as likely it is part of a star as a defect: infinite where it does not stand
+        out, NaN where that is to be seen when a brighter neighbour is mended."""
+        off, star = np.empty(len(flat), np.float32), np.empty(len(flat), np.float32)
+        chunks = [
+            (phase, members[start : start + _CHUNK])
+            for phase, members in self._by_phase(flat)
+            for start in range(0, len(members), _CHUNK)
+        ]
+
+        def judge_one(chunk: tuple[tuple[int, int], NDArray[np.intp]]) -> None:
+            phase, some = chunk
+            off[some], star[some] = self._judge_phase(flat[some], phase)
+
+        _in_threads(judge_one, chunks)
+        return off, star
 
     def _by_phase(self, flat: NDArray[np.intp]) -> list[tuple[tuple[int, int], NDArray[np.intp]]]:
         """Phase of the CFA → which of these pixels have it."""
@@ -184,7 +205,9 @@ class _Frame:
         """(k, n): the light at offsets (k, 2) from each of these pixels."""
         return self.light(flat + offsets[:, :1] * self._width + offsets[:, 1:])
 
-    def _judge_phase(self, flat: NDArray[np.intp], phase: tuple[int, int]) -> NDArray[np.uint8]:
+    def _judge_phase(
+        self, flat: NDArray[np.intp], phase: tuple[int, int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         near = np.array(((0, 0), *NEIGHBOURS))
         colours = [colour_at(self._cfa, phase, at) for at in near]
         level, variance, detail = self._background(flat, phase)
@@ -200,10 +223,9 @@ class _Frame:
         chosen = stands_out & ~outshone
         gain = np.where(sign > 0, self._gain, np.float32(0)) / sigma  # a dark spot has no photons
         stars = stars_of(self._cfa, phase, self._balance)
-        verdicts = np.where(stands_out & outshone, _OUTSHONE, _GOOD)
-        single = is_one_pixel(off[:, chosen], sigma[:, chosen], gain[1:, chosen], stars)
-        verdicts[chosen] = np.where(single, _DEFECT, _GOOD)
-        return verdicts
+        star = np.where(stands_out & outshone, np.float32(np.nan), np.float32(np.inf))
+        star[chosen] = star_odds(off[:, chosen], sigma[:, chosen], gain[1:, chosen], stars)
+        return off[0], star
 
     def _background(
         self, flat: NDArray[np.intp], phase: tuple[int, int]
@@ -220,11 +242,20 @@ class _Frame:
         detail: NDArray[np.float32] = np.maximum(spread.mean(axis=0) - _BUSY, 0)
         return level, variance + (_CONTRAST * level) ** 2, detail
 
-    def replace(self, flat: NDArray[np.intp]) -> None:
-        """Put the mean of the middle two of four neighbours in the place of these pixels."""
+    def replace(self, flat: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Put the mean of the middle two of four neighbours in the place of these pixels; their
+        light before that."""
         new = np.empty(len(flat), np.float32)
         for phase, members in self._by_phase(flat):
             near = self._gather(flat[members], np.array(nearest(self._cfa, phase)))
             low, high = middle_two(*near)
             new[members] = (low + high) / 2
+        was = self.light(flat)
         self._light.ravel()[flat] = new
+        return was
+
+
+def _in_threads(work: Callable[[_Part], _Result], parts: Iterable[_Part]) -> list[_Result]:
+    """NumPy frees the interpreter while it works on arrays: several parts at once."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(work, parts))

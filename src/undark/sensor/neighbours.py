@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undark.sensor.cfa import CFA
 
-NEIGHBOURS = tuple(at for at in product((-1, 0, 1), repeat=2) if at != (0, 0))
+NEIGHBOURS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
 """The eight beside a pixel, whatever their colours."""
 AROUND = 12
 """Pixels of each colour outside the 3x3 neighbours that tell the background of that colour."""
@@ -24,7 +23,8 @@ def colour_at(cfa: CFA, phase: tuple[int, int], offset: NDArray[np.intp] | tuple
 @cache
 def _by_distance(cfa: CFA, phase: tuple[int, int], colour: int) -> list[tuple[int, int]]:
     """Offsets of up to 6 pixels to pixels of a colour, the nearest first."""
-    reach = [at for at in product(range(-6, 7), repeat=2) if colour_at(cfa, phase, at) == colour]
+    square = [(y, x) for y in range(-6, 7) for x in range(-6, 7)]
+    reach = [at for at in square if colour_at(cfa, phase, at) == colour]
     return sorted(reach, key=lambda at: at[0] ** 2 + at[1] ** 2)
 
 

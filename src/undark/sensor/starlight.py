@@ -20,8 +20,6 @@ from undark.sensor.neighbours import NEIGHBOURS, colour_at
 _PRICE = 16.0
 """Misfit, in variances, at which a neighbour is rather taken for a hot pixel too: about
 2·ln(1/density) for 0.3 % of hot pixels."""
-_MARGIN = 6.0
-"""A pixel is mended unless a star is this many times as likely as a hot pixel."""
 _TOLERANCE = 0.25
 """Relative error of a star's predicted neighbour: real stars are no exact Gaussians."""
 _WIDTHS = (1.2, 1.6, 2.2, 3.0)
@@ -32,13 +30,13 @@ _TINTS = ((1.0, 1.0, 1.0), (1.5, 1.0, 0.6), (0.7, 1.0, 1.4))
 """Their colours (R, G, B) after white balance."""
 
 
-def is_one_pixel(
+def star_odds(
     off: NDArray[np.float32],
     sigma: NDArray[np.float32],
     gain: NDArray[np.float32],
     stars: NDArray[np.float32],
-) -> NDArray[np.bool_]:
-    """Whether neighbours are more likely those of a defect than of a star at a random place.
+) -> NDArray[np.float32]:
+    """(n,): how many times as likely the neighbours are those of a star as those of a defect.
 
     `off` (1 + 8, n) is the distance from the background in standard deviations `sigma`, DN, of a
     pixel and its neighbours; `gain` (8, n) is the variance of a neighbour's star light for each
@@ -53,9 +51,9 @@ def is_one_pixel(
     # Σ weight·(beside - star·scale)², the square multiplied out
     misfit = stars**2 @ (weight * scale**2) - 2 * stars @ (weight * beside * scale)
     misfit += (weight * squares).sum(axis=0)
-    likely = np.exp(np.minimum((alone - misfit) / 2, np.float32(60))).mean(axis=0)
-    single: NDArray[np.bool_] = likely < np.float32(_MARGIN)
-    return single
+    likelihood = np.exp(np.minimum((alone - misfit) / 2, np.float32(60)))
+    odds: NDArray[np.float32] = likelihood.mean(axis=0)  # over the stars, alike in probability
+    return odds
 
 
 @cache
