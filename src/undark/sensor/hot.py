@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from undark.sensor.cfa import extend
 from undark.sensor.mosaic import Mosaic
-from undark.sensor.neighbours import AROUND, NEIGHBOURS, around, colour_at, middle_two, nearest
+from undark.sensor.neighbours import (
+    AROUND,
+    NEIGHBOURS,
+    Floats,
+    around,
+    colour_at,
+    middle_two,
+    nearest,
+)
 from undark.sensor.noise import NoiseModel
 from undark.sensor.starlight import star_odds, stars_of
 
@@ -93,7 +101,7 @@ def mend(mosaic: Mosaic, noise: NoiseModel, known: NDArray[np.intp] | None = Non
     return Mended(_with_change(mosaic, pixels, change) if len(flat) else mosaic, pixels)
 
 
-def _with_change(mosaic: Mosaic, pixels: NDArray[np.intp], change: NDArray[np.float32]) -> Mosaic:
+def _with_change(mosaic: Mosaic, pixels: NDArray[np.intp], change: Floats) -> Mosaic:
     """The mosaic with DN added at flat positions."""
     plane = mosaic.plane.copy()
     new = np.rint(plane.ravel()[pixels] + change)
@@ -112,12 +120,12 @@ class _Frame:
         period = mosaic.cfa.period
         after = [_BORDER + -n % period for n in mosaic.shape]  # whole periods
         light = extend(mosaic.signal(), (_BORDER, _BORDER), (after[0], after[1]), period)
-        self._light: NDArray[np.float32] = np.ascontiguousarray(light)
+        self._light: Floats = np.ascontiguousarray(light)
         self._width = light.shape[1]
 
-    def light(self, flat: NDArray[np.intp]) -> NDArray[np.float32]:
+    def light(self, flat: NDArray[np.intp]) -> Floats:
         """DN above black of these pixels as they are now."""
-        values: NDArray[np.float32] = self._light.ravel()[flat]
+        values: Floats = self._light.ravel()[flat]
         return values
 
     def positions(self, flat: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -138,7 +146,10 @@ class _Frame:
         bands = [(top, min(top + _BAND, bottom)) for top in range(_BORDER, bottom, _BAND)]
         found = np.concatenate(_in_threads(self._screen_band, bands))
         y, x = np.divmod(found, self._width)
-        return found[(y < self._shape[0] + _BORDER) & (x < self._shape[1] + _BORDER)]
+        inside: NDArray[np.intp] = found[
+            (y < self._shape[0] + _BORDER) & (x < self._shape[1] + _BORDER)
+        ]
+        return inside
 
     def _screen_band(self, rows: tuple[int, int]) -> NDArray[np.intp]:
         """The same of some rows, whole periods."""
@@ -149,7 +160,7 @@ class _Frame:
         planes = np.ascontiguousarray(cells.transpose(1, 3, 0, 2))
         first = _BORDER // period
 
-        def seen(y: int, x: int) -> NDArray[np.float32]:
+        def seen(y: int, x: int) -> Floats:
             plane = planes[y % period, x % period]
             down, across = (first + n // period for n in (y, x))
             height, width = (n - 2 * first for n in plane.shape)
@@ -163,9 +174,7 @@ class _Frame:
             found.append(down * self._width + across)
         return np.concatenate(found)
 
-    def _stands_out(
-        self, light: NDArray[np.float32], near: Iterable[NDArray[np.float32]]
-    ) -> NDArray[np.bool_]:
+    def _stands_out(self, light: Floats, near: Iterable[Floats]) -> NDArray[np.bool_]:
         low, high = middle_two(*near)
         off = np.maximum(light - high, low - light)
         variance = np.maximum(low, 0) * self._gain + self._at_black
@@ -173,7 +182,7 @@ class _Frame:
         found &= off * off > np.float32(_SCREEN**2) * variance
         return found
 
-    def judge(self, flat: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def judge(self, flat: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """How far each of these pixels is off its background, in standard deviations, and how
         many times as likely it is part of a star as a defect: infinite where it does not stand
         out, NaN where that is to be seen when a brighter neighbour is mended."""
@@ -198,16 +207,14 @@ class _Frame:
         number = (y - _BORDER) % period * period + (x - _BORDER) % period
         order = np.argsort(number, kind="stable")
         bounds = np.searchsorted(number[order], np.arange(period**2 + 1))
-        phases = product(range(period), repeat=2)
+        phases = [(y, x) for y in range(period) for x in range(period)]
         return [(p, order[bounds[i] : bounds[i + 1]]) for i, p in enumerate(phases)]
 
-    def _gather(self, flat: NDArray[np.intp], offsets: NDArray[np.intp]) -> NDArray[np.float32]:
+    def _gather(self, flat: NDArray[np.intp], offsets: NDArray[np.intp]) -> Floats:
         """(k, n): the light at offsets (k, 2) from each of these pixels."""
         return self.light(flat + offsets[:, :1] * self._width + offsets[:, 1:])
 
-    def _judge_phase(
-        self, flat: NDArray[np.intp], phase: tuple[int, int]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _judge_phase(self, flat: NDArray[np.intp], phase: tuple[int, int]) -> tuple[Floats, Floats]:
         near = np.array(((0, 0), *NEIGHBOURS))
         colours = [colour_at(self._cfa, phase, at) for at in near]
         level, variance, detail = self._background(flat, phase)
@@ -229,20 +236,20 @@ class _Frame:
 
     def _background(
         self, flat: NDArray[np.intp], phase: tuple[int, int]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[Floats, Floats, Floats]:
         """Level (3, n) of each colour around each pixel in DN, a pixel's variance there, and the
         variance (n,) of the scene's detail, in variances of the noise."""
         values = self._gather(flat, around(self._cfa, phase)).reshape(3, AROUND, -1)
         values.sort(axis=1)
         half = AROUND // 2
-        level: NDArray[np.float32] = (values[:, half - 1] + values[:, half]) / 2
-        variance: NDArray[np.float32] = np.maximum(level, 0) * self._gain + self._at_black
+        level: Floats = (values[:, half - 1] + values[:, half]) / 2
+        variance: Floats = np.maximum(level, 0) * self._gain + self._at_black
         # the third of 12 from either end are 1.586 standard deviations apart; hot pixels are beyond
         spread = ((values[:, -3] - values[:, 2]) / np.float32(1.586)) ** 2 / variance
-        detail: NDArray[np.float32] = np.maximum(spread.mean(axis=0) - _BUSY, 0)
+        detail: Floats = np.maximum(spread.mean(axis=0) - _BUSY, 0)
         return level, variance + (_CONTRAST * level) ** 2, detail
 
-    def replace(self, flat: NDArray[np.intp]) -> NDArray[np.float32]:
+    def replace(self, flat: NDArray[np.intp]) -> Floats:
         """Put the mean of the middle two of four neighbours in the place of these pixels; their
         light before that."""
         new = np.empty(len(flat), np.float32)

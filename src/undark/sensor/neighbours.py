@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undark.sensor.cfa import CFA
 
+Floats = NDArray[np.floating[Any]]
+"""float32: mypy takes its products with NumPy's scalars for more."""
 NEIGHBOURS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
 """The eight beside a pixel, whatever their colours."""
 AROUND = 12
@@ -44,9 +47,7 @@ def around(cfa: CFA, phase: tuple[int, int]) -> NDArray[np.intp]:
     return np.array(outside).reshape(-1, 2)
 
 
-def middle_two(
-    a: NDArray[np.float32], b: NDArray[np.float32], c: NDArray[np.float32], d: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def middle_two(a: Floats, b: Floats, c: Floats, d: Floats) -> tuple[Floats, Floats]:
     """The second and third of four values by size."""
     first, second = np.minimum(a, b), np.maximum(a, b)
     third, fourth = np.minimum(c, d), np.maximum(c, d)

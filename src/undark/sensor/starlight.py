@@ -12,10 +12,9 @@ from functools import cache
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from undark.sensor.cfa import CFA
-from undark.sensor.neighbours import NEIGHBOURS, colour_at
+from undark.sensor.neighbours import NEIGHBOURS, Floats, colour_at
 
 _PRICE = 16.0
 """Misfit, in variances, at which a neighbour is rather taken for a hot pixel too: about
@@ -31,11 +30,11 @@ _TINTS = ((1.0, 1.0, 1.0), (1.5, 1.0, 0.6), (0.7, 1.0, 1.4))
 
 
 def star_odds(
-    off: NDArray[np.float32],
-    sigma: NDArray[np.float32],
-    gain: NDArray[np.float32],
-    stars: NDArray[np.float32],
-) -> NDArray[np.float32]:
+    off: Floats,
+    sigma: Floats,
+    gain: Floats,
+    stars: Floats,
+) -> Floats:
     """(n,): how many times as likely the neighbours are those of a star as those of a defect.
 
     `off` (1 + 8, n) is the distance from the background in standard deviations `sigma`, DN, of a
@@ -52,12 +51,12 @@ def star_odds(
     misfit = stars**2 @ (weight * scale**2) - 2 * stars @ (weight * beside * scale)
     misfit += (weight * squares).sum(axis=0)
     likelihood = np.exp(np.minimum((alone - misfit) / 2, np.float32(60)))
-    odds: NDArray[np.float32] = likelihood.mean(axis=0)  # over the stars, alike in probability
+    odds: Floats = likelihood.mean(axis=0)  # over the stars, alike in probability
     return odds
 
 
 @cache
-def stars_of(cfa: CFA, phase: tuple[int, int], balance: tuple[float, ...]) -> NDArray[np.float32]:
+def stars_of(cfa: CFA, phase: tuple[int, int], balance: tuple[float, ...]) -> Floats:
     """(k, 8): what stars put into the neighbours of a pixel, as a share of what they put into it.
 
     Stars are Gaussians. `balance` are the gains that make white light equal in all colours.
