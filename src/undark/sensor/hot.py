@@ -155,16 +155,17 @@ class _Frame:
         """The same of some rows, whole periods."""
         top, bottom = rows
         period = self._cfa.period
-        part = self._light[top - _BORDER : bottom + _BORDER]
-        cells = part.reshape(len(part) // period, period, self._width // period, period)
-        planes = np.ascontiguousarray(cells.transpose(1, 3, 0, 2))
+        band = self._light[top - _BORDER : bottom + _BORDER]
+        cells = band.reshape(len(band) // period, period, self._width // period, period)
+        planes: Floats = np.ascontiguousarray(cells.transpose(1, 3, 0, 2))
         first = _BORDER // period
 
         def seen(y: int, x: int) -> Floats:
-            plane = planes[y % period, x % period]
+            plane: Floats = planes[y % period, x % period]
             down, across = (first + n // period for n in (y, x))
             height, width = (n - 2 * first for n in plane.shape)
-            return plane[down : down + height, across : across + width]
+            part: Floats = plane[down : down + height, across : across + width]
+            return part
 
         found = []
         for phase in product(range(period), repeat=2):
