@@ -11,6 +11,7 @@ UndarkError
     ├── ModelError        unknown model, or a file that is not an undark model
     ├── DeviceError       no such device on this machine or in this installation
     ├── OutputError       the output cannot be written: read-only, disk full
+    ├── DarkFrameError    dark frames that fit no photo, or are not dark
     ├── DataError         a folder of pairs, or a data set, without what is needed of it
     └── TrainingError     training cannot start or continue
 """
@@ -66,6 +67,10 @@ class DeviceError(SetupError):
 
 class OutputError(SetupError):
     """The output cannot be written."""
+
+
+class DarkFrameError(SetupError):
+    """Dark frames that fit no photo, cannot be read or are not dark."""
 
 
 class DataError(SetupError):

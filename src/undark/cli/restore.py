@@ -88,6 +88,15 @@ def restore_command(
     device: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda|...", help="The device that runs the model.")
     ] = "auto",
+    dark_frame: Annotated[
+        list[Path] | None,
+        typer.Option(
+            parser=path,
+            metavar="FILE",
+            help="A RAW file taken with the lens covered, to subtract; repeat it for several: "
+            "their mean is taken.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results.")] = False,
     confidence: Annotated[
         bool,
@@ -100,7 +109,16 @@ def restore_command(
     Results go beside the photos, or to -o, as NAME-undark.jpg. Photos whose result is there
     already are skipped, so the same command continues an interrupted run.
     """
-    options = Options(exposure, strength, model, device, int(bits), overwrite, confidence)
+    options = Options(
+        exposure,
+        strength,
+        model,
+        device,
+        int(bits),
+        overwrite,
+        confidence=confidence,
+        dark_frames=tuple(dark_frame or ()),
+    )
     suffixes = suffixes_for(model)
     kind = _kind(to, output, bits, of_pictures=suffixes == frozenset(PICTURE_SUFFIXES))
     batch = plan(photos, output, kind, suffixes)
@@ -171,8 +189,8 @@ def _as_json(outcome: Outcome) -> Said:
     said["seconds"] = round(outcome.seconds, 2)
     said["amplification"] = float(f"{outcome.amplification:.4g}")
     said["exposure"] = outcome.exposure
-    if outcome.noise:
-        said["noise"] = outcome.noise
+    raw = {"noise": outcome.noise, "mended": outcome.mended, "dark_frames": outcome.dark_frames}
+    said |= {name: value for name, value in raw.items() if value is not None}
     if outcome.agreement:
         said["agreement"] = {k: round(v, 2) for k, v in asdict(outcome.agreement).items()}
     if outcome.confidence:
@@ -185,7 +203,8 @@ def _line(outcome: Outcome) -> str:
         case Restored(source, target, seconds, amplification):
             corrected = outcome.agreement and outcome.agreement.corrected
             said = f"; {outcome.agreement}" if corrected else ""
-            return f"{source} -> {target} (x{amplification:.4g}, {seconds:.2f} s){said}"
+            dark = "; no dark frame fits" if outcome.dark_frames == 0 else ""
+            return f"{source} -> {target} (x{amplification:.4g}, {seconds:.2f} s{dark}){said}"
         case Skipped(_, target, reason):
             return f"{target}: {reason}"
         case Failed():

@@ -7,13 +7,11 @@ for event in run(plan([Path("card")], "out/"), options): ...
 from __future__ import annotations
 
 import os
-import queue
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import DEFAULT_MODEL, choose, find_model
@@ -23,11 +21,14 @@ from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_pic
 from undark.files.provenance import digest_of, source_of
 from undark.files.raw import RAW_SUFFIXES, read_mosaic
 from undark.restoring.claims import claimed
+from undark.restoring.darks import Darks
 from undark.restoring.photons import Agreement
 from undark.restoring.picture import WHITE, RestoredPicture, restore_picture
 from undark.restoring.plan import Job, Plan, kind_of, plan
+from undark.restoring.progress import with_progress
 from undark.restoring.raw import Restored as RestoredPhoto
 from undark.restoring.raw import restore
+from undark.sensor.dark import DarkFrame
 from undark.sensor.exposure import ExposureWish, parse_exposure
 from undark.sensor.mosaic import Mosaic
 
@@ -49,8 +50,8 @@ __all__ = [
     "suffixes_for",
 ]
 
-_T = TypeVar("_T")
 _Done = RestoredPhoto | RestoredPicture
+
 
 DONE = "restored already; --overwrite to redo"
 ELSEWHERE = "being restored by another run"
@@ -71,6 +72,8 @@ class Options:
     overwrite: bool = False
     confidence: bool = False
     """Whether to write a map of confidence (`Job.confidence`) beside each result."""
+    dark_frames: tuple[Path, ...] = ()
+    """RAW files taken with the lens covered: their mean is subtracted from the photos it fits."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -110,6 +113,10 @@ class Restored:
     """With the light that the sensor measured; None for pictures and models of finished colours."""
     confidence: Path | None = None
     """The map of confidence that was written."""
+    mended: int | None = None
+    """Hot and dead pixels that were replaced; None for pictures."""
+    dark_frames: int | None = None
+    """Dark frames whose mean was subtracted, 0 where none fits; None where none were given."""
 
 
 @dataclass(frozen=True)
@@ -145,15 +152,18 @@ def run(batch: Plan, options: Options) -> Generator[Event, None, None]:
     """Restore photos one after another; the first event of a photo is `Started`.
 
     One photo that fails does not stop the others. Raises `SetupError` where no photo can be done:
-    an unknown model or device, a full disk. Closing the iterator stops after the current tile.
+    an unknown model or device, a full disk, dark frames that fit no photo. Closing the iterator
+    stops after the current tile.
     """
     models = _Models(options.model, options.device)
+    darks = Darks(options.dark_frames)
+    darks.check(batch.jobs)
     for folder, error in batch.unreadable:
         yield Failed(folder, None, str(error))
     for job in batch.jobs:
         yield Started(job.source)
         try:
-            yield (yield from _restore(job, models, options))
+            yield (yield from _restore(job, models, darks, options))
         except PhotoError as error:
             yield Failed(job.source, job.target, naming(error, job.source, job.target))
 
@@ -202,7 +212,9 @@ class _Models:
         return self._name is not None and self.of(self._name).card.task == PICTURE_TASK
 
 
-def _restore(job: Job, models: _Models, options: Options) -> Generator[Progress, None, Outcome]:
+def _restore(
+    job: Job, models: _Models, darks: Darks, options: Options
+) -> Generator[Progress, None, Outcome]:
     """One photo: its outcome. Raises `PhotoError`, `SetupError`."""
     began = time.perf_counter()
     # before the photo is read: if it is replaced meanwhile, the result does not count as done
@@ -215,11 +227,12 @@ def _restore(job: Job, models: _Models, options: Options) -> Generator[Progress,
             return Skipped(job.source, job.target, ELSEWHERE)
         if outcome := _existing(job, digest, options):  # another run has just finished it
             return outcome
-        done = yield from _with_progress(
-            job.source, lambda show: _restored(photo, models, options, show)
-        )
+        dark = darks.of(photo) if isinstance(photo, Mosaic) else None
+        work = partial(_restored, photo, dark, models, options)
+        done = yield from with_progress(work, partial(Progress, job.source))
         _save(job, done, options, digest)
-    return _outcome(job, done, options, time.perf_counter() - began)
+    outcome = _outcome(job, done, options, time.perf_counter() - began)
+    return replace(outcome, dark_frames=(dark.frames if dark else 0) if darks else None)
 
 
 def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
@@ -248,12 +261,23 @@ def _read(source: Path, of_pictures: bool) -> Mosaic | Picture:
 
 
 def _restored(
-    photo: Mosaic | Picture, models: _Models, options: Options, progress: Callable[[float], None]
+    photo: Mosaic | Picture,
+    dark: DarkFrame | None,
+    models: _Models,
+    options: Options,
+    progress: Callable[[float], None],
 ) -> _Done:
     model, strength = models.for_photo(photo), options.strength
     if isinstance(photo, Mosaic):
         exposure = options.exposure.of(photo)
-        return restore(photo, exposure=exposure, strength=strength, model=model, progress=progress)
+        return restore(
+            photo,
+            exposure=exposure,
+            strength=strength,
+            model=model,
+            dark=dark or (),
+            progress=progress,
+        )
     if options.confidence:
         raise UnsupportedError("a finished picture has no map of confidence; omit --confidence")
     exposure = options.exposure.of(photo.mosaic, WHITE)
@@ -267,34 +291,4 @@ def _outcome(job: Job, done: _Done, options: Options, seconds: float) -> Restore
     if isinstance(done, RestoredPicture):
         return Restored(*said, noise=None)
     sure = job.confidence if options.confidence else None
-    return Restored(*said, done.noise_source, done.agreement, sure)
-
-
-class _StoppedError(Exception):
-    """Raised in the thread that restores, to end it."""
-
-
-def _with_progress(
-    source: Path, work: Callable[[Callable[[float], None]], _T]
-) -> Generator[Progress, None, _T]:
-    """Run `work` in a thread and yield the fractions that it reports, then its result or error.
-
-    If the caller stops (Ctrl-C, a closed iterator), the thread ends at its next report.
-    """
-    shares = queue.SimpleQueue[float | None]()
-    stopped = False
-
-    def report(share: float) -> None:
-        if stopped:
-            raise _StoppedError
-        shares.put(share)
-
-    with ThreadPoolExecutor(1) as thread:
-        future = thread.submit(work, report)
-        future.add_done_callback(lambda _: shares.put(None))
-        try:
-            while (share := shares.get()) is not None:
-                yield Progress(source, share)
-        finally:
-            stopped = True
-    return future.result()
+    return Restored(*said, done.noise_source, done.agreement, sure, done.mended)

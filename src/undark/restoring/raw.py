@@ -6,7 +6,7 @@ mosaic → noise, amplification → tiles of packed planes → model → linear 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import lcm
@@ -31,7 +31,9 @@ from undark.restoring.confidence import Law, half_widths, law_of, noise_half_wid
 from undark.restoring.frame import Frame
 from undark.restoring.photons import Agreement, keep_to_photons
 from undark.sensor.cfa import CFA
+from undark.sensor.dark import DarkFrame, average, subtract
 from undark.sensor.exposure import Exposure, as_exposure
+from undark.sensor.hot import mend
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 from undark.sensor.profiles.lookup import noise_of
@@ -45,11 +47,14 @@ class Restored:
     """A restored photo, not yet rendered."""
 
     mosaic: Mosaic
+    """The photo as the network was given it: dark frames subtracted, hot pixels mended."""
     linear: NDArray[np.float32]
     """(H, W, 3) white-balanced camera RGB in the sensor's orientation; 1 is white."""
     exposure: Exposure
     noise: NoiseModel
     noise_source: str
+    mended: int = 0
+    """Hot and dead pixels that were replaced."""
     agreement: Agreement | None = None
     """With the measured light; None for models that give finished colours (`SRGB_TASK`)."""
     law: Law | None = None
@@ -136,6 +141,7 @@ def restore(
     strength: float = 1.0,
     model: Model | str | None = None,
     noise: NoiseModel | None = None,
+    dark: DarkFrame | Sequence[Mosaic] = (),
     tile: int = TILE,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Restored:
@@ -143,8 +149,12 @@ def restore(
 
     `exposure` is an amplification ratio or an `Exposure`, by default chosen from the photo;
     `model` by default the one that ships for its sensor, `noise` that of its tags, its camera or
-    its own pixels; `progress` is called with the share done. Raises `ValueError` for arguments
-    out of range, `UnsupportedError` where the model is for another CFA, and `ModelError`.
+    its own pixels. Hot and dead pixels are mended. `dark` are dark frames of the same camera and
+    setting, `[undark.read("dark.arw"), …]`, or their mean, made once for many photos: an argument
+    and no part of the mosaic, which is what the file says, and because the noise changes with it.
+    `progress` is called with the share done. Raises `ValueError` for arguments out of range,
+    `UnsupportedError` where the model is for another CFA or the dark frames do not fit, and
+    `ModelError`.
     """
     check_arguments(mosaic.shape, strength, tile)
     chosen = as_exposure(exposure, mosaic)
@@ -153,13 +163,28 @@ def restore(
         noise, source = noise_of(mosaic)
     if model is None:
         model = choose(mosaic.cfa.kind.name)
+    mosaic, noise, mended = _without_defects(mosaic, noise, dark)
     network = cached_model(model) if isinstance(model, str) else model
     linear = run_network(network, mosaic, noise, chosen.amplification, tile=tile, progress=progress)
     agreement, law = None, None
     if network.card.task != SRGB_TASK:  # whose brightness is a picture's, not the sensor's
         agreement = keep_to_photons(linear, mosaic, noise, chosen.amplification)
         law = law_of(network.path)
-    return Restored(mosaic, linear, chosen, noise, source, agreement, law).blend(strength)
+    return Restored(mosaic, linear, chosen, noise, source, mended, agreement, law).blend(strength)
+
+
+def _without_defects(
+    mosaic: Mosaic, noise: NoiseModel, dark: DarkFrame | Sequence[Mosaic]
+) -> tuple[Mosaic, NoiseModel, int]:
+    """Dark frames subtracted, hot pixels mended: the photo, its noise, the number of those."""
+    known = None
+    if dark:
+        mean = dark if isinstance(dark, DarkFrame) else average(dark)
+        if why := mean.misfit(mosaic):
+            raise UnsupportedError(f"the dark frame does not fit: it is {why}; leave it out")
+        mosaic, noise, known = subtract(mosaic, noise, mean)
+    mended = mend(mosaic, noise, known)
+    return mended.mosaic, noise, mended.count
 
 
 def run_network(
