@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,6 @@ class Measured:
     points: Points | None
     pairs: int
     """Pairs of flats; 0: the gain is from single flats."""
-    levels: int
-    """Exposures of the flats."""
 
 
 def measure(iso: float, darks: list[Frame], flats: list[Frame]) -> Measured:
@@ -42,31 +40,32 @@ def measure(iso: float, darks: list[Frame], flats: list[Frame]) -> Measured:
     pairs = _pairs(flats)
     points = _points(flats, pairs, readout)
     transfer = None if points is None else _transfer(points, readout, single=not pairs)
-    levels = len({f.shot.exposure_time for f in flats})
     setting = Setting(
         iso=iso,
         darks=len(darks),
         flats=len(flats),
         gain=None if transfer is None else transfer.gain,
         gain_error=None if transfer is None else transfer.error,
-        **({} if readout is None else _dark_values(readout)),  # type: ignore[arg-type]
     )
-    return Measured(setting, readout, transfer, points, len(pairs), levels)
+    if readout is not None:
+        setting = _with_readout(setting, readout)
+    return Measured(setting, readout, transfer, points, len(pairs))
 
 
-def _dark_values(readout: Readout) -> dict[str, object]:
+def _with_readout(setting: Setting, readout: Readout) -> Setting:
     grid = readout.shading
-    return {
-        "read": readout.read,
-        "shape": readout.shape.tukey,
-        "row": readout.row,
-        "bias": readout.bias,
-        "black": _nested(readout.black),
-        "shading": None if grid is None else _nested(np.round(grid.astype(np.float64), 3)),
-    }
+    return replace(
+        setting,
+        read=readout.read,
+        shape=readout.shape.tukey,
+        row=readout.row,
+        bias=readout.bias,
+        black=_nested(readout.black),
+        shading=None if grid is None else _nested(np.round(grid.astype(np.float64), 3)),
+    )
 
 
-def _nested(values: NDArray[Any]) -> object:
+def _nested(values: NDArray[Any]) -> Any:
     """An array as tuples of tuples."""
     if values.ndim == 0:
         return float(values)

@@ -90,7 +90,10 @@ def survey(folder: Path, progress: Callable[[int, int], None]) -> Survey:
     paths = [path for path in find_raws(folder) if not is_result(path)]
     found = Survey()
     for done, one in enumerate(_looked_at(paths), 1):
-        (found.frames if isinstance(one, Frame) else found.left_out).append(one)  # type: ignore[arg-type]
+        if isinstance(one, Frame):
+            found.frames.append(one)
+        else:
+            found.left_out.append(one)
         progress(done, len(paths))
     _check_one_camera(folder, found.frames)
     _check_both_kinds(folder, found)
