@@ -1,0 +1,146 @@
+"""The estimate of a frame's noise from its own pixels, put together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.sensor.blind.black import black_errors
+from undark.sensor.blind.blocks import Blocks, Haar, haar, sample_blocks
+from undark.sensor.blind.flat import Line, Points, block_levels, fit_line, variances
+from undark.sensor.blind.offsets import Offsets, column_offsets, row_offsets
+from undark.sensor.blind.steps import Steps, find_steps
+from undark.sensor.mosaic import Mosaic
+from undark.sensor.noise import NoiseModel
+
+LEAST_GAIN = 3e-6
+"""DN per electron as a share of the span: a full well of 330,000 electrons, more than any has."""
+_LEAST_READ = 0.1
+"""Variance of the read noise in DN²: no converter has less."""
+_BRIGHTEST = 0.9
+"""Share of the span above which pixels are clipped at white."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What a frame says of its own noise. All sizes are in DN."""
+
+    noise: NoiseModel
+    """What is left once `correct` has been applied; see `uncorrected`."""
+    row_offsets: NDArray[np.float32] | None
+    """(H,); None where none were found."""
+    column_offsets: NDArray[np.float32] | None
+    """(W,)"""
+    black_errors: NDArray[np.float32]
+    """(period, period): how far the true black level is above the file's."""
+    rows: float
+    """Standard deviation of the rows' offsets."""
+    columns: float
+    step: float
+    """Width of a level of the converter."""
+    level: float
+    """Median level of the frame, DN above the corrected black."""
+    error: float
+    """Relative standard error of sigma at `level`."""
+    noise_source: str
+    """"flat blocks", "file's noise profile", ..."""
+    black_source: str
+    """"masked border", "flat blocks" or "tag"."""
+    doubts: tuple[str, ...] = ()
+    """What makes the estimate less sure than `error` says, for people."""
+
+    @property
+    def uncorrected(self) -> NoiseModel:
+        """The noise of the frame as it lies; offsets of columns count with those of rows."""
+        return replace(self.noise, row=math.hypot(self.rows, self.columns))
+
+
+def estimate(mosaic: Mosaic) -> Estimate:
+    """Noise, offsets of rows and columns, black-level errors and steps of a dark frame.
+
+    The diagonal differences of 2 × 2 pixels of one position hold noise and little else. In the
+    flattest blocks their mean square at each brightness is the variance there, and
+    variance = gain · level + variance at black is fitted through (after Foi et al., "Practical
+    Poissonian-Gaussian noise modeling and fitting for single-image raw-data", 2008). It contains
+    the steps' own step²/12. Offsets of rows and columns cancel in it; they are what distant parts
+    of a row have in common.
+    """
+    blocks = sample_blocks(mosaic)
+    steps = find_steps(blocks.counts, mosaic.black)
+    line, _ = _line(blocks, mosaic, steps, None, None)
+    rows = row_offsets(mosaic, line.gain, line.at_black)
+    columns = column_offsets(mosaic, line.gain, line.at_black)
+    line, level = _line(blocks, mosaic, steps, rows, columns)
+    pixels = blocks.counts.shape[-1] ** 2
+    errors = np.zeros(mosaic.black.shape, np.float32)
+    black_source = mosaic.black_source
+    if black_source != "masked border":
+        errors = black_errors(level, mosaic.cfa.pattern, line.variance(0.0), pixels)
+        black_source = "flat blocks" if errors.any() else black_source
+    middle = float(np.median(level - errors.ravel())) if level.size else 0.0
+    return Estimate(
+        _model(line, steps, rows, columns),
+        rows.values,
+        columns.values,
+        errors,
+        rows.sigma,
+        columns.sigma,
+        steps.step,
+        middle,
+        line.error(middle),
+        "flat blocks",
+        black_source,
+        _doubts(steps, line),
+    )
+
+
+def estimate_noise(mosaic: Mosaic) -> NoiseModel:
+    """The noise of a photo as it lies, from its own pixels; see `estimate`."""
+    return estimate(mosaic).uncorrected
+
+
+def _line(
+    blocks: Blocks,
+    mosaic: Mosaic,
+    steps: Steps,
+    rows: Offsets | None,
+    columns: Offsets | None,
+) -> tuple[Line, NDArray[np.float64]]:
+    """The variance at each brightness, and the level (n, P) of each block."""
+    signal = blocks.signal(
+        mosaic.black, rows.values if rows else None, columns.values if columns else None
+    )
+    coefficients = haar(signal)
+    level = block_levels(coefficients)
+    points = _points(coefficients, level, blocks, mosaic, steps)
+    line = fit_line(points, LEAST_GAIN * mosaic.span, steps.step**2 / 12 + _LEAST_READ)
+    return line, level.reshape(blocks.counts.shape[:2])
+
+
+def _points(
+    coefficients: Haar,
+    level: NDArray[np.float64],
+    blocks: Blocks,
+    mosaic: Mosaic,
+    steps: Steps,
+) -> Points:
+    low, floor = None, 0.0
+    if np.isfinite(steps.floor).any():
+        low = (blocks.counts == steps.floor[:, None, None]).reshape(len(level), -1)
+        floor = float(np.nanmean(steps.floor - mosaic.black.ravel()))
+    return variances(coefficients, level, low, floor, _BRIGHTEST * mosaic.span)
+
+
+def _model(line: Line, steps: Steps, rows: Offsets, columns: Offsets) -> NoiseModel:
+    read = max(line.at_black - steps.step**2 / 12, _LEAST_READ**2) ** 0.5
+    return NoiseModel(line.gain, read, row=math.hypot(rows.left, columns.left), step=steps.step)
+
+
+def _doubts(steps: Steps, line: Line) -> tuple[str, ...]:
+    found = []
+    if steps.step > 1.5 and line.at_black < (0.5**2 + 1 / 12) * steps.step**2:
+        found.append("the noise is below half a step of the converter: it cannot be told")
+    return tuple(found)

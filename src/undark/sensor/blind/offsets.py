@@ -1,0 +1,125 @@
+"""Offsets that all pixels of a row, or of a column, share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from undark.sensor.mosaic import Mosaic
+
+Floats = NDArray[np.float32]
+Array64 = NDArray[np.float64]
+
+_PARTS, _WIDTH = 8, 96
+"""Parts of a row that are looked at, and pixels in each."""
+_FEWEST_LINES, _FEWEST_PIXELS = 32, 8
+"""Lines, and pixels of a part, below which nothing can be told."""
+_WINDOW = 63
+"""Lines of one phase whose running median is the scene."""
+_REACH = 4.0
+"""Sigma from a part's median at which its pixels are cut: hot pixels."""
+_SURE = 4.0
+"""Standard errors that the variance is above 0 where the offsets count as found."""
+_FARTHEST = 6.0
+"""Standard deviations of the offsets beyond which one is the scene's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Offsets:
+    """Offsets of all rows or columns."""
+
+    values: Floats | None
+    """(n,) DN, as likely each as the frame makes it; None where nothing was found."""
+    sigma: float
+    """Standard deviation of the offsets in the frame, DN."""
+    left: float
+    """Standard deviation of what is left after `values` have been subtracted, DN."""
+
+
+def row_offsets(mosaic: Mosaic, gain: float, at_black: float) -> Offsets:
+    """Offsets of the rows of a frame whose pixels have these variances."""
+    parts = [mosaic.signal(columns=part) for part in _parts(mosaic.shape[1], mosaic.cfa.period)]
+    return _offsets(parts, mosaic.cfa.period, gain, at_black)
+
+
+def column_offsets(mosaic: Mosaic, gain: float, at_black: float) -> Offsets:
+    """Offsets of the columns, as `row_offsets`."""
+    parts = [mosaic.signal(rows=part).T for part in _parts(mosaic.shape[0], mosaic.cfa.period)]
+    return _offsets(parts, mosaic.cfa.period, gain, at_black)
+
+
+def _parts(length: int, period: int) -> list[slice]:
+    """Parts of whole periods, evenly spread over a line; none if it is too short."""
+    size = min(length // _PARTS, _WIDTH) // period * period
+    if size < max(_FEWEST_PIXELS, period):
+        return []
+    starts = np.linspace(0, length - size, _PARTS).astype(int) // period * period
+    return [slice(int(s), int(s) + size) for s in starts]
+
+
+def _offsets(parts: list[Floats], period: int, gain: float, at_black: float) -> Offsets:
+    """What parts (n, w) of n lines have in common beside the scene."""
+    if not parts or len(parts[0]) < _FEWEST_LINES * period / 2:
+        return Offsets(None, 0.0, 0.0)
+    profiles = np.stack([_profile(part, period, gain, at_black) for part in parts])
+    beside = np.stack([_without_scene(profile, period) for profile in profiles])
+    variance, error = _common_variance(beside)
+    if variance <= _SURE * error:
+        return Offsets(None, max(variance, 0.0) ** 0.5, max(variance, 0.0) ** 0.5)
+    values, left = _most_likely(beside, variance)
+    return Offsets(values.astype(np.float32), variance**0.5, left)
+
+
+def _profile(part: Floats, period: int, gain: float, at_black: float) -> Array64:
+    """(n,) mean level of each line of a part without hot pixels.
+
+    The columns of each phase, of one colour in a line, are judged by themselves.
+    """
+    means = []
+    for phase in range(period):
+        pixels = part[:, phase::period]
+        middle = np.median(pixels, axis=1, keepdims=True)
+        reach = np.float32(_REACH) * np.sqrt(gain * np.clip(middle, 0, None) + at_black)
+        near = np.clip(pixels, middle - reach, middle + reach)
+        means.append(near.mean(axis=1, dtype=np.float64))
+    return np.mean(means, axis=0)
+
+
+def _without_scene(profile: Array64, period: int) -> Array64:
+    """Each line against the running median of the lines of its phase, which keeps edges."""
+    beside = np.empty_like(profile)
+    for phase in range(period):
+        line = profile[phase::period]
+        window = min(_WINDOW, (len(line) - 1) // 2 * 2 + 1)
+        around = np.pad(line, window // 2, mode="reflect")
+        beside[phase::period] = line - np.median(sliding_window_view(around, window), axis=1)
+    return beside
+
+
+def _common_variance(beside: Array64) -> tuple[float, float]:
+    """Of what the parts (P, n) share, with its standard error: noise and texture they do not."""
+    reach = _FARTHEST * np.median(np.abs(beside), axis=1, keepdims=True) / 0.6745
+    near = np.clip(beside, -reach, reach)
+    products = near @ near.T / near.shape[1]
+    pairs = products[np.triu_indices(len(near), 1)]
+    own = float(np.median(np.diag(products)))
+    chance = own / (near.shape[1] * len(pairs)) ** 0.5
+    return float(np.median(pairs)), max(float(pairs.std()) / len(pairs) ** 0.5, chance)
+
+
+def _most_likely(beside: Array64, variance: float) -> tuple[Array64, float]:
+    """(n,) offsets shrunk towards 0 where the parts disagree, and what is left of them, DN."""
+    count = len(beside)
+    middle = np.median(beside, axis=0)
+    scatter = 1.4826 * np.median(np.abs(beside - middle), axis=0)
+    usual = float(np.median(scatter))
+    near = np.clip(beside, middle - 2 * usual, middle + 2 * usual)
+    mean = near.mean(axis=0)
+    error = np.maximum(scatter, usual) ** 2 / count
+    shrunk = mean * variance / (variance + error)
+    reach = _FARTHEST * variance**0.5
+    left = float(np.mean(variance * error / (variance + error)))
+    return np.clip(shrunk, -reach, reach), (left + 0.4 * variance / _WINDOW) ** 0.5

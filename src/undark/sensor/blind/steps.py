@@ -1,0 +1,71 @@
+"""Steps of the converter, and the level at which it clips, from the histogram."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_OFTEN = 8
+"""Pixels from which on a level counts as one that the converter gives."""
+_SPIKE = 1.6
+"""How many times the next level's pixels the lowest has where the frame is clipped there."""
+_CLIPPED = 0.005
+"""Share of pixels at the lowest level below which clipping does not matter."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What the histogram says of the converter."""
+
+    step: float
+    """Root mean square width of a level at the pixels of the frame, DN; 1 or more."""
+    even: bool
+    """Whether all levels are about equally wide: not for a lossy curve."""
+    floor: NDArray[np.float64]
+    """(P,) DN to which each position is clipped from below; NaN: it is not."""
+    levels: int
+    """Levels that hold 98 % of the pixels, at the position that has the fewest."""
+
+
+def find_steps(counts: NDArray[np.uint16], black: NDArray[np.float32]) -> Steps:
+    """From blocks (n, P, s, s) in DN; `black` (period, period) says where clipping is possible."""
+    found = [_of_position(counts[:, p]) for p in range(counts.shape[1])]
+    if not counts.size:
+        return Steps(1.0, True, np.full(black.size, np.nan), 0)
+    widths = np.array([f[0] for f in found])
+    spread = max(f[1] for f in found)
+    step = float(np.sqrt((widths**2).mean()))
+    lowest = zip((f[2] for f in found), black.ravel().tolist(), strict=True)
+    floor = np.array([low if low <= level + 2 * step else np.nan for low, level in lowest])
+    return Steps(step, spread < 1.5, floor, min(f[3] for f in found))
+
+
+def _of_position(values: NDArray[np.uint16]) -> tuple[float, float, float, int]:
+    """Width of a level, how much it grows, the clipping level or NaN, levels of 98 % of pixels."""
+    histogram = np.bincount(values.ravel())
+    levels = np.flatnonzero(histogram)
+    count = histogram[levels]
+    share = np.cumsum(count) / count.sum()
+    inside = (share > 0.01) & (share - count / count.sum() < 0.99)
+    often = levels[(count >= min(_OFTEN, count.max())) & inside]
+    width, growth = _widths(often, histogram)
+    spike = len(levels) > 1 and count[0] > _SPIKE * count[1] and share[0] > _CLIPPED
+    only = len(levels) == 1
+    return width, growth, float(levels[0]) if spike or only else np.nan, int(inside.sum())
+
+
+def _widths(levels: NDArray[np.int_], histogram: NDArray[np.int_]) -> tuple[float, float]:
+    """Root mean square width of these levels weighted by their pixels, and top over bottom."""
+    if len(levels) < 3:
+        return (float(np.diff(levels).min()), 1.0) if len(levels) == 2 else (1.0, 1.0)
+    gaps = np.diff(levels).astype(np.float64)
+    # a level that is missing by chance, or a stray one between two, is not the converter's
+    usual = float(np.median(np.repeat(gaps, np.minimum(histogram[levels[1:]], 1000))))
+    gaps = np.where(gaps > 3 * usual, usual, gaps)
+    width = (gaps[:-1] + gaps[1:]) / 2
+    weight = histogram[levels[1:-1]].astype(np.float64)
+    third = max(len(width) // 3, 1)
+    growth = width[-third:].mean() / width[:third].mean()
+    return float(np.sqrt((weight @ width**2) / weight.sum())), float(growth)
