@@ -99,7 +99,9 @@ def table(scores: list[Score]) -> str:
         "| fault | frames | within 10 % | within 30 % | median ratio | black, border | greens | s |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    return "\n".join(lines + [_row(case, some) for case, some in [*groups.items(), ("all", scores)]])
+    return "\n".join(
+        lines + [_row(case, some) for case, some in [*groups.items(), ("all", scores)]]
+    )
 
 
 def _row(case: str, scores: list[Score]) -> str:

@@ -25,11 +25,12 @@ from undark.files.dng import write_linear
 from undark.files.output import atomic_output
 from undark.files.picture import write_picture
 from undark.restoring.frame import Frame
+from undark.sensor.blind import Estimate
 from undark.sensor.cfa import CFA
 from undark.sensor.exposure import Exposure, as_exposure
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
-from undark.sensor.profiles.lookup import noise_of
+from undark.sensor.profiles.lookup import estimate_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +38,14 @@ class Restored:
     """A restored photo, not yet rendered."""
 
     mosaic: Mosaic
+    """Offsets of rows and columns and black-level errors that were estimated are corrected."""
     linear: NDArray[np.float32]
     """(H, W, 3) white-balanced camera RGB in the sensor's orientation; 1 is white."""
     exposure: Exposure
     noise: NoiseModel
     noise_source: str
+    estimate: Estimate | None = None
+    """What the photo says of itself; None where the noise was given."""
 
     def picture(self, bits: int = 8) -> NDArray[Any]:
         """(H, W, 3) uint8 or uint16, sRGB, upright."""
@@ -91,17 +95,21 @@ def restore(
     `model` by default the one that ships for its sensor, `noise` that of its tags, its camera or
     its own pixels; `progress` is called with the share done. Raises `ValueError` for arguments
     out of range, `UnsupportedError` where the model is for another CFA, and `ModelError`.
+
+    Offsets of rows and columns and black-level errors that the photo shows are subtracted first;
+    with a given `noise` they are not, since it describes the photo as it lies.
     """
     check_arguments(mosaic.shape, strength, tile)
-    chosen = as_exposure(exposure, mosaic)
-    source = "as given"
+    estimate, source = None, "as given"
     if noise is None:
-        noise, source = noise_of(mosaic)
+        estimate = estimate_of(mosaic)
+        mosaic, noise, source = estimate.correct(mosaic), estimate.noise, estimate.noise_source
+    chosen = as_exposure(exposure, mosaic)
     if model is None:
         model = choose(mosaic.cfa.kind.name)
     network = cached_model(model) if isinstance(model, str) else model
     linear = _run(network, mosaic, noise, chosen.amplification, tile, progress)
-    return Restored(mosaic, linear, chosen, noise, source).blend(strength)
+    return Restored(mosaic, linear, chosen, noise, source, estimate).blend(strength)
 
 
 def _run(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.sensor.cfa import CFA, dihedral, dihedral_period, extend
+from undark.sensor.offsets import LineOffsets
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Mosaic:
     """"tag" or "masked border"."""
     white_balance_source: str = "camera"
     """"camera", "daylight" or "grey world"."""
+    offsets: LineOffsets | None = None
+    """What `signal` takes off rows and columns beside black; None: nothing."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -90,7 +93,7 @@ class Mosaic:
     def signal(
         self, rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[np.float32]:
-        """(h, w) float32: DN above black of the frame or a part of it.
+        """(h, w) float32: DN above black and `offsets` of the frame or a part of it.
 
         Values below black stay, as negative numbers.
         """
@@ -100,6 +103,8 @@ class Mosaic:
         for y in range(period):
             for x in range(period):
                 part[y::period, x::period] -= self.black[(top + y) % period, (left + x) % period]
+        if self.offsets:
+            self.offsets.subtract(part, rows, columns)
         return part
 
     def canonical(self, multiple: int) -> Self:
@@ -110,21 +115,25 @@ class Mosaic:
         """
         (top, left), (height, width) = self.cfa.shift, self.shape
         after = (-(height + top) % multiple, -(width + left) % multiple)
+        offsets, period = self.offsets, self.cfa.period
         return replace(
             self,
-            plane=extend(self.plane, (top, left), after, self.cfa.period),
+            plane=extend(self.plane, (top, left), after, period),
             cfa=self.cfa.crop(-top, -left),
             black=np.roll(self.black, (top, left), (0, 1)),
+            offsets=offsets and offsets.extended((top, left), after, period),
         )
 
     def crop(self, top: int, left: int, height: int, width: int) -> Self:
         """A part of the frame; its CFA begins at the phase of its own corner. Shares the pixels."""
+        rows, columns = slice(top, top + height), slice(left, left + width)
         return replace(
             self,
-            plane=self.plane[top : top + height, left : left + width],
+            plane=self.plane[rows, columns],
             cfa=self.cfa.crop(top, left),
             black=np.roll(self.black, (-top, -left), (0, 1)),
             default_crop=None,
+            offsets=self.offsets and self.offsets.crop(rows, columns),
         )
 
     def dihedral(self, k: int) -> Self:
@@ -139,6 +148,7 @@ class Mosaic:
             black=dihedral_period(self.black, k, self.shape),
             default_crop=None,
             orientation=1,
+            offsets=self.offsets and self.offsets.dihedral(k),
         )
 
     def replace(self, **changes: Any) -> Self:

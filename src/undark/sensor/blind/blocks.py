@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undark.sensor.mosaic import Mosaic
+from undark.sensor.offsets import LineOffsets
 
 Floats = NDArray[np.float32]
 
@@ -27,22 +29,16 @@ class Blocks:
     """(n,) first row of each block."""
     columns: NDArray[np.int_]
 
-    def signal(
-        self,
-        black: Floats,
-        row_offsets: Floats | None = None,
-        column_offsets: Floats | None = None,
-    ) -> Floats:
-        """(n, P, s, s) DN above black (period, period), without the offsets (H,) and (W,)."""
-        signal = self.counts - black.reshape(-1)[:, None, None].astype(np.float32)
+    def signal(self, black: Floats, offsets: Sequence[LineOffsets] = ()) -> Floats:
+        """(n, P, s, s) DN above black (period, period), offsets of rows and columns taken off."""
+        signal: Floats = self.counts - black.reshape(-1)[:, None, None].astype(np.float32)
         period, side = len(black), self.counts.shape[-1]
         within = np.arange(period)[:, None] + period * np.arange(side)  # (period, s)
-        if row_offsets is not None:
-            off = row_offsets[self.rows[:, None, None] + within]  # (n, period, s)
-            signal -= np.repeat(off, period, axis=1)[:, :, :, None]
-        if column_offsets is not None:
-            off = column_offsets[self.columns[:, None, None] + within]
-            signal -= np.tile(off, (1, period, 1))[:, :, None, :]
+        for one in offsets:
+            rows = one.rows[:, 0][self.rows[:, None, None] + within]  # (n, period, s)
+            columns = one.columns[0][self.columns[:, None, None] + within]
+            signal -= np.repeat(rows, period, axis=1)[:, :, :, None]
+            signal -= np.tile(columns, (1, period, 1))[:, :, None, :]
         return signal
 
 

@@ -12,9 +12,7 @@ MOST = 0.7
 """Largest share of clipped pixels from which variance and mean are still told."""
 
 
-def unclip(
-    variance: float, mean: float, share: float, floor: float
-) -> tuple[float, float]:
+def unclip(variance: float, mean: float, share: float, floor: float) -> tuple[float, float]:
     """Variance and mean before clipping at `floor`, where a share of the pixels lies there.
 
     With α = (floor - mean)/sigma, Φ(α) = share; the clipped variable has the mean

@@ -15,6 +15,7 @@ from undark.sensor.blind.offsets import Offsets, column_offsets, row_offsets
 from undark.sensor.blind.steps import Steps, find_steps
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
+from undark.sensor.offsets import LineOffsets
 
 LEAST_GAIN = 3e-6
 """DN per electron as a share of the span: a full well of 330,000 electrons, more than any has."""
@@ -22,6 +23,8 @@ _LEAST_READ = 0.1
 """Variance of the read noise in DN²: no converter has less."""
 _BRIGHTEST = 0.9
 """Share of the span above which pixels are clipped at white."""
+_FAR = 0.3
+"""Natural logarithm of the ratio of two sigmas that contradict each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,18 @@ class Estimate:
     def uncorrected(self) -> NoiseModel:
         """The noise of the frame as it lies; offsets of columns count with those of rows."""
         return replace(self.noise, row=math.hypot(self.rows, self.columns))
+
+    @property
+    def trust(self) -> str:
+        """How sure sigma is, as text."""
+        return f"known to ±{max(100 * self.error, 0.1):.2g} %"
+
+    def correct(self, mosaic: Mosaic) -> Mosaic:
+        """The frame whose `signal` has neither the offsets nor the black-level errors."""
+        found = LineOffsets.of(mosaic.shape, self.row_offsets, self.column_offsets)
+        offsets = found + mosaic.offsets if found and mosaic.offsets else found or mosaic.offsets
+        black = mosaic.black + self.black_errors
+        return mosaic.replace(black=black, black_source=self.black_source, offsets=offsets)
 
 
 def estimate(mosaic: Mosaic) -> Estimate:
@@ -97,6 +112,27 @@ def estimate(mosaic: Mosaic) -> Estimate:
     )
 
 
+def with_known_noise(found: Estimate, known: NoiseModel, source: str) -> Estimate:
+    """An estimate whose gain and read noise are known from elsewhere.
+
+    What it found of rows, columns, black and steps stays; a known row noise counts where no
+    offsets were found. Where the frame's own noise is far from the known, that is a doubt.
+    """
+    stripes = found.row_offsets is not None or found.column_offsets is not None
+    noise = replace(
+        known,
+        row=found.noise.row if stripes else known.row,
+        step=max(known.step, found.step),
+    )
+    rows = found.rows if stripes else max(found.rows, float(known.row))
+    level = np.float64(found.level)
+    ratio = float(found.noise.sigma(level)) / float(noise.sigma(level))
+    doubts = found.doubts
+    if abs(math.log(ratio)) > max(_FAR, 4 * found.error):
+        doubts = (*doubts, f"the photo's own pixels say {ratio:.2g} times this noise")
+    return replace(found, noise=noise, rows=rows, noise_source=source, doubts=doubts)
+
+
 def estimate_noise(mosaic: Mosaic) -> NoiseModel:
     """The noise of a photo as it lies, from its own pixels; see `estimate`."""
     return estimate(mosaic).uncorrected
@@ -110,9 +146,11 @@ def _line(
     columns: Offsets | None,
 ) -> tuple[Line, NDArray[np.float64]]:
     """The variance at each brightness, and the level (n, P) of each block."""
-    signal = blocks.signal(
-        mosaic.black, rows.values if rows else None, columns.values if columns else None
+    found = LineOffsets.of(
+        mosaic.shape, rows.values if rows else None, columns.values if columns else None
     )
+    offsets = [one for one in (mosaic.offsets, found) if one]
+    signal = blocks.signal(mosaic.black, offsets)
     coefficients = haar(signal)
     level = block_levels(coefficients)
     points = _points(coefficients, level, blocks, mosaic, steps)
