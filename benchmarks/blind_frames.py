@@ -144,10 +144,8 @@ def _expose(
     means = [np.array([v[i::period].mean() for i in range(period)]) for v in (rows, columns)]
     black = BLACK + off + means[0][:, None] + means[1]
     # a border of whole periods keeps the phase
-    stripes = sum(
-        float(np.mean([v[i::period].var() for i in range(period)])) for v in (rows, columns)
-    )
-    return image.clip(0, WHITE).astype(np.uint16), black, stripes
+    stripes = np.mean([v[i::period].var() for v in (rows, columns) for i in range(period)]) * 2
+    return image.clip(0, WHITE).astype(np.uint16), black, float(stripes)
 
 
 def _wave(count: int, random: np.random.Generator) -> Plane:

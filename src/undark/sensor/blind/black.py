@@ -2,56 +2,126 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-_DARKEST = 0.1
-"""Share of the places, the darkest, in which positions are compared."""
 _SURE = 3.0
 """Standard errors from which on a difference counts."""
 _FEWEST = 16
 """Places needed."""
+_BINS = 12
+"""Bins of brightness in which positions are compared."""
 _LOWEST = 0.02
 """Share of the places, the darkest, that tell whether light lies below black."""
 
+Array64 = NDArray[np.float64]
 
-def black_errors(
-    level: NDArray[np.float64], pattern: NDArray[np.uint8], variance: float, pixels: int
-) -> NDArray[np.float32]:
-    """(period, period) DN by which the true black is above the file's.
 
-    `level` (n, P) is the mean of `pixels` pixels at n places and each position, DN above black;
-    `variance` a pixel's there. Two positions of one colour see the same light, so in the darkest
-    places their difference is black's; what all positions of a colour share cannot be told from
-    light, except that light is not below 0.
+@dataclass(frozen=True, eq=False)
+class Black:
+    """What the frame says of its black level."""
+
+    errors: NDArray[np.float32]
+    """(period, period) DN by which the true black is above the file's; 0 where not sure."""
+    variance: float
+    """Of such errors between positions of one colour, DN²."""
+    left: float
+    """Variance of what `errors` does not tell, DN²."""
+
+
+def find_black(
+    level: Array64, pattern: NDArray[np.uint8], at: NDArray[np.float64], variance: float
+) -> Black:
+    """From the mean `level` (n, P) at n places and each position, DN above the file's black.
+
+    Two positions of one colour see the same light, so what their difference is where there is
+    none is black's. What all positions of a colour share cannot be told from light, except that
+    light is not below 0. `at` (n, 2) are the places in pixels, `variance` that of a level.
     """
-    errors = np.zeros(level.shape[1])
+    errors, count = np.zeros(level.shape[1]), 0
     if len(level) < _FEWEST:
-        return errors.reshape(pattern.shape).astype(np.float32)
-    overall = level.mean(axis=1)
-    dark = level[overall <= np.quantile(overall, _DARKEST)]
-    colours = pattern.ravel()
+        return Black(errors.reshape(pattern.shape).astype(np.float32), 0.0, 0.0)
+    colours, total, missed = pattern.ravel(), 0.0, 0.0
+    slope = _slope(level.mean(axis=1), at)
+    where = np.argwhere(np.ones(pattern.shape, bool))
     for colour in np.unique(colours):
         same = np.flatnonzero(colours == colour)
-        if len(same) > 1:
-            errors[same] += _between(dark[:, same], variance / pixels)
+        if len(same) < 2:
+            continue
+        off, error = _between(level[:, same] - where[same] @ slope, variance)
+        errors[same] = np.where(np.abs(off) > _SURE * error, off, 0.0)
+        total += float((off**2 - error**2).sum()) * len(same) / (len(same) - 1)
+        missed += float((error**2).sum())
+        count += len(same)
+    of_colours = errors.copy()
     for position in range(level.shape[1]):
-        errors[position] += _below(level[:, position] - errors[position], variance / pixels)
-    return errors.reshape(pattern.shape).astype(np.float32)
+        errors[position] += _below(level[:, position] - errors[position], variance)
+    shared = float(((errors - of_colours) ** 2).mean())
+    return Black(
+        errors.reshape(pattern.shape).astype(np.float32),
+        max(total / max(count, 1), 0.0) + shared,
+        missed / max(count, 1),
+    )
 
 
-def _between(dark: NDArray[np.float64], variance: float) -> NDArray[np.float64]:
-    """(k,) how far each of k positions of one colour is above their mean; 0 where not sure."""
-    off = dark - dark.mean(axis=1, keepdims=True)
+def _slope(level: Array64, at: Array64) -> Array64:
+    """(2,) DN a pixel down and across: between positions, that is light."""
+    design = np.column_stack([at, np.ones(len(at))])
+    found: Array64 = np.linalg.lstsq(design, level, rcond=None)[0][:2]
+    return found
+
+
+def _between(level: Array64, variance: float) -> tuple[Array64, Array64]:
+    """(k,) how far each of k positions is above their mean without light, and standard errors.
+
+    The greens of real sensors differ by a share of the light too: a line is fitted over
+    brightness, through medians.
+    """
+    off = level - level.mean(axis=1, keepdims=True)
+    overall = level.mean(axis=1)
+    bins = np.array_split(np.argsort(overall), min(_BINS, max(len(level) // _FEWEST, 1)))
+    x = np.array([overall[b].mean() for b in bins])
+    y = np.array([_middle(off[b]) for b in bins])
+    spread = np.array([[max(s, variance) for s in _scatter(off[b])] for b in bins])
+    error = (spread / np.array([len(b) for b in bins])[:, None]) ** 0.5
+    mean, mean_error = _weighted(y, error)
+    if len(bins) < 4:
+        return mean, mean_error
+    share = (1 / error**2) / (1 / error**2).sum(axis=0)
+    middle = (share * x[:, None]).sum(axis=0)
+    away = x[:, None] - middle
+    steepness = (share * away * y).sum(axis=0) / (share * away**2).sum(axis=0)
+    steep_error = mean_error / (share * away**2).sum(axis=0) ** 0.5
+    tilted = np.abs(steepness) > _SURE * steep_error
+    return (
+        np.where(tilted, mean - steepness * middle, mean),
+        np.where(tilted, np.hypot(mean_error, steep_error * middle), mean_error),
+    )
+
+
+def _middle(off: Array64) -> Array64:
+    """(k,) mean without far values: hot pixels and edges."""
     middle = np.median(off, axis=0)
-    scatter = 1.4826 * np.median(np.abs(off - middle), axis=0)
-    error = 1.25 * np.maximum(scatter, variance**0.5) / len(dark) ** 0.5
-    return np.where(np.abs(middle) > _SURE * error, middle - middle.mean(), 0.0)
+    reach = 3 * np.sqrt(_scatter(off)) + 1e-9
+    near: Array64 = np.clip(off, middle - reach, middle + reach).mean(axis=0)
+    return near
 
 
-def _below(level: NDArray[np.float64], variance: float) -> float:
+def _scatter(off: Array64) -> Array64:
+    """(k,) variance, from the median size."""
+    spread: Array64 = (1.4826 * np.median(np.abs(off - np.median(off, axis=0)), axis=0)) ** 2
+    return spread
+
+
+def _weighted(y: Array64, error: Array64) -> tuple[Array64, Array64]:
+    weight = 1 / error**2
+    return (weight * y).sum(axis=0) / weight.sum(axis=0), weight.sum(axis=0) ** -0.5
+
+
+def _below(level: Array64, variance: float) -> float:
     """How far the darkest places lie below black, beyond what noise explains; 0 or negative."""
     lowest = np.sort(level)[: max(int(_LOWEST * len(level)), _FEWEST)]
     expected = -2.4 * variance**0.5  # the mean of the lowest 2 % of normal deviates
-    lower = float(np.median(lowest)) - expected
-    return min(lower, 0.0)
+    return min(float(np.median(lowest)) - expected, 0.0)

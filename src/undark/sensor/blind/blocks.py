@@ -31,7 +31,8 @@ class Blocks:
 
     def signal(self, black: Floats, offsets: Sequence[LineOffsets] = ()) -> Floats:
         """(n, P, s, s) DN above black (period, period), offsets of rows and columns taken off."""
-        signal: Floats = self.counts - black.reshape(-1)[:, None, None].astype(np.float32)
+        signal = self.counts.astype(np.float32)
+        signal -= black.reshape(-1)[:, None, None]
         period, side = len(black), self.counts.shape[-1]
         within = np.arange(period)[:, None] + period * np.arange(side)  # (period, s)
         for one in offsets:
@@ -92,8 +93,8 @@ def haar(signal: Floats) -> Haar:
     """Coefficients of blocks (n, P, s, s); m = n·P."""
     a, b = signal[..., ::2, ::2], signal[..., ::2, 1::2]
     c, d = signal[..., 1::2, ::2], signal[..., 1::2, 1::2]
-    half = np.float32(0.5)
+    half, squares = np.float32(0.5), a.shape[2] * a.shape[3]
     sums, others = ((a + b) * half, (a - b) * half), ((c + d) * half, (c - d) * half)
     parts = (sums[0] + others[0], sums[1] + others[1], sums[0] - others[0], sums[1] - others[1])
     count = signal.shape[0] * signal.shape[1]
-    return Haar(*(part.reshape(count, -1) for part in parts))
+    return Haar(*(part.reshape(count, squares) for part in parts))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.sensor.blind.black import black_errors
+from undark.sensor.blind.black import Black, find_black
 from undark.sensor.blind.blocks import Blocks, Haar, haar, sample_blocks
 from undark.sensor.blind.flat import Line, Points, block_levels, fit_line, variances
 from undark.sensor.blind.offsets import Offsets, column_offsets, row_offsets
@@ -19,8 +19,8 @@ from undark.sensor.offsets import LineOffsets
 
 LEAST_GAIN = 3e-6
 """DN per electron as a share of the span: a full well of 330,000 electrons, more than any has."""
-_LEAST_READ = 0.1
-"""Variance of the read noise in DN²: no converter has less."""
+_LEAST_READ = 0.3
+"""Read noise in DN: no converter has less."""
 _BRIGHTEST = 0.9
 """Share of the span above which pixels are clipped at white."""
 _FAR = 0.3
@@ -42,6 +42,8 @@ class Estimate:
     rows: float
     """Standard deviation of the rows' offsets."""
     columns: float
+    black: float
+    """Standard deviation of the black level's error between positions of one colour."""
     step: float
     """Width of a level of the converter."""
     level: float
@@ -58,7 +60,7 @@ class Estimate:
     @property
     def uncorrected(self) -> NoiseModel:
         """The noise of the frame as it lies; offsets of columns count with those of rows."""
-        return replace(self.noise, row=math.hypot(self.rows, self.columns))
+        return replace(self.noise, row=math.hypot(self.rows, self.columns), bias=self.black)
 
     @property
     def trust(self) -> str:
@@ -89,20 +91,19 @@ def estimate(mosaic: Mosaic) -> Estimate:
     rows = row_offsets(mosaic, line.gain, line.at_black)
     columns = column_offsets(mosaic, line.gain, line.at_black)
     line, level = _line(blocks, mosaic, steps, rows, columns)
-    pixels = blocks.counts.shape[-1] ** 2
-    errors = np.zeros(mosaic.black.shape, np.float32)
-    black_source = mosaic.black_source
-    if black_source != "masked border":
-        errors = black_errors(level, mosaic.cfa.pattern, line.variance(0.0), pixels)
-        black_source = "flat blocks" if errors.any() else black_source
+    black = _black(blocks, mosaic, level, line, math.hypot(rows.left, columns.left))
+    errors = black.errors
+    known = mosaic.black_source == "masked border" or not errors.any()
+    black_source = mosaic.black_source if known else "flat blocks"
     middle = float(np.median(level - errors.ravel())) if level.size else 0.0
     return Estimate(
-        _model(line, steps, rows, columns),
+        _model(line, steps, rows, columns, black),
         rows.values,
         columns.values,
         errors,
         rows.sigma,
         columns.sigma,
+        black.variance**0.5,
         steps.step,
         middle,
         line.error(middle),
@@ -154,7 +155,7 @@ def _line(
     coefficients = haar(signal)
     level = block_levels(coefficients)
     points = _points(coefficients, level, blocks, mosaic, steps)
-    line = fit_line(points, LEAST_GAIN * mosaic.span, steps.step**2 / 12 + _LEAST_READ)
+    line = fit_line(points, LEAST_GAIN * mosaic.span, steps.step**2 / 12 + _LEAST_READ**2)
     return line, level.reshape(blocks.counts.shape[:2])
 
 
@@ -172,9 +173,29 @@ def _points(
     return variances(coefficients, level, low, floor, _BRIGHTEST * mosaic.span)
 
 
-def _model(line: Line, steps: Steps, rows: Offsets, columns: Offsets) -> NoiseModel:
-    read = max(line.at_black - steps.step**2 / 12, _LEAST_READ**2) ** 0.5
-    return NoiseModel(line.gain, read, row=math.hypot(rows.left, columns.left), step=steps.step)
+def _black(
+    blocks: Blocks, mosaic: Mosaic, level: NDArray[np.float64], line: Line, stripes: float
+) -> Black:
+    """Black-level errors, of a frame whose black was not measured on a masked border."""
+    if mosaic.black_source == "masked border":
+        return Black(np.zeros(mosaic.black.shape, np.float32), 0.0, 0.0)
+    side = blocks.counts.shape[-1]
+    variance = line.variance(0.0) / side**2 + stripes**2 / side
+    at = np.stack([blocks.rows, blocks.columns], axis=1).astype(np.float64)
+    return find_black(level, mosaic.cfa.pattern, at, variance)
+
+
+def _model(
+    line: Line, steps: Steps, rows: Offsets, columns: Offsets, black: Black
+) -> NoiseModel:
+    """The noise once offsets and black-level errors have been subtracted."""
+    return NoiseModel(
+        line.gain,
+        max(line.at_black - steps.step**2 / 12, _LEAST_READ**2) ** 0.5,
+        row=math.hypot(rows.left, columns.left),
+        bias=black.left**0.5,
+        step=steps.step,
+    )
 
 
 def _doubts(steps: Steps, line: Line) -> tuple[str, ...]:

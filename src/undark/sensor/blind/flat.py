@@ -16,9 +16,13 @@ _BINS, _FEWEST = 48, 40
 """Bins of brightness, and blocks in one; smaller frames have fewer bins."""
 _FLATTEST = 0.25
 """Share of the blocks of a brightness that noise is taken from."""
+_NOISE_ONLY = 1.15
+"""Texture, in the noise of the flattest blocks, up to which blocks are used beside these."""
 _TEXTURE_LIMIT = 2.5
 """Sigma at which a coefficient is cut before a block's texture is judged: one heavy tail or hot
 pixel in a block is no texture, and leaving such blocks out would lose the tails of the noise."""
+_BURNT = 0.1
+"""Share of a block at white that is more than hot pixels."""
 _OUTLIER = 5.0
 """Sigma from which on a coefficient is a hot pixel's."""
 _BETTER = 9.0
@@ -82,8 +86,9 @@ def variances(
     (m, pixels) marks pixels that are clipped at `floor`, DN above black; blocks above
     `brightest` DN are left out.
     """
+    burnt = (coefficients.mean / 2 > brightest).mean(axis=1) > _BURNT
     order = np.argsort(level)
-    order = order[level[order] < brightest]
+    order = order[(level[order] < brightest) & ~burnt[order]]
     bins = np.array_split(order, min(max(len(order) // _FEWEST, 1), _BINS)) if len(order) else []
     found, lost = [], 0
     for chosen in bins:
@@ -91,26 +96,32 @@ def variances(
         if share > MOST:
             lost += len(chosen)
             continue
-        variance, count = _of_bin(coefficients, chosen)
-        mean = float(level[chosen].mean())
+        variance, error, flattest = _of_bin(coefficients, chosen)
+        mean = float(level[chosen[flattest]].mean())  # dark blocks have less noise: seem flatter
         variance, mean = unclip(variance, mean, share, floor)
-        found.append((mean, variance, math.sqrt(2 / max(count, 1)) * (1 + 2 * share)))
+        found.append((mean, variance, error * (1 + 2 * share)))
     points = np.array(found, np.float64).reshape(-1, 3)
     return Points(points[:, 0], points[:, 1], points[:, 2], lost / max(len(order), 1))
 
 
-def _of_bin(coefficients: Haar, chosen: NDArray[np.int_]) -> tuple[float, int]:
-    """Variance of the pixels of these blocks, and the coefficients that tell it."""
+def _of_bin(
+    coefficients: Haar, chosen: NDArray[np.int_]
+) -> tuple[float, float, NDArray[np.bool_]]:
+    """Variance of the pixels of these blocks, its relative error, which blocks it is from.
+
+    The error grows with the texture that even the flattest of the blocks have.
+    """
     diagonal = coefficients.diagonal[chosen]
     sigma = max(float(np.quantile(np.abs(diagonal), 0.683)), 1e-3)
-    for _ in range(2):
+    for limit in (0.0, 0.0, _NOISE_ONLY):
         texture = _texture(coefficients, chosen, sigma)
-        flattest = texture <= np.quantile(texture, _FLATTEST)
+        flattest = texture <= max(float(np.quantile(texture, _FLATTEST)), limit)
         flat = diagonal[flattest].astype(np.float64)
         near = np.abs(flat) <= _OUTLIER * max(sigma, 1e-3)
         variance = float((flat[near] ** 2).mean()) if near.any() else sigma**2
         sigma = max(math.sqrt(variance), 1e-3)
-    return variance, int(near.sum())
+    textured = max(float(texture[flattest].mean()), 1.0)
+    return variance, math.sqrt(2 / max(int(near.sum()), 1)) * textured, flattest
 
 
 def _texture(coefficients: Haar, chosen: NDArray[np.int_], sigma: float) -> Floats:
@@ -164,7 +175,8 @@ def _best(x: Array64, y: Array64, weight: Array64) -> tuple[Array64, float]:
             if (fit := _non_negative(powers, columns, y, weight)) is not None
         ]
         found = min(fits, key=lambda fit: fit[1], default=None)
-        if found and (best is None or found[1] < best[1] - _BETTER):
+        scatter = max(found[1] / max((weight > 0).sum() - last, 1), 1.0) if found else 1.0
+        if found and (best is None or found[1] < best[1] - _BETTER * scatter):
             best = found
     return best or (np.array([float(np.median(y)), 0.0, 0.0]), 0.0)
 

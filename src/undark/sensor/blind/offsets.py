@@ -23,8 +23,11 @@ _REACH = 4.0
 """Sigma from a part's median at which its pixels are cut: hot pixels."""
 _SURE = 4.0
 """Standard errors that the variance is above 0 where the offsets count as found."""
-_FARTHEST = 6.0
-"""Standard deviations of the offsets beyond which one is the scene's."""
+_FARTHEST = 3.0
+"""Standard deviations at which offsets are cut when their variance is measured: a few far larger
+ones are the scene's."""
+_LARGEST = 4.0
+"""Standard deviations at which the offsets themselves are cut."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +73,8 @@ def _offsets(parts: list[Floats], period: int, gain: float, at_black: float) -> 
     if variance <= _SURE * error:
         return Offsets(None, max(variance, 0.0) ** 0.5, max(variance, 0.0) ** 0.5)
     values, left = _most_likely(beside, variance)
+    for phase in range(period):  # their mean is the black level's
+        values[phase::period] -= values[phase::period].mean()
     return Offsets(values.astype(np.float32), variance**0.5, left)
 
 
@@ -85,7 +90,8 @@ def _profile(part: Floats, period: int, gain: float, at_black: float) -> Array64
         reach = np.float32(_REACH) * np.sqrt(gain * np.clip(middle, 0, None) + at_black)
         near = np.clip(pixels, middle - reach, middle + reach)
         means.append(near.mean(axis=1, dtype=np.float64))
-    return np.mean(means, axis=0)
+    mean: Array64 = np.mean(means, axis=0)
+    return mean
 
 
 def _without_scene(profile: Array64, period: int) -> Array64:
@@ -94,7 +100,7 @@ def _without_scene(profile: Array64, period: int) -> Array64:
     for phase in range(period):
         line = profile[phase::period]
         window = min(_WINDOW, (len(line) - 1) // 2 * 2 + 1)
-        around = np.pad(line, window // 2, mode="reflect")
+        around = np.pad(line, window // 2, mode="reflect", reflect_type="odd")
         beside[phase::period] = line - np.median(sliding_window_view(around, window), axis=1)
     return beside
 
@@ -117,9 +123,9 @@ def _most_likely(beside: Array64, variance: float) -> tuple[Array64, float]:
     scatter = 1.4826 * np.median(np.abs(beside - middle), axis=0)
     usual = float(np.median(scatter))
     near = np.clip(beside, middle - 2 * usual, middle + 2 * usual)
-    mean = near.mean(axis=0)
+    mean: Array64 = near.mean(axis=0)
     error = np.maximum(scatter, usual) ** 2 / count
     shrunk = mean * variance / (variance + error)
-    reach = _FARTHEST * variance**0.5
+    reach = _LARGEST * variance**0.5
     left = float(np.mean(variance * error / (variance + error)))
     return np.clip(shrunk, -reach, reach), (left + 0.4 * variance / _WINDOW) ** 0.5

@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-_OFTEN = 8
-"""Pixels from which on a level counts as one that the converter gives."""
+_STRAY = 0.03
+"""Share of its neighbours' pixels below which a level is not the converter's: cameras mend bad
+pixels after converting."""
+_FEWEST = 30
+"""Pixels of a level's neighbours below which its absence may be chance."""
+_AROUND = 8
+"""Levels on each side that are neighbours."""
 _SPIKE = 1.6
 """How many times the next level's pixels the lowest has where the frame is clipped there."""
 _CLIPPED = 0.005
@@ -31,9 +37,9 @@ class Steps:
 
 def find_steps(counts: NDArray[np.uint16], black: NDArray[np.float32]) -> Steps:
     """From blocks (n, P, s, s) in DN; `black` (period, period) says where clipping is possible."""
-    found = [_of_position(counts[:, p]) for p in range(counts.shape[1])]
     if not counts.size:
         return Steps(1.0, True, np.full(black.size, np.nan), 0)
+    found = [_of_position(counts[:, p]) for p in range(counts.shape[1])]
     widths = np.array([f[0] for f in found])
     spread = max(f[1] for f in found)
     step = float(np.sqrt((widths**2).mean()))
@@ -49,23 +55,25 @@ def _of_position(values: NDArray[np.uint16]) -> tuple[float, float, float, int]:
     count = histogram[levels]
     share = np.cumsum(count) / count.sum()
     inside = (share > 0.01) & (share - count / count.sum() < 0.99)
-    often = levels[(count >= min(_OFTEN, count.max())) & inside]
-    width, growth = _widths(often, histogram)
+    width, growth = _widths(levels[inside], count[inside])
     spike = len(levels) > 1 and count[0] > _SPIKE * count[1] and share[0] > _CLIPPED
     only = len(levels) == 1
     return width, growth, float(levels[0]) if spike or only else np.nan, int(inside.sum())
 
 
-def _widths(levels: NDArray[np.int_], histogram: NDArray[np.int_]) -> tuple[float, float]:
+def _widths(levels: NDArray[np.int_], count: NDArray[np.int_]) -> tuple[float, float]:
     """Root mean square width of these levels weighted by their pixels, and top over bottom."""
+    around = sliding_window_view(np.pad(count, _AROUND), 2 * _AROUND + 1).max(axis=1)
+    usual = float(np.median(around)) if len(around) else 0.0
+    dense = (count >= _STRAY * around) & (around >= min(_FEWEST, usual))
+    levels, count = levels[dense], count[dense]
     if len(levels) < 3:
-        return (float(np.diff(levels).min()), 1.0) if len(levels) == 2 else (1.0, 1.0)
+        return (float(np.diff(levels)[0]) if len(levels) == 2 else 1.0), 1.0
     gaps = np.diff(levels).astype(np.float64)
-    # a level that is missing by chance, or a stray one between two, is not the converter's
-    usual = float(np.median(np.repeat(gaps, np.minimum(histogram[levels[1:]], 1000))))
-    gaps = np.where(gaps > 3 * usual, usual, gaps)
+    usual = float(np.median(np.repeat(gaps, np.minimum(count[1:], 1000))))
+    gaps = np.where(gaps > 3 * usual, usual, gaps)  # between a dark and a bright part
     width = (gaps[:-1] + gaps[1:]) / 2
-    weight = histogram[levels[1:-1]].astype(np.float64)
+    weight = count[1:-1].astype(np.float64)
     third = max(len(width) // 3, 1)
     growth = width[-third:].mean() / width[:third].mean()
     return float(np.sqrt((weight @ width**2) / weight.sum())), float(growth)
