@@ -84,16 +84,17 @@ def _between(level: Array64, variance: float) -> tuple[Array64, Array64]:
     bins = np.array_split(np.argsort(overall), min(_BINS, max(len(level) // _FEWEST, 1)))
     x = np.array([overall[b].mean() for b in bins])
     y = np.array([_middle(off[b]) for b in bins])
-    spread = np.array([[max(s, variance) for s in _scatter(off[b])] for b in bins])
-    error = (spread / np.array([len(b) for b in bins])[:, None]) ** 0.5
+    scatter = np.array([[max(s, variance) for s in _scatter(off[b])] for b in bins])
+    error = (scatter / np.array([len(b) for b in bins])[:, None]) ** 0.5
     mean, mean_error = _weighted(y, error)
     if len(bins) < 4:
         return mean, mean_error
     share = (1 / error**2) / (1 / error**2).sum(axis=0)
     middle = (share * x[:, None]).sum(axis=0)
     away = x[:, None] - middle
-    steepness = (share * away * y).sum(axis=0) / (share * away**2).sum(axis=0)
-    steep_error = mean_error / (share * away**2).sum(axis=0) ** 0.5
+    spread = np.maximum((share * away**2).sum(axis=0), 1e-12)
+    steepness = (share * away * y).sum(axis=0) / spread
+    steep_error = mean_error / spread**0.5
     tilted = np.abs(steepness) > _SURE * steep_error
     return (
         np.where(tilted, mean - steepness * middle, mean),

@@ -65,6 +65,8 @@ class Line:
 def block_levels(coefficients: Haar) -> Array64:
     """(m,) mean of each block without hot pixels, DN."""
     squares = coefficients.mean / 2
+    if not squares.size:
+        return np.zeros(len(squares))
     middle = np.median(squares, axis=1, keepdims=True)
     off = np.abs(squares - middle)
     reach = 6 * np.median(off, axis=1, keepdims=True) + 3 * np.median(off)
@@ -125,14 +127,31 @@ def _of_bin(
 
 
 def _texture(coefficients: Haar, chosen: NDArray[np.int_], sigma: float) -> Floats:
-    """(m,) mean square of the coefficients that are not diagonal, in sigma squared."""
+    """(m,) mean square of the coefficients that are not diagonal, in sigma squared.
+
+    An even slope of the light is no texture.
+    """
     limit = np.float32(_TEXTURE_LIMIT * sigma)
-    mean = coefficients.mean[chosen]
-    mean = mean - np.median(mean, axis=1, keepdims=True)
-    parts = (mean, coefficients.across[chosen], coefficients.down[chosen])
-    cut = [(np.clip(p, -limit, limit) ** 2).mean(axis=1) for p in parts]
-    total: Floats = (cut[0] + cut[1] + cut[2]) / np.float32(sigma**2)
+    parts = (coefficients.mean, coefficients.across, coefficients.down)
+    level, across, down = (part[chosen] for part in parts)
+    flat = [part - part.mean(axis=1, keepdims=True) for part in (level, across, down)]
+    flat[0] = _without_slope(flat[0])
+    cut = [(np.clip(p, -limit, limit) ** 2).sum(axis=1) for p in flat]
+    freedom = max(3 * level.shape[1] - 5, 1)
+    total: Floats = (cut[0] + cut[1] + cut[2]) / np.float32(freedom * sigma**2)
     return total
+
+
+def _without_slope(level: Floats) -> Floats:
+    """(m, q) deviations of a square's values from their mean, without a linear slope."""
+    side = math.isqrt(level.shape[1])
+    if side < 2:
+        return level
+    at = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
+    for direction in (np.repeat(at, side), np.tile(at, side)):
+        unit = direction / np.linalg.norm(direction)
+        level = level - (level @ unit)[:, None] * unit
+    return level
 
 
 def fit_line(points: Points, least_gain: float, least: float) -> Line:
