@@ -13,6 +13,8 @@ _FEWEST = 16
 """Places needed."""
 _BINS = 12
 """Bins of brightness in which positions are compared."""
+_SPREAD = 0.3
+"""Share of the mean level that levels must differ by, so that a line may be followed to 0."""
 _LOWEST = 0.02
 """Share of the places, the darkest, that tell whether light lies below black."""
 
@@ -95,7 +97,7 @@ def _between(level: Array64, variance: float) -> tuple[Array64, Array64]:
     spread = np.maximum((share * away**2).sum(axis=0), 1e-12)
     steepness = (share * away * y).sum(axis=0) / spread
     steep_error = mean_error / spread**0.5
-    tilted = np.abs(steepness) > _SURE * steep_error
+    tilted = (np.abs(steepness) > _SURE * steep_error) & (spread > (_SPREAD * middle) ** 2)
     return (
         np.where(tilted, mean - steepness * middle, mean),
         np.where(tilted, np.hypot(mean_error, steep_error * middle), mean_error),

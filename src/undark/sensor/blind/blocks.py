@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 _SIDE = 8
 """Pixels of one position of the CFA's period along a block's side."""
-_PIXELS = 4_000_000
+_PIXELS = 3_000_000
 """Pixels of the mosaic that are looked at."""
 
 
@@ -28,6 +28,10 @@ class Blocks:
     rows: NDArray[np.int_]
     """(n,) first row of each block."""
     columns: NDArray[np.int_]
+
+    def every(self, step: int) -> Blocks:
+        """A part of them, evenly spread."""
+        return Blocks(self.counts[::step], self.rows[::step], self.columns[::step])
 
     def signal(self, black: Floats, offsets: Sequence[LineOffsets] = ()) -> Floats:
         """(n, P, s, s) DN above black (period, period), offsets of rows and columns taken off."""

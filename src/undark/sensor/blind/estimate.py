@@ -21,6 +21,8 @@ LEAST_GAIN = 3e-6
 """DN per electron as a share of the span: a full well of 330,000 electrons, more than any has."""
 _LEAST_READ = 0.3
 """Read noise in DN: no converter has less."""
+_ROUGHLY = 700_000
+"""Pixels that suffice for the noise by which offsets are found."""
 _BRIGHTEST = 0.9
 """Share of the span above which pixels are clipped at white."""
 _FAR = 0.3
@@ -87,7 +89,8 @@ def estimate(mosaic: Mosaic) -> Estimate:
     """
     blocks = sample_blocks(mosaic)
     steps = find_steps(blocks.counts, mosaic.black)
-    line, _ = _line(blocks, mosaic, steps, None, None)
+    few = blocks.every(max(1, blocks.counts.size // _ROUGHLY))
+    line, _ = _line(few, mosaic, steps, None, None)
     rows = row_offsets(mosaic, line.gain, line.at_black)
     columns = column_offsets(mosaic, line.gain, line.at_black)
     line, level = _line(blocks, mosaic, steps, rows, columns)
