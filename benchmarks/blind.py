@@ -95,13 +95,11 @@ def table(scores: list[Score]) -> str:
     groups = defaultdict(list)
     for one in scores:
         groups[one.case].append(one)
-    lines = [
-        "| fault | frames | within 10 % | within 30 % | median ratio | black, border | greens | s |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    return "\n".join(
-        lines + [_row(case, some) for case, some in [*groups.items(), ("all", scores)]]
-    )
+    groups["all"] = scores
+    names = ("fault", "frames", "within 10 %", "within 30 %", "median ratio", "black, border")
+    head = " | ".join((*names, "greens", "seconds"))
+    rows = [_row(case, some) for case, some in groups.items()]
+    return "\n".join([f"| {head} |", "|---" * 8 + "|", *rows])
 
 
 def _row(case: str, scores: list[Score]) -> str:

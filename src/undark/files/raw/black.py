@@ -70,7 +70,9 @@ def masked_black(
     counts = sum((b.counts for b in (beside, above) if b), np.zeros(tag.shape, np.int64))
     if counts.sum() < _ENOUGH:
         return None
-    corners = _joined(_corners(image, frame), frame, period, plausible) if beside and above else None
+    corners = (
+        _joined(_corners(image, frame), frame, period, plausible) if beside and above else None
+    )
     levels = _combined(beside, above, corners, frame)
     if period > 2:  # X-Trans: differences between the 36 positions are sampling error
         levels = tag + (levels - tag).mean()
@@ -158,9 +160,7 @@ def _of_means(variance: float, inside: int, outside: int) -> float:
     return 2 * variance * (1 / max(inside, 1) + 1 / max(outside, 1))
 
 
-def _measure(
-    border: NDArray[np.uint16], top: int, left: int, frame: Frame, period: int
-) -> _Border:
+def _measure(border: NDArray[np.uint16], top: int, left: int, frame: Frame, period: int) -> _Border:
     """Level, spread and number of the pixels at each position, counted from the frame's corner."""
     shape = (period, period)
     levels, spread, counts = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
@@ -177,9 +177,7 @@ def _measure(
     return _Border(levels, spread, counts, *border.shape, rows, columns)
 
 
-def _line_variances(
-    pixels: NDArray[np.uint16], level: float, spread: float
-) -> tuple[float, float]:
+def _line_variances(pixels: NDArray[np.uint16], level: float, spread: float) -> tuple[float, float]:
     """Variance of the offsets of rows, and of columns: of their means, beyond the pixels' own."""
     near = np.clip(pixels.astype(np.float32), level - 4 * spread, level + 4 * spread)
     of_pixels = float(near.var())

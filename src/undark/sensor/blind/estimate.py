@@ -188,9 +188,7 @@ def _black(
     return find_black(level, mosaic.cfa.pattern, at, variance)
 
 
-def _model(
-    line: Line, steps: Steps, rows: Offsets, columns: Offsets, black: Black
-) -> NoiseModel:
+def _model(line: Line, steps: Steps, rows: Offsets, columns: Offsets, black: Black) -> NoiseModel:
     """The noise once offsets and black-level errors have been subtracted."""
     return NoiseModel(
         line.gain,

@@ -106,9 +106,7 @@ def variances(
     return Points(points[:, 0], points[:, 1], points[:, 2], lost / max(len(order), 1))
 
 
-def _of_bin(
-    coefficients: Haar, chosen: NDArray[np.int_]
-) -> tuple[float, float, NDArray[np.bool_]]:
+def _of_bin(coefficients: Haar, chosen: NDArray[np.int_]) -> tuple[float, float, NDArray[np.bool_]]:
     """Variance of the pixels of these blocks, its relative error, which blocks it is from.
 
     The error grows with the texture that even the flattest of the blocks have.

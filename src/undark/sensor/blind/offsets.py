@@ -17,8 +17,11 @@ _PARTS, _WIDTH = 8, 96
 """Parts of a row that are looked at, and pixels in each."""
 _FEWEST_LINES, _FEWEST_PIXELS = 32, 8
 """Lines, and pixels of a part, below which nothing can be told."""
-_WINDOW = 63
-"""Lines of one phase whose running median is the scene."""
+_LINES = 192
+"""Lines over which the running median of those of one phase is the scene."""
+_MISSED = 2.6
+"""Share of their variance that offsets without order have left in the running median, times its
+lines: 1.57 of a median, and what the second one takes."""
 _REACH = 4.0
 """Sigma from a part's median at which its pixels are cut: hot pixels."""
 _SURE = 4.0
@@ -72,7 +75,8 @@ def _offsets(parts: list[Floats], period: int, gain: float, at_black: float) -> 
     variance, error = _common_variance(beside)
     if variance <= _SURE * error:
         return Offsets(None, max(variance, 0.0) ** 0.5, max(variance, 0.0) ** 0.5)
-    values, left = _most_likely(beside, variance)
+    window = min(_LINES // period, beside.shape[1] // period)
+    values, left = _most_likely(beside, variance, _MISSED / window)
     for phase in range(period):  # their mean is the black level's
         values[phase::period] -= values[phase::period].mean()
     return Offsets(values.astype(np.float32), variance**0.5, left)
@@ -95,14 +99,36 @@ def _profile(part: Floats, period: int, gain: float, at_black: float) -> Array64
 
 
 def _without_scene(profile: Array64, period: int) -> Array64:
-    """Each line against the running median of the lines of its phase, which keeps edges."""
+    """Each line against the running median of the lines of its phase, which keeps edges.
+
+    The median of a curved line is beside it: what is left of it is taken off the same way.
+    """
     beside = np.empty_like(profile)
     for phase in range(period):
         line = profile[phase::period]
-        window = min(_WINDOW, (len(line) - 1) // 2 * 2 + 1)
-        around = np.pad(line, window // 2, mode="reflect", reflect_type="odd")
-        beside[phase::period] = line - np.median(sliding_window_view(around, window), axis=1)
+        half = min(_LINES // period, len(line) - 1) // 2
+        line = line - _running_median(line, half, 1)
+        beside[phase::period] = line - _running_median(line, half, max(half // 8, 1))
     return beside
+
+
+def _running_median(line: Array64, half: int, stride: int) -> Array64:
+    """(n,) medians of `half` values on each side, every `stride` of them, straight lines between.
+
+    Beyond the last whole window it goes on with the slope inside that window.
+    """
+    windows = sliding_window_view(line, 2 * half + 1)[::stride]
+    medians = np.median(windows, axis=1)
+    centres = half + stride * np.arange(len(windows))
+    at = np.arange(len(line))
+    running = np.interp(at, centres, medians)
+    for window, centre, beyond in (
+        (windows[0], centres[0], at < centres[0]),
+        (windows[-1], centres[-1], at > centres[-1]),
+    ):
+        rise = np.median(window[half + 1 :]) - np.median(window[:half]) if half else 0.0
+        running[beyond] += rise / (half + 1) * (at[beyond] - centre)
+    return running
 
 
 def _common_variance(beside: Array64) -> tuple[float, float]:
@@ -116,8 +142,11 @@ def _common_variance(beside: Array64) -> tuple[float, float]:
     return float(np.median(pairs)), max(float(pairs.std()) / len(pairs) ** 0.5, chance)
 
 
-def _most_likely(beside: Array64, variance: float) -> tuple[Array64, float]:
-    """(n,) offsets shrunk towards 0 where the parts disagree, and what is left of them, DN."""
+def _most_likely(beside: Array64, variance: float, missed: float) -> tuple[Array64, float]:
+    """(n,) offsets shrunk towards 0 where the parts disagree, and what is left of them, DN.
+
+    `missed` is the share of their variance that was taken for the scene.
+    """
     count = len(beside)
     middle = np.median(beside, axis=0)
     scatter = 1.4826 * np.median(np.abs(beside - middle), axis=0)
@@ -128,4 +157,4 @@ def _most_likely(beside: Array64, variance: float) -> tuple[Array64, float]:
     shrunk = mean * variance / (variance + error)
     reach = _LARGEST * variance**0.5
     left = float(np.mean(variance * error / (variance + error)))
-    return np.clip(shrunk, -reach, reach), (left + 0.4 * variance / _WINDOW) ** 0.5
+    return np.clip(shrunk, -reach, reach), (left + missed * variance) ** 0.5
