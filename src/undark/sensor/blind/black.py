@@ -88,9 +88,11 @@ def _between(level: Array64, variance: float) -> tuple[Array64, Array64]:
     y = np.array([_middle(off[b]) for b in bins])
     scatter = np.array([[max(s, variance) for s in _scatter(off[b])] for b in bins])
     error = (scatter / np.array([len(b) for b in bins])[:, None]) ** 0.5
-    mean, mean_error = _weighted(y, error)
+    # over the whole frame alike: what is left of the offsets of lines averages out
+    plain = _middle(off), (np.maximum(_scatter(off), variance) / len(off)) ** 0.5
     if len(bins) < 4:
-        return mean, mean_error
+        return plain
+    mean, mean_error = _weighted(y, error)
     share = (1 / error**2) / (1 / error**2).sum(axis=0)
     middle = (share * x[:, None]).sum(axis=0)
     away = x[:, None] - middle
@@ -99,8 +101,8 @@ def _between(level: Array64, variance: float) -> tuple[Array64, Array64]:
     steep_error = mean_error / spread**0.5
     tilted = (np.abs(steepness) > _SURE * steep_error) & (spread > (_SPREAD * middle) ** 2)
     return (
-        np.where(tilted, mean - steepness * middle, mean),
-        np.where(tilted, np.hypot(mean_error, steep_error * middle), mean_error),
+        np.where(tilted, mean - steepness * middle, plain[0]),
+        np.where(tilted, np.hypot(mean_error, steep_error * middle), plain[1]),
     )
 
 

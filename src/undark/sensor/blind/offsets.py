@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from undark.sensor.blind.bands import bands, only_white
 from undark.sensor.mosaic import Mosaic
 
 Floats = NDArray[np.float32]
@@ -19,9 +21,11 @@ _FEWEST_LINES, _FEWEST_PIXELS = 32, 8
 """Lines, and pixels of a part, below which nothing can be told."""
 _LINES = 192
 """Lines over which the running median of those of one phase is the scene."""
-_MISSED = 2.6
-"""Share of their variance that offsets without order have left in the running median, times its
-lines: 1.57 of a median, and what the second one takes."""
+_MISSED = 5.0
+"""Share of their variance that independent offsets have left in the scene, times the lines of the
+running median: 1.57 of a median, what the second one takes, and low frequencies."""
+_APART = 3
+"""Parts from one to another of those that are compared."""
 _REACH = 4.0
 """Sigma from a part's median at which its pixels are cut: hot pixels."""
 _SURE = 4.0
@@ -72,14 +76,39 @@ def _offsets(parts: list[Floats], period: int, gain: float, at_black: float) -> 
         return Offsets(None, 0.0, 0.0)
     profiles = np.stack([_profile(part, period, gain, at_black) for part in parts])
     beside = np.stack([_without_scene(profile, period) for profile in profiles])
-    variance, error = _common_variance(beside)
-    if variance <= _SURE * error:
-        return Offsets(None, max(variance, 0.0) ** 0.5, max(variance, 0.0) ** 0.5)
-    window = min(_LINES // period, beside.shape[1] // period)
-    values, left = _most_likely(beside, variance, _MISSED / window)
+    waves = _by_phase(lambda some: np.tile(bands(some), (len(some), 1)), beside, period)[0]
+    beside = beside - waves
+    variance, error = _common_variance(_bends(beside, period))
+    values, left = np.zeros(len(waves)), max(variance, 0.0) ** 0.5
+    sure = variance > _SURE * error
+    if sure:
+        window = min(_LINES // period, beside.shape[1] // period)
+        values, left = _most_likely(beside, variance, period, _MISSED / window)
+    total = (max(variance, 0.0) + float(waves.var())) ** 0.5
+    if not sure and not waves.any():
+        return Offsets(None, total, total)
+    values = values + waves
     for phase in range(period):  # their mean is the black level's
         values[phase::period] -= values[phase::period].mean()
-    return Offsets(values.astype(np.float32), variance**0.5, left)
+    return Offsets(values.astype(np.float32), total, left)
+
+
+def _by_phase(make: Callable[[Array64], Array64], beside: Array64, period: int) -> Array64:
+    """What is made of the lines of each phase (P, n) by themselves."""
+    made = np.empty_like(beside)
+    for phase in range(period):
+        made[:, phase::period] = make(beside[:, phase::period])
+    return made
+
+
+def _bends(beside: Array64, period: int) -> Array64:
+    """(P, n) each line against its two neighbours of one phase, of the offsets' own variance.
+
+    The scene changes less between neighbours than over many lines; independent offsets do not.
+    """
+    bend = beside[:, period:-period] - (beside[:, : -2 * period] + beside[:, 2 * period :]) / 2
+    own: Array64 = bend / 1.5**0.5
+    return own
 
 
 def _profile(part: Floats, period: int, gain: float, at_black: float) -> Array64:
@@ -132,17 +161,22 @@ def _running_median(line: Array64, half: int, stride: int) -> Array64:
 
 
 def _common_variance(beside: Array64) -> tuple[float, float]:
-    """Of what the parts (P, n) share, with its standard error: noise and texture they do not."""
+    """Of what distant ones of the parts (P, n) share, with its standard error.
+
+    They have neither noise nor, mostly, the scene in common.
+    """
     reach = _FARTHEST * np.median(np.abs(beside), axis=1, keepdims=True) / 0.6745
     near = np.clip(beside, -reach, reach)
     products = near @ near.T / near.shape[1]
-    pairs = products[np.triu_indices(len(near), 1)]
+    pairs = products[np.triu_indices(len(near), _APART)]
     own = float(np.median(np.diag(products)))
     chance = own / (near.shape[1] * len(pairs)) ** 0.5
     return float(np.median(pairs)), max(float(pairs.std()) / len(pairs) ** 0.5, chance)
 
 
-def _most_likely(beside: Array64, variance: float, missed: float) -> tuple[Array64, float]:
+def _most_likely(
+    beside: Array64, variance: float, period: int, missed: float
+) -> tuple[Array64, float]:
     """(n,) offsets shrunk towards 0 where the parts disagree, and what is left of them, DN.
 
     `missed` is the share of their variance that was taken for the scene.
@@ -154,6 +188,9 @@ def _most_likely(beside: Array64, variance: float, missed: float) -> tuple[Array
     near = np.clip(beside, middle - 2 * usual, middle + 2 * usual)
     mean: Array64 = near.mean(axis=0)
     error = np.maximum(scatter, usual) ** 2 / count
+    typical = float(np.median(error))
+    mean = _by_phase(lambda some: only_white(some[0], variance, typical)[None], mean[None], period)
+    mean = mean[0]
     shrunk = mean * variance / (variance + error)
     reach = _LARGEST * variance**0.5
     left = float(np.mean(variance * error / (variance + error)))
