@@ -34,13 +34,19 @@ class Black:
 
 
 def find_black(
-    level: Array64, pattern: NDArray[np.uint8], at: NDArray[np.float64], variance: float
+    level: Array64,
+    pattern: NDArray[np.uint8],
+    at: NDArray[np.float64],
+    variance: float,
+    tilt: bool = True,
 ) -> Black:
     """From the mean `level` (n, P) at n places and each position, DN above the file's black.
 
     Two positions of one colour see the same light, so what their difference is where there is
     none is black's. What all positions of a colour share cannot be told from light, except that
-    light is not below 0. `at` (n, 2) are the places in pixels, `variance` that of a level.
+    light is not below 0. `at` (n, 2) are the places in pixels, `variance` that of a level. With
+    `tilt`, differences may grow with the light; not where neighbouring places share offsets,
+    which by chance go with the light of a part of the frame.
     """
     errors, count = np.zeros(level.shape[1]), 0
     if len(level) < _FEWEST:
@@ -52,7 +58,7 @@ def find_black(
         same = np.flatnonzero(colours == colour)
         if len(same) < 2:
             continue
-        off, error = _between(level[:, same] - where[same] @ slope, variance)
+        off, error = _between(level[:, same] - where[same] @ slope, variance, tilt)
         errors[same] = np.where(np.abs(off) > _SURE * error, off, 0.0)
         total += float((off**2 - error**2).sum()) * len(same) / (len(same) - 1)
         missed += float((error**2).sum())
@@ -75,7 +81,7 @@ def _slope(level: Array64, at: Array64) -> Array64:
     return found
 
 
-def _between(level: Array64, variance: float) -> tuple[Array64, Array64]:
+def _between(level: Array64, variance: float, tilt: bool) -> tuple[Array64, Array64]:
     """(k,) how far each of k positions is above their mean without light, and standard errors.
 
     The greens of real sensors differ by a share of the light too: a line is fitted over
@@ -90,7 +96,7 @@ def _between(level: Array64, variance: float) -> tuple[Array64, Array64]:
     error = (scatter / np.array([len(b) for b in bins])[:, None]) ** 0.5
     # over the whole frame alike: what is left of the offsets of lines averages out
     plain = _middle(off), (np.maximum(_scatter(off), variance) / len(off)) ** 0.5
-    if len(bins) < 4:
+    if not tilt or len(bins) < 4:
         return plain
     mean, mean_error = _weighted(y, error)
     share = (1 / error**2) / (1 / error**2).sum(axis=0)

@@ -25,6 +25,8 @@ _ROUGHLY = 700_000
 """Pixels that suffice for the noise by which offsets are found."""
 _BRIGHTEST = 0.9
 """Share of the span above which pixels are clipped at white."""
+_FAINT = 0.15
+"""Offsets that are left, in a pixel's sigma, which do not matter for black."""
 _FAR = 0.3
 """Natural logarithm of the ratio of two sigmas that contradict each other."""
 
@@ -185,7 +187,8 @@ def _black(
     side = blocks.counts.shape[-1]
     variance = line.variance(0.0) / side**2 + stripes**2 / side
     at = np.stack([blocks.rows, blocks.columns], axis=1).astype(np.float64)
-    return find_black(level, mosaic.cfa.pattern, at, variance)
+    tilt = stripes < _FAINT * line.variance(0.0) ** 0.5
+    return find_black(level, mosaic.cfa.pattern, at, variance, tilt)
 
 
 def _model(line: Line, steps: Steps, rows: Offsets, columns: Offsets, black: Black) -> NoiseModel:
