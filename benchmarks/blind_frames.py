@@ -129,9 +129,12 @@ def _expose(
     light = np.pad(clean, ((border, 0), (border, 0)))
     bare = replace(noise, row=0.0, step=0.0)
     seen = bare.add(light.astype(np.float32), NumPySampler(int(random.integers(2**31))))
-    rows = random.normal(0, math.hypot(faults.rows, float(noise.row)), len(light))
+    rows: Plane = np.zeros(len(light))
+    rows += random.normal(0, math.hypot(faults.rows, float(noise.row)), len(light))
     rows += faults.band * _wave(len(light), random)
-    columns = random.normal(0, faults.columns, light.shape[1]) if faults.columns else 0 * light[0]
+    columns: Plane = np.zeros(light.shape[1])
+    if faults.columns:
+        columns += random.normal(0, faults.columns, len(columns))
     period = cfa.period
     off = random.uniform(-faults.black, faults.black, (period, period))
     shape = [-(-n // period) for n in light.shape]

@@ -96,6 +96,13 @@ def test_levels_that_few_pixels_have_are_not_steps():
     assert estimate(frame(plane - BLACK)).step == pytest.approx(4, rel=0.02)
 
 
+def test_steps_wider_than_the_noise_in_a_bright_scene():
+    """Few pixels have the brighter levels, which are the converter's all the same."""
+    signal = np.tile(np.geomspace(1, 3000, 640), (480, 1))
+    found = estimate(frame(NoiseModel(3.0, 8.0, step=0).add(signal, NumPySampler(0)), step=64))
+    assert found.step == pytest.approx(64, rel=0.01)
+
+
 def test_noise_below_half_a_step_is_said_to_be_unknown():
     found = estimate(frame(flat(20, 10), step=64))
     assert found.doubts

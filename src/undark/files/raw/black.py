@@ -151,8 +151,11 @@ def _combined(
     )
     share = np.linalg.solve(matrix, np.array([rows + of_corners, columns + of_corners]))
     levels = share[0] * beside.levels + share[1] * above.levels
-    left: float = 1 - share.sum()
-    return levels + left * corners.levels if corners else levels / share.sum()
+    total = float(share.sum())
+    found: NDArray[np.float64] = (
+        levels + (1 - total) * corners.levels if corners else levels / total
+    )
+    return found
 
 
 def _of_means(variance: float, inside: int, outside: int) -> float:
@@ -174,7 +177,8 @@ def _measure(border: NDArray[np.uint16], top: int, left: int, frame: Frame, peri
                 counts[at] = pixels.size
                 lines.append(_line_variances(pixels, levels[at], spread[at]))
     rows, columns = np.mean(lines, axis=0).tolist() if lines else (0.0, 0.0)
-    return _Border(levels, spread, counts, *border.shape, rows, columns)
+    height, width = border.shape
+    return _Border(levels, spread, counts, height, width, rows, columns)
 
 
 def _line_variances(pixels: NDArray[np.uint16], level: float, spread: float) -> tuple[float, float]:

@@ -15,6 +15,8 @@ _BINS = 12
 """Bins of brightness in which positions are compared."""
 _SPREAD = 0.3
 """Share of the mean level that levels must differ by, so that a line may be followed to 0."""
+_FAINT = 1.0
+"""Offsets' variance, in that of a level, up to which differences may be said to grow with light."""
 _LOWEST = 0.02
 """Share of the places, the darkest, that tell whether light lies below black."""
 
@@ -38,20 +40,21 @@ def find_black(
     pattern: NDArray[np.uint8],
     at: NDArray[np.float64],
     variance: float,
-    tilt: bool = True,
+    stripes: float,
 ) -> Black:
     """From the mean `level` (n, P) at n places and each position, DN above the file's black.
 
     Two positions of one colour see the same light, so what their difference is where there is
     none is black's. What all positions of a colour share cannot be told from light, except that
-    light is not below 0. `at` (n, 2) are the places in pixels, `variance` that of a level. With
-    `tilt`, differences may grow with the light; not where neighbouring places share offsets,
-    which by chance go with the light of a part of the frame.
+    light is not below 0. `at` (n, 2) are the places in pixels, `variance` that of a level by its
+    pixels' noise, `stripes` the standard deviation of what is left of the offsets of lines. These
+    neighbouring places share, so by chance they go with the light of a part of the frame.
     """
     errors, count = np.zeros(level.shape[1]), 0
     if len(level) < _FEWEST:
         return Black(errors.reshape(pattern.shape).astype(np.float32), 0.0, 0.0)
     colours, total, missed = pattern.ravel(), 0.0, 0.0
+    tilt = stripes**2 < _FAINT * variance
     slope = _slope(level.mean(axis=1), at)
     where = np.argwhere(np.ones(pattern.shape, bool))
     for colour in np.unique(colours):
@@ -64,8 +67,10 @@ def find_black(
         missed += float((error**2).sum())
         count += len(same)
     of_colours = errors.copy()
-    for position in range(level.shape[1]):
-        errors[position] += _below(level[:, position] - errors[position], variance)
+    for colour in np.unique(colours):
+        same = np.flatnonzero(colours == colour)
+        one = (level[:, same] - errors[same]).mean(axis=1)
+        errors[same] += _below(one, variance / len(same) + stripes**2)
     shared = float(((errors - of_colours) ** 2).mean())
     return Black(
         errors.reshape(pattern.shape).astype(np.float32),
@@ -77,8 +82,7 @@ def find_black(
 def _slope(level: Array64, at: Array64) -> Array64:
     """(2,) DN a pixel down and across: between positions, that is light."""
     design = np.column_stack([at, np.ones(len(at))])
-    found: Array64 = np.linalg.lstsq(design, level, rcond=None)[0][:2]
-    return found
+    return np.asarray(np.linalg.lstsq(design, level, rcond=None)[0][:2], np.float64)
 
 
 def _between(level: Array64, variance: float, tilt: bool) -> tuple[Array64, Array64]:
@@ -135,4 +139,5 @@ def _below(level: Array64, variance: float) -> float:
     """How far the darkest places lie below black, beyond what noise explains; 0 or negative."""
     lowest = np.sort(level)[: max(int(_LOWEST * len(level)), _FEWEST)]
     expected = -2.4 * variance**0.5  # the mean of the lowest 2 % of normal deviates
-    return min(float(np.median(lowest)) - expected, 0.0)
+    lower: float = float(np.median(lowest)) - expected
+    return min(lower, 0.0)

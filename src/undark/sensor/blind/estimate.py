@@ -25,8 +25,8 @@ _ROUGHLY = 700_000
 """Pixels that suffice for the noise by which offsets are found."""
 _BRIGHTEST = 0.9
 """Share of the span above which pixels are clipped at white."""
-_FAINT = 0.15
-"""Offsets that are left, in a pixel's sigma, which do not matter for black."""
+_DITHER = 0.45
+"""Sigma in steps below which steps hide the noise: half of one, less the estimate's scatter."""
 _FAR = 0.3
 """Natural logarithm of the ratio of two sigmas that contradict each other."""
 
@@ -53,7 +53,7 @@ class Estimate:
     level: float
     """Median level of the frame, DN above the corrected black."""
     error: float
-    """Relative standard error of sigma at `level`."""
+    """Relative standard error of sigma at `level`; infinite where it cannot be told."""
     noise_source: str
     """"flat blocks", "file's noise profile", ..."""
     black_source: str
@@ -69,6 +69,8 @@ class Estimate:
     @property
     def trust(self) -> str:
         """How sure sigma is, as text."""
+        if math.isinf(self.error):
+            return "not known"
         return f"known to ±{max(100 * self.error, 0.1):.2g} %"
 
     def correct(self, mosaic: Mosaic) -> Mosaic:
@@ -111,7 +113,7 @@ def estimate(mosaic: Mosaic) -> Estimate:
         black.variance**0.5,
         steps.step,
         middle,
-        line.error(middle),
+        math.inf if _hidden(steps, line) else line.error(middle),
         "flat blocks",
         black_source,
         _doubts(steps, line),
@@ -158,7 +160,7 @@ def _line(
     offsets = [one for one in (mosaic.offsets, found) if one]
     signal = blocks.signal(mosaic.black, offsets)
     coefficients = haar(signal)
-    level = block_levels(coefficients)
+    level = block_levels(coefficients, steps.step)
     points = _points(coefficients, level, blocks, mosaic, steps)
     line = fit_line(points, LEAST_GAIN * mosaic.span, steps.step**2 / 12 + _LEAST_READ**2)
     return line, level.reshape(blocks.counts.shape[:2])
@@ -185,10 +187,9 @@ def _black(
     if mosaic.black_source == "masked border":
         return Black(np.zeros(mosaic.black.shape, np.float32), 0.0, 0.0)
     side = blocks.counts.shape[-1]
-    variance = line.variance(0.0) / side**2 + stripes**2 / side
     at = np.stack([blocks.rows, blocks.columns], axis=1).astype(np.float64)
-    tilt = stripes < _FAINT * line.variance(0.0) ** 0.5
-    return find_black(level, mosaic.cfa.pattern, at, variance, tilt)
+    variance = line.variance(0.0) / side**2
+    return find_black(level, mosaic.cfa.pattern, at, variance, stripes)
 
 
 def _model(line: Line, steps: Steps, rows: Offsets, columns: Offsets, black: Black) -> NoiseModel:
@@ -202,8 +203,15 @@ def _model(line: Line, steps: Steps, rows: Offsets, columns: Offsets, black: Bla
     )
 
 
+def _hidden(steps: Steps, line: Line) -> bool:
+    """Whether the noise is lost in the converter's steps."""
+    return steps.step > 1.5 and line.at_black < (_DITHER**2 + 1 / 12) * steps.step**2
+
+
 def _doubts(steps: Steps, line: Line) -> tuple[str, ...]:
     found = []
-    if steps.step > 1.5 and line.at_black < (0.5**2 + 1 / 12) * steps.step**2:
+    if _hidden(steps, line):
         found.append("the noise is below half a step of the converter: it cannot be told")
+    if not steps.even:
+        found.append("the converter's steps grow with the light")
     return tuple(found)

@@ -62,14 +62,15 @@ class Line:
         return 0.5 * of_variance / max(self.variance(level), 1e-12)
 
 
-def block_levels(coefficients: Haar) -> Array64:
-    """(m,) mean of each block without hot pixels, DN."""
+def block_levels(coefficients: Haar, step: float) -> Array64:
+    """(m,) mean of each block without hot pixels, DN; `step` is the converter's."""
     squares = coefficients.mean / 2
     if not squares.size:
         return np.zeros(len(squares))
     middle = np.median(squares, axis=1, keepdims=True)
     off = np.abs(squares - middle)
-    reach = 6 * np.median(off, axis=1, keepdims=True) + 3 * np.median(off)
+    # with coarse steps most squares may be alike
+    reach = 6 * np.median(off, axis=1, keepdims=True) + 3 * np.median(off) + np.float32(step)
     kept = off <= reach
     return np.asarray((squares * kept).sum(axis=1, dtype=np.float64) / kept.sum(axis=1))
 

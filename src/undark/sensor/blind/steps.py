@@ -9,8 +9,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 _STRAY = 0.03
-"""Share of its neighbours' pixels below which a level is not the converter's: cameras mend bad
-pixels after converting."""
+"""Share of the pixels of levels on both sides below which a level is not the converter's: cameras
+mend bad pixels after converting."""
 _FEWEST = 30
 """Pixels of a level's neighbours below which its absence may be chance."""
 _AROUND = 8
@@ -65,7 +65,7 @@ def _widths(levels: NDArray[np.int_], count: NDArray[np.int_]) -> tuple[float, f
     """Root mean square width of these levels weighted by their pixels, and top over bottom."""
     around = sliding_window_view(np.pad(count, _AROUND), 2 * _AROUND + 1).max(axis=1)
     usual = float(np.median(around)) if len(around) else 0.0
-    dense = (count >= _STRAY * around) & (around >= min(_FEWEST, usual))
+    dense = ~_stray(count) & (around >= min(_FEWEST, usual))
     levels, count = levels[dense], count[dense]
     if len(levels) < 3:
         return (float(np.diff(levels)[0]) if len(levels) == 2 else 1.0), 1.0
@@ -77,3 +77,12 @@ def _widths(levels: NDArray[np.int_], count: NDArray[np.int_]) -> tuple[float, f
     third = max(len(width) // 3, 1)
     growth = width[-third:].mean() / width[:third].mean()
     return float(np.sqrt((weight @ width**2) / weight.sum())), float(growth)
+
+
+def _stray(count: NDArray[np.int_]) -> NDArray[np.bool_]:
+    """Which levels have far fewer pixels than levels on both sides, two or less away."""
+    padded = np.pad(count, 2)
+    below = np.maximum(padded[:-4], padded[1:-3])
+    above = np.maximum(padded[3:-1], padded[4:])
+    stray: NDArray[np.bool_] = count < _STRAY * np.minimum(below, above)
+    return stray
