@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from undark.files.raw import read_mosaic
+from undark.sensor.blind import Estimate
 from undark.sensor.exposure import exposure_value, propose_exposure, scene_lux
 from undark.sensor.mosaic import Mosaic, Shot
-from undark.sensor.profiles.lookup import noise_of
+from undark.sensor.profiles.lookup import estimate_of
 
 UNKNOWN = "unknown"
 
@@ -54,13 +57,36 @@ def _sensor(mosaic: Mosaic) -> dict[str, str]:
     }
 
 
+def _noise(found: Estimate) -> dict[str, str]:
+    """What was estimated, from what, and how sure it is."""
+    noise = found.noise
+    black = ", ".join(f"{error:+.2f}" for error in found.black_errors.ravel().tolist())
+    known = "as the file says" if found.black_source == "tag" else "measured"
+    lines = [
+        ("rows", found.rows, found.row_offsets is not None),
+        ("columns", found.columns, found.column_offsets is not None),
+    ]
+    offsets = ", ".join(
+        f"{name} {size:.3g} DN{' (subtracted)' if taken else ''}" for name, size, taken in lines
+    )
+    sigma = float(found.uncorrected.sigma(np.float64(found.level)))
+    trust = f"sigma {sigma:.3g} DN at the median level {found.level:.3g} DN, {found.trust}"
+    return {
+        "noise": f"{noise.gain:.3g} DN per electron, read noise {noise.read:.3g} DN "
+        f"({found.noise_source})",
+        "offsets": f"{offsets} (distant parts of the frame compared)",
+        "black error": f"{black} DN ({found.black_source})" if found.black_errors.any() else known,
+        "steps": f"{found.step:.3g} DN (histogram)",
+        "trust": "; ".join((trust, *found.doubts)),
+    }
+
+
 def _proposal(mosaic: Mosaic) -> dict[str, str]:
-    noise, source = noise_of(mosaic)
+    found = estimate_of(mosaic)
+    mosaic = found.correct(mosaic)
     exposure = propose_exposure(mosaic)
     lux = scene_lux(mosaic)
-    return {
-        "noise": f"{noise.gain:.3g} DN per electron, read noise {noise.read:.3g} DN, "
-        f"row noise {noise.row:.3g} DN ({source})",
+    return _noise(found) | {
         "amplification": f"x{exposure.amplification:.3g} ({exposure.ev:+.1f} EV)",
         "because": exposure.reason,
         "scene": UNKNOWN if lux is None else f"about {lux:.2g} lux",

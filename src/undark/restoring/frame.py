@@ -33,7 +33,9 @@ class Frame:
         cfa = self._mosaic.cfa
         # a period more on each side, which demosaicing looks at
         wide = [slice(max(s.start - cfa.period, 0), s.stop + cfa.period) for s in (rows, columns)]
+        offsets = self._mosaic.offsets
         brightest = self._mosaic.plane[*wide].max() - self._mosaic.black.min()
+        brightest -= offsets.lowest if offsets else 0
         if brightest * self._factor.max() <= HIGHLIGHT_CEILING:
             return 0.0
         signal = self._mosaic.signal(*wide)

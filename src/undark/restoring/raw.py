@@ -30,13 +30,14 @@ from undark.restoring.bound import bound
 from undark.restoring.confidence import Law, half_widths, law_of, noise_half_widths
 from undark.restoring.frame import Frame
 from undark.restoring.photons import Agreement, keep_to_photons
+from undark.sensor.blind import Estimate
 from undark.sensor.cfa import CFA
 from undark.sensor.dark import DarkFrame, average, subtract
 from undark.sensor.exposure import Exposure, as_exposure
 from undark.sensor.hot import mend
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
-from undark.sensor.profiles.lookup import noise_of
+from undark.sensor.profiles.lookup import estimate_of, noise_of
 
 SCALE_KEY = "undark:scale"
 """Keyword of the text chunk that holds what a level of a map of confidence means."""
@@ -47,7 +48,8 @@ class Restored:
     """A restored photo, not yet rendered."""
 
     mosaic: Mosaic
-    """The photo as the network was given it: dark frames subtracted, hot pixels mended."""
+    """The photo as the network was given it: offsets of rows and columns, black-level errors and
+    dark frames subtracted, hot pixels mended."""
     linear: NDArray[np.float32]
     """(H, W, 3) white-balanced camera RGB in the sensor's orientation; 1 is white."""
     exposure: Exposure
@@ -80,6 +82,9 @@ class Restored:
         whole = self.unblended
         noisy = noise_half_widths(whole.linear, self.mosaic, self.noise, amplification)
         return np.hypot(self.strength * whole.confidence, (1 - self.strength) * noisy)
+
+    estimate: Estimate | None = None
+    """What the photo says of itself; None where the noise was given."""
 
     def picture(self, bits: int = 8) -> NDArray[Any]:
         """(H, W, 3) uint8 or uint16, sRGB, upright."""
@@ -155,12 +160,19 @@ def restore(
     `progress` is called with the share done. Raises `ValueError` for arguments out of range,
     `UnsupportedError` where the model is for another CFA or the dark frames do not fit, and
     `ModelError`.
+
+    Offsets of rows and columns and black-level errors that the photo shows are subtracted first.
+    With a given `noise` they are not, since it describes the photo as it is, nor with dark frames,
+    which contain those that are the camera's.
     """
     check_arguments(mosaic.shape, strength, tile)
-    chosen = as_exposure(exposure, mosaic)
-    source = "as given"
-    if noise is None:
+    estimate, source = None, "as given"
+    if noise is None and dark:
         noise, source = noise_of(mosaic)
+    elif noise is None:
+        estimate = estimate_of(mosaic)
+        mosaic, noise, source = estimate.correct(mosaic), estimate.noise, estimate.noise_source
+    chosen = as_exposure(exposure, mosaic)
     if model is None:
         model = choose(mosaic.cfa.kind.name)
     mosaic, noise, mended = _without_defects(mosaic, noise, dark)
@@ -170,7 +182,9 @@ def restore(
     if network.card.task != SRGB_TASK:  # whose brightness is a picture's, not the sensor's
         agreement = keep_to_photons(linear, mosaic, noise, chosen.amplification)
         law = law_of(network.path)
-    return Restored(mosaic, linear, chosen, noise, source, mended, agreement, law).blend(strength)
+    return Restored(
+        mosaic, linear, chosen, noise, source, mended, agreement, law, estimate=estimate
+    ).blend(strength)
 
 
 def _without_defects(

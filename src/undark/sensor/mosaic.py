@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from undark.sensor.cfa import CFA, dihedral, dihedral_axes, dihedral_period, extend
 from undark.sensor.noise import NoiseModel
+from undark.sensor.offsets import LineOffsets
 from undark.sensor.shading import Shading
 
 
@@ -81,6 +82,8 @@ class Mosaic:
     """The noise by the user's own calibration of the camera; None where there is none."""
     shading: Shading | None = None
     """The camera's dark shading, which `signal` subtracts; None: not known."""
+    offsets: LineOffsets | None = None
+    """What `signal` takes off rows and columns beside black; None: nothing."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -96,7 +99,7 @@ class Mosaic:
     def signal(
         self, rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[np.float32]:
-        """(h, w) float32: DN above black (and dark shading) of the frame or a part of it.
+        """(h, w) float32: DN above black, dark shading and `offsets` of the frame or a part of it.
 
         Values below black stay, as negative numbers.
         """
@@ -108,6 +111,8 @@ class Mosaic:
                 part[y::period, x::period] -= self.black[(top + y) % period, (left + x) % period]
         if self.shading is not None:
             part -= self.shading.at(top, left, (part.shape[0], part.shape[1]))
+        if self.offsets:
+            self.offsets.subtract(part, rows, columns)
         return part
 
     def canonical(self, multiple: int) -> Self:
@@ -118,23 +123,27 @@ class Mosaic:
         """
         (top, left), (height, width) = self.cfa.shift, self.shape
         after = (-(height + top) % multiple, -(width + left) % multiple)
+        offsets, period = self.offsets, self.cfa.period
         return replace(
             self,
-            plane=extend(self.plane, (top, left), after, self.cfa.period),
+            plane=extend(self.plane, (top, left), after, period),
             cfa=self.cfa.crop(-top, -left),
             black=np.roll(self.black, (top, left), (0, 1)),
             shading=self.shading and self.shading.crop(-top, -left),
+            offsets=offsets and offsets.extended((top, left), after, period),
         )
 
     def crop(self, top: int, left: int, height: int, width: int) -> Self:
         """A part of the frame; its CFA begins at the phase of its own corner. Shares the pixels."""
+        rows, columns = slice(top, top + height), slice(left, left + width)
         return replace(
             self,
-            plane=self.plane[top : top + height, left : left + width],
+            plane=self.plane[rows, columns],
             cfa=self.cfa.crop(top, left),
             black=np.roll(self.black, (-top, -left), (0, 1)),
             shading=self.shading and self.shading.crop(top, left),
             default_crop=None,
+            offsets=self.offsets and self.offsets.crop(rows, columns),
         )
 
     def dihedral(self, k: int) -> Self:
@@ -150,6 +159,7 @@ class Mosaic:
             shading=self.shading and self._turned_shading(self.shading, k),
             default_crop=None,
             orientation=1,
+            offsets=self.offsets and self.offsets.dihedral(k),
         )
 
     def _turned_shading(self, shading: Shading, k: int) -> Shading:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,20 @@ class _Border:
     """Standard deviation at each position, DN."""
     counts: NDArray[np.int64]
     """Pixels at each position."""
+    rows: int
+    columns: int
+    row_variance: float
+    """Of the offsets that the pixels of a row share, DN²."""
+    column_variance: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Strip:
+    """A part of the border, and where in the image it begins."""
+
+    pixels: NDArray[np.uint16]
+    top: int
+    left: int
 
 
 def masked_black(
@@ -47,34 +62,112 @@ def masked_black(
     DN. Borders that are not plausible (see `_plausible`) are ignored; None where too few pixels
     remain.
     """
-    found = [_measure(*border, frame, len(tag)) for border in _borders(image, frame)]
-    darkest = _dark_end(image, frame, len(tag))
-    good = [b for b in found if _plausible(b, tag, white, darkest)]
-    counts = sum((b.counts for b in good), np.zeros(tag.shape, np.int64))
+    period = len(tag)
+    darkest = _dark_end(image, frame, period)
+    strips = (_beside(image, frame), _above(image, frame))
+    plausible = partial(_plausible, tag=tag, white=white, darkest=darkest)
+    beside, above = (_joined(strip, frame, period, plausible) for strip in strips)
+    counts = sum((b.counts for b in (beside, above) if b), np.zeros(tag.shape, np.int64))
     if counts.sum() < _ENOUGH:
         return None
-    levels = sum(b.levels * b.counts for b in good) / counts
-    if len(tag) > 2:  # X-Trans: differences between the 36 positions are sampling error
+    corners = (
+        _joined(_corners(image, frame), frame, period, plausible) if beside and above else None
+    )
+    levels = _combined(beside, above, corners, frame)
+    if period > 2:  # X-Trans: differences between the 36 positions are sampling error
         levels = tag + (levels - tag).mean()
     return np.asarray(levels, np.float32)
 
 
-def _borders(
-    image: NDArray[np.uint16], frame: Frame
-) -> Iterator[tuple[NDArray[np.uint16], int, int]]:
-    """The four borders without the pixels next to the frame: (pixels, top, left)."""
-    bottom, right = frame.top + frame.height, frame.left + frame.width
-    rows, columns = slice(frame.top, bottom), slice(frame.left, right)
-    yield image[: max(frame.top - _LEAK, 0), columns], 0, frame.left
-    yield image[bottom + _LEAK :, columns], bottom + _LEAK, frame.left
-    yield image[rows, : max(frame.left - _LEAK, 0)], frame.top, 0
-    yield image[rows, right + _LEAK :], frame.top, right + _LEAK
+def _above(image: NDArray[np.uint16], frame: Frame) -> list[_Strip]:
+    """The pixels above and below the frame, not those next to it."""
+    bottom, columns = frame.top + frame.height, slice(frame.left, frame.left + frame.width)
+    top = image[: max(frame.top - _LEAK, 0), columns]
+    return [
+        _Strip(top, 0, frame.left),
+        _Strip(image[bottom + _LEAK :, columns], bottom + _LEAK, frame.left),
+    ]
+
+
+def _beside(image: NDArray[np.uint16], frame: Frame) -> list[_Strip]:
+    """The pixels left and right of the frame."""
+    right, rows = frame.left + frame.width, slice(frame.top, frame.top + frame.height)
+    left = image[rows, : max(frame.left - _LEAK, 0)]
+    return [
+        _Strip(left, frame.top, 0),
+        _Strip(image[rows, right + _LEAK :], frame.top, right + _LEAK),
+    ]
+
+
+def _corners(image: NDArray[np.uint16], frame: Frame) -> list[_Strip]:
+    """The pixels neither whose rows nor whose columns are the frame's."""
+    bottom, right = frame.top + frame.height + _LEAK, frame.left + frame.width + _LEAK
+    rows = ((0, slice(max(frame.top - _LEAK, 0))), (bottom, slice(bottom, None)))
+    columns = ((0, slice(max(frame.left - _LEAK, 0))), (right, slice(right, None)))
+    return [_Strip(image[r, c], top, left) for top, r in rows for left, c in columns]
+
+
+def _joined(
+    strips: list[_Strip], frame: Frame, period: int, plausible: Callable[[_Border], bool]
+) -> _Border | None:
+    """The plausible ones as one; None where there are none."""
+    found = [_measure(s.pixels, s.top, s.left, frame, period) for s in strips if s.pixels.size]
+    good = [b for b in found if plausible(b)]
+    if not good:
+        return None
+    counts = sum((b.counts for b in good), np.zeros((period, period), np.int64))
+    return _Border(
+        sum((b.levels * b.counts for b in good), np.zeros(counts.shape)) / counts,
+        sum((b.spread * b.counts for b in good), np.zeros(counts.shape)) / counts,
+        counts,
+        sum(b.rows for b in good),
+        sum(b.columns for b in good),
+        max(b.row_variance for b in good),
+        max(b.column_variance for b in good),
+    )
+
+
+def _combined(
+    beside: _Border | None, above: _Border | None, corners: _Border | None, frame: Frame
+) -> NDArray[np.float64]:
+    """Levels of black as the frame has it, with the mean offsets of its own rows and columns.
+
+    The strip beside the frame has its rows and other columns, the strip above it its columns and
+    other rows, the corners other rows and columns: beside + above - corners has the frame's own.
+    They are weighted for the least variance, the weights adding up to 1, from the pixels' noise
+    and the offsets' variances.
+    """
+    if beside is None or above is None:
+        only = beside or above
+        assert only is not None
+        return only.levels
+    rows = _of_means(beside.row_variance, frame.height, above.rows)
+    columns = _of_means(above.column_variance, frame.width, beside.columns)
+    noise = [float((b.spread**2 / b.counts).mean()) for b in (beside, above)]
+    # variance = (1-s)²·rows + (1-a)²·columns + s²·noise + a²·noise + (1-s-a)²·corners
+    of_corners = float((corners.spread**2 / corners.counts).mean()) if corners else 1e9
+    matrix = np.array(
+        [[rows + noise[0] + of_corners, of_corners], [of_corners, columns + noise[1] + of_corners]]
+    )
+    share = np.linalg.solve(matrix, np.array([rows + of_corners, columns + of_corners]))
+    levels = share[0] * beside.levels + share[1] * above.levels
+    total = float(share.sum())
+    found: NDArray[np.float64] = (
+        levels + (1 - total) * corners.levels if corners else levels / total
+    )
+    return found
+
+
+def _of_means(variance: float, inside: int, outside: int) -> float:
+    """Variance of the difference of two means over lines, half of which are at a position."""
+    return 2 * variance * (1 / max(inside, 1) + 1 / max(outside, 1))
 
 
 def _measure(border: NDArray[np.uint16], top: int, left: int, frame: Frame, period: int) -> _Border:
     """Level, spread and number of the pixels at each position, counted from the frame's corner."""
     shape = (period, period)
     levels, spread, counts = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
+    lines: list[tuple[float, float]] = []
     for y in range(period):
         for x in range(period):
             at = (top + y - frame.top) % period, (left + x - frame.left) % period
@@ -82,7 +175,22 @@ def _measure(border: NDArray[np.uint16], top: int, left: int, frame: Frame, peri
             if pixels.size:
                 levels[at], spread[at] = _clean_mean(pixels)
                 counts[at] = pixels.size
-    return _Border(levels, spread, counts)
+                lines.append(_line_variances(pixels, levels[at], spread[at]))
+    rows, columns = np.mean(lines, axis=0).tolist() if lines else (0.0, 0.0)
+    height, width = border.shape
+    return _Border(levels, spread, counts, height, width, rows, columns)
+
+
+def _line_variances(pixels: NDArray[np.uint16], level: float, spread: float) -> tuple[float, float]:
+    """Variance of the offsets of rows, and of columns: of their means, beyond the pixels' own."""
+    near = np.clip(pixels.astype(np.float32), level - 4 * spread, level + 4 * spread)
+    of_pixels = float(near.var())
+    means = [near.mean(axis=axis) for axis in (1, 0)]
+    found = [
+        max(float(m.var()) - of_pixels / near.shape[axis], 0.0) if m.size > 2 else 0.0
+        for m, axis in zip(means, (1, 0), strict=True)
+    ]
+    return found[0], found[1]
 
 
 def _clean_mean(pixels: NDArray[np.uint16]) -> tuple[float, float]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from undark.sensor.blind import estimate_noise
+from undark.sensor.blind import Estimate, estimate, with_known_noise
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 from undark.sensor.profiles.cameras import find_camera
@@ -16,22 +18,44 @@ _DEEPEST = 0.1
 
 
 def noise_of(mosaic: Mosaic) -> tuple[NoiseModel, str]:
-    """The noise of a photo, and where it is known from, as text for the user."""
+    """The noise of a photo as it lies, and where it is known from, as text for the user."""
+    known = _known(mosaic)
+    if known is not None:
+        return known
+    return estimate(mosaic).uncorrected, _itself(mosaic)
+
+
+def estimate_of(mosaic: Mosaic) -> Estimate:
+    """What the photo itself says of its offsets and black, with the noise as `noise_of` finds it.
+
+    The noise is that of the corrected photo; `Estimate.noise_source` is the text for the user.
+    """
+    found, known = estimate(mosaic), _known(mosaic)
+    if known is None:
+        return replace(found, noise_source=_itself(mosaic))
+    return with_known_noise(found, *known)
+
+
+def _known(mosaic: Mosaic) -> tuple[NoiseModel, str] | None:
+    """The noise by the user's calibration, the photo's tags or the table, and which it was."""
     if mosaic.calibrated is not None:
         return mosaic.calibrated, f"your calibration of the {mosaic.shot.camera}"
     if mosaic.noise_profile and _plausible(mosaic.noise_profile):
         return _from_profile(mosaic.noise_profile, mosaic.span), "DNG NoiseProfile"
-    noise, source = _without_profile(mosaic)
-    if mosaic.noise_profile:
-        source += "; the DNG's NoiseProfile is implausible and ignored"
-    return noise, source
-
-
-def _without_profile(mosaic: Mosaic) -> tuple[NoiseModel, str]:
     camera, iso = find_camera(mosaic.shot.model), mosaic.shot.iso
-    if camera and iso:
-        return camera.at(iso, mosaic.span), f"measurements of the {camera.models[0]}"
-    return estimate_noise(mosaic), "the photo itself"
+    if camera is None or not iso:
+        return None
+    source = f"measurements of the {camera.models[0]}{_ignored(mosaic)}"
+    return camera.at(iso, mosaic.span), source
+
+
+def _itself(mosaic: Mosaic) -> str:
+    return f"the photo itself{_ignored(mosaic)}"
+
+
+def _ignored(mosaic: Mosaic) -> str:
+    ignored = "; the DNG's NoiseProfile is implausible and ignored"
+    return ignored if mosaic.noise_profile else ""
 
 
 def _plausible(profile: tuple[tuple[float, float], ...]) -> bool:

@@ -1,0 +1,197 @@
+"""Offsets that all pixels of a row, or of a column, share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from undark.sensor.blind.bands import bands, only_white
+from undark.sensor.mosaic import Mosaic
+
+Floats = NDArray[np.float32]
+Array64 = NDArray[np.float64]
+
+_PARTS, _WIDTH = 8, 96
+"""Parts of a row that are looked at, and pixels in each."""
+_FEWEST_LINES, _FEWEST_PIXELS = 32, 8
+"""Lines, and pixels of a part, below which nothing can be told."""
+_LINES = 192
+"""Lines over which the running median of those of one phase is the scene."""
+_MISSED = 5.0
+"""Share of their variance that independent offsets have left in the scene, times the lines of the
+running median: 1.57 of a median, what the second one takes, and low frequencies."""
+_APART = 3
+"""Parts from one to another of those that are compared."""
+_REACH = 4.0
+"""Sigma from a part's median at which its pixels are cut: hot pixels."""
+_SURE = 4.0
+"""Standard errors that the variance is above 0 where the offsets count as found."""
+_FARTHEST = 3.0
+"""Standard deviations at which offsets are cut when their variance is measured: a few far larger
+ones are the scene's."""
+_LARGEST = 4.0
+"""Standard deviations at which the offsets themselves are cut."""
+
+
+@dataclass(frozen=True, eq=False)
+class Offsets:
+    """Offsets of all rows or columns."""
+
+    values: Floats | None
+    """(n,) DN, as likely each as the frame makes it; None where nothing was found."""
+    sigma: float
+    """Standard deviation of the offsets in the frame, DN."""
+    left: float
+    """Standard deviation of what is left after `values` have been subtracted, DN."""
+
+
+def row_offsets(mosaic: Mosaic, gain: float, at_black: float) -> Offsets:
+    """Offsets of the rows of a frame whose pixels have these variances."""
+    parts = [mosaic.signal(columns=part) for part in _parts(mosaic.shape[1], mosaic.cfa.period)]
+    return _offsets(parts, mosaic.cfa.period, gain, at_black)
+
+
+def column_offsets(mosaic: Mosaic, gain: float, at_black: float) -> Offsets:
+    """Offsets of the columns, as `row_offsets`."""
+    parts = [mosaic.signal(rows=part).T for part in _parts(mosaic.shape[0], mosaic.cfa.period)]
+    return _offsets(parts, mosaic.cfa.period, gain, at_black)
+
+
+def _parts(length: int, period: int) -> list[slice]:
+    """Parts of whole periods, evenly spread over a line; none if it is too short."""
+    size = min(length // _PARTS, _WIDTH) // period * period
+    if size < max(_FEWEST_PIXELS, period):
+        return []
+    starts = np.linspace(0, length - size, _PARTS).astype(int) // period * period
+    return [slice(int(s), int(s) + size) for s in starts]
+
+
+def _offsets(parts: list[Floats], period: int, gain: float, at_black: float) -> Offsets:
+    """What parts (n, w) of n lines have in common beside the scene."""
+    if not parts or len(parts[0]) < _FEWEST_LINES * period / 2:
+        return Offsets(None, 0.0, 0.0)
+    profiles = np.stack([_profile(part, period, gain, at_black) for part in parts])
+    beside = np.stack([_without_scene(profile, period) for profile in profiles])
+    waves = _by_phase(lambda some: np.tile(bands(some), (len(some), 1)), beside, period)[0]
+    beside = beside - waves
+    variance, error = _common_variance(_bends(beside, period))
+    values, left = np.zeros(len(waves)), max(variance, 0.0) ** 0.5
+    sure = variance > _SURE * error
+    if sure:
+        window = min(_LINES // period, beside.shape[1] // period)
+        values, left = _most_likely(beside, variance, period, _MISSED / window)
+    total = (max(variance, 0.0) + float(waves.var())) ** 0.5
+    if not sure and not waves.any():
+        return Offsets(None, total, total)
+    values = values + waves
+    for phase in range(period):  # their mean is the black level's
+        values[phase::period] -= values[phase::period].mean()
+    return Offsets(values.astype(np.float32), total, left)
+
+
+def _by_phase(make: Callable[[Array64], Array64], beside: Array64, period: int) -> Array64:
+    """What is made of the lines of each phase (P, n) by themselves."""
+    made = np.empty_like(beside)
+    for phase in range(period):
+        made[:, phase::period] = make(beside[:, phase::period])
+    return made
+
+
+def _bends(beside: Array64, period: int) -> Array64:
+    """(P, n) each line against its two neighbours of one phase, of the offsets' own variance.
+
+    The scene changes less between neighbours than over many lines; independent offsets do not.
+    """
+    bend = beside[:, period:-period] - (beside[:, : -2 * period] + beside[:, 2 * period :]) / 2
+    own: Array64 = bend / 1.5**0.5
+    return own
+
+
+def _profile(part: Floats, period: int, gain: float, at_black: float) -> Array64:
+    """(n,) mean level of each line of a part without hot pixels.
+
+    The columns of each phase, of one colour in a line, are judged by themselves.
+    """
+    means = []
+    for phase in range(period):
+        pixels = part[:, phase::period]
+        middle = np.median(pixels, axis=1, keepdims=True)
+        reach = np.float32(_REACH) * np.sqrt(gain * np.clip(middle, 0, None) + at_black)
+        near = np.clip(pixels, middle - reach, middle + reach)
+        means.append(near.mean(axis=1, dtype=np.float64))
+    mean: Array64 = np.mean(means, axis=0)
+    return mean
+
+
+def _without_scene(profile: Array64, period: int) -> Array64:
+    """Each line against the running median of the lines of its phase, which keeps edges.
+
+    The median of a curved line is beside it: what is left of it is taken off the same way.
+    """
+    beside = np.empty_like(profile)
+    for phase in range(period):
+        line = profile[phase::period]
+        half = min(_LINES // period, len(line) - 1) // 2
+        line = line - _running_median(line, half, 1)
+        beside[phase::period] = line - _running_median(line, half, max(half // 8, 1))
+    return beside
+
+
+def _running_median(line: Array64, half: int, stride: int) -> Array64:
+    """(n,) medians of `half` values on each side, every `stride` of them, straight lines between.
+
+    Beyond the last whole window it goes on with the slope inside that window.
+    """
+    windows = sliding_window_view(line, 2 * half + 1)[::stride]
+    medians = np.median(windows, axis=1)
+    centres = half + stride * np.arange(len(windows))
+    at = np.arange(len(line))
+    running = np.interp(at, centres, medians)
+    for window, centre, beyond in (
+        (windows[0], centres[0], at < centres[0]),
+        (windows[-1], centres[-1], at > centres[-1]),
+    ):
+        rise = np.median(window[half + 1 :]) - np.median(window[:half]) if half else 0.0
+        running[beyond] += rise / (half + 1) * (at[beyond] - centre)
+    return running
+
+
+def _common_variance(beside: Array64) -> tuple[float, float]:
+    """Of what distant ones of the parts (P, n) share, with its standard error.
+
+    They have neither noise nor, mostly, the scene in common.
+    """
+    reach = _FARTHEST * np.median(np.abs(beside), axis=1, keepdims=True) / 0.6745
+    near = np.clip(beside, -reach, reach)
+    products = near @ near.T / near.shape[1]
+    pairs = products[np.triu_indices(len(near), _APART)]
+    own = float(np.median(np.diag(products)))
+    chance = own / (near.shape[1] * len(pairs)) ** 0.5
+    return float(np.median(pairs)), max(float(pairs.std()) / len(pairs) ** 0.5, chance)
+
+
+def _most_likely(
+    beside: Array64, variance: float, period: int, missed: float
+) -> tuple[Array64, float]:
+    """(n,) offsets shrunk towards 0 where the parts disagree, and what is left of them, DN.
+
+    `missed` is the share of their variance that was taken for the scene.
+    """
+    count = len(beside)
+    middle = np.median(beside, axis=0)
+    scatter = 1.4826 * np.median(np.abs(beside - middle), axis=0)
+    usual = float(np.median(scatter))
+    near = np.clip(beside, middle - 2 * usual, middle + 2 * usual)
+    mean: Array64 = near.mean(axis=0)
+    error = np.maximum(scatter, usual) ** 2 / count
+    typical = float(np.median(error))
+    mean = _by_phase(lambda some: only_white(some[0], variance, typical)[None], mean[None], period)
+    mean = mean[0]
+    shrunk = mean * variance / (variance + error)
+    reach = _LARGEST * variance**0.5
+    left = float(np.mean(variance * error / (variance + error)))
+    return np.clip(shrunk, -reach, reach), (left + missed * variance) ** 0.5
