@@ -1,6 +1,6 @@
 """A page of crops at 100 %: noisy, BM3D, undark, its confidence, and the truth.
 
-    python benchmarks/gallery.py docs/gallery.jpg
+    python benchmarks/gallery.py sheet.jpg
 
 The scene of `undark demo` (text, wooden figures painted in skin tones, foliage, a lamp, a plain
 wall) and a night sky of stars made here, as a simulated Sony A7S2 sees them at ISO 1600, 250 times
@@ -70,7 +70,7 @@ def night_sky(seed: int = 0) -> Plane:
     """A dark sky, brighter towards the horizon, with Gaussian stars of 1.4 to 2.6 pixels width."""
     random, side = np.random.default_rng(seed), SIDE + 2 * MARGIN
     y, x = np.mgrid[:side, :side]
-    sky = (0.004 + 0.008 * y / side)[..., None] * np.array([0.7, 0.9, 1.2])
+    sky: Plane = (0.004 + 0.008 * y / side)[..., None] * np.array([0.7, 0.9, 1.2])
     for _ in range(STARS):
         at, width = random.uniform(0, side, 2), random.uniform(1.4, 2.6)
         tint = np.exp(random.normal(0, 0.15, 3))
@@ -92,14 +92,16 @@ def row(part: Part, number: int, model: Any) -> tuple[list[NDArray[np.uint8]], l
     lights = {f"{part.name}: noisy": classical_light(frame, "noisy", {})[1]}
     if not missing("bm3d"):
         lights["BM3D"] = classical_light(frame, "bm3d", settings_of("bm3d", "srgb", CELL))[1]
-    lights |= {"undark": restored.linear, "truth": part.light}
-    shown = {n: render(light.astype(np.float32), dark, ratio) for n, light in lights.items()}
+    lights |= {"undark": restored.linear.astype(np.float64), "truth": part.light}
+    shown: dict[str, NDArray[Any]] = {
+        name: render(light.astype(np.float32), dark, ratio) for name, light in lights.items()
+    }
     truth = shown.pop("truth")
     shown |= {"confidence": np.rint(255 * sure).astype(np.uint8), "truth": truth}
     return [_inner(picture) for picture in shown.values()], list(shown)
 
 
-def _inner(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _inner(picture: NDArray[Any]) -> NDArray[np.uint8]:
     top, left = ((n - SIDE) // 2 for n in picture.shape[:2])
     return picture[top : top + SIDE, left : left + SIDE]
 

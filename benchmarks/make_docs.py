@@ -55,6 +55,7 @@ JOBS = {
         ("compare.jpg",),
         "sheet.jpg",
     ),
+    "gallery": Job("benchmarks/gallery.py {work}/sheet.jpg", ("gallery.jpg",), "sheet.jpg"),
     "quality": Job(
         "benchmarks/quality.py --model src/undark/engine/weights/bayer.onnx"
         " --out benchmarks/quality.json"
