@@ -146,11 +146,14 @@ def fit(sample: Sample, seed: int) -> Law:
         by_contrast = contrasts @ coefficients
         offsets = quantile_regression(tents, target - by_contrast[:, None])
         relative = np.exp(by_contrast + tents @ offsets)
-        least, most = np.quantile(relative, (0.001, 0.999))
-        numbers = [tuple(float(f"{v:.5g}") for v in n) for n in (coefficients, levels, offsets)]
-        law = Law(*numbers, float(f"{least:.4g}"), float(f"{most:.4g}"))
-        laws.append(((sample.sigma * relative).mean(), law))
+        ends = _rounded(np.quantile(relative, (0.001, 0.999)))
+        law = Law(_rounded(coefficients), _rounded(levels), _rounded(offsets), ends[0], ends[1])
+        laws.append((float((sample.sigma * relative).mean()), law))
     return min(laws, key=lambda found: found[0])[1]
+
+
+def _rounded(numbers: Light) -> tuple[float, ...]:
+    return tuple(float(f"{number:.5g}") for number in numbers)
 
 
 def quantile_regression(features: Light, target: Light) -> Light:

@@ -73,7 +73,7 @@ class Comparison:
 
     def residuals(self) -> Floats:
         """(blocks down, blocks across, 3): measured minus restored mean of each colour, DN."""
-        count = np.maximum(self._of_colours(self.count), 1)
+        count = np.maximum(self._of_colours(self.count), np.float32(1))
         apart: Floats = self._of_colours(self.count * (self.measured - self.restored)) / count
         return apart
 
@@ -96,7 +96,7 @@ class Comparison:
         independent = self._variance(np.maximum(self.measured, self.restored)) / pixels
         of_rows = noise.row**2 / np.minimum(self._rows, pixels)
         of_black = noise.bias**2 / np.bincount(self._groups.ravel())
-        return np.sqrt(independent + of_rows + of_black).astype(np.float32)
+        return np.asarray(np.sqrt(independent + of_rows + of_black), np.float32)
 
     def deviations(self) -> Floats:
         """Measured minus restored means in standard errors; 0 where too few pixels are usable."""
@@ -132,7 +132,8 @@ class Comparison:
     def _range(self, signal: Floats, ours: NDArray[np.bool_]) -> tuple[Floats, Floats]:
         """(h, w) lowest and highest light that the usable pixels of a colour allow around each."""
         count = near_sums(ours.astype(np.float32))
-        mean = near_sums(np.where(ours, signal, np.float32(0))) / np.maximum(count, 1)
+        sums = near_sums(np.where(ours, signal, np.float32(0)))
+        mean: Floats = sums / np.maximum(count, np.float32(1))
         sigma = np.sqrt(self._variance(mean))
         none = np.float32(np.inf)
         away = np.where(count > 0, np.float32(_AROUND) * sigma, none)  # nothing is known: no limit

@@ -74,7 +74,8 @@ class Restored:
             return half_widths(self.law, self.linear, self.mosaic, self.noise, amplification)
         whole = self.unblended
         noisy = noise_half_widths(whole.linear, self.mosaic, self.noise, amplification)
-        return np.hypot(self.strength * whole.confidence, (1 - self.strength) * noisy)
+        noisy *= np.float32(1 - self.strength)
+        return np.hypot(np.float32(self.strength) * whole.confidence, noisy, out=noisy)
 
     def picture(self, bits: int = 8) -> NDArray[Any]:
         """(H, W, 3) uint8 or uint16, sRGB, upright."""
@@ -125,7 +126,7 @@ class Restored:
             f"value x {scale:.9g}",
         }
         with atomic_output(path, overwrite) as temporary:
-            write_grey_png(temporary, upright[..., 0], text, source)
+            write_grey_png(temporary, upright[..., 0].astype(np.uint16), text, source)
         return path
 
 
