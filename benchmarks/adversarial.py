@@ -250,7 +250,9 @@ def rows_of_photos(model: Model, count: int, seed: int) -> Iterator[str]:
             dark, noise = as_dark(frame)
             made = stages(model, dark, noise, float(cell.amplification))
             true = packed(see(frame.truth))
-            scores.append([psnr(packed(see(light)), true) for light in made.values()])
+            scores.append(
+                [psnr(packed(see(light.astype(np.float64))), true) for light in made.values()]
+            )
             agreement = keep_to_photons(made["bounded"], dark, noise, float(cell.amplification))
             corrected, blocks = corrected + agreement.corrected, blocks + agreement.blocks
         shown = " | ".join(f"{s:.3f}" for s in np.mean(scores, axis=0))

@@ -29,8 +29,7 @@ from darkroom import AMPLIFICATIONS, ISOS, Cell, darken
 from undark.develop.colour import camera_from_srgb, decode_srgb
 from undark.restoring.confidence import (
     COVERAGE,
-    FEATURES,
-    LEVEL,
+    REACHES,
     SUFFIX,
     Law,
     describe_rows,
@@ -43,13 +42,15 @@ SIDE = 256
 """Pixels of a crop's height and width."""
 PIXELS = 3000
 """Random pixels of a crop."""
+CROPS = 4
+"""Of a photo to check on, for each ISO and amplification."""
 CLASSES, FIFTHS = 20, 5
 FITTED, KNOTS = 60_000, 7
 """Pixels that the law is fitted to, and levels of its offset."""
 SMOOTH = 0.1
 """Width of the rounded corner between inside and outside, in log(error)."""
-STRICT = 300.0
-"""Weight of a cell's missing coverage, squared, against the mean width in sigmas."""
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+"""Of the effect of contrast, of which one is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +112,14 @@ def crop_of(photo: Path, seed: tuple[int, ...]) -> Light:
 
 
 def gather(part: str, count: int, model: Any, seed: int, every: bool) -> Sample:
-    """Samples of photos: a crop for each of nine cells, or for each ISO where not `every`."""
+    """Samples of photos: `CROPS` for each of nine cells, or one for each ISO where not `every`."""
     photos = sorted((darkroom.SHARED / "photos" / part).glob("*.jpg"))
     found = []
     for number, photo in enumerate(photos[:: max(1, len(photos) // count)][:count]):
         cells = [Cell(iso, ratio) for iso in ISOS for ratio in AMPLIFICATIONS]
         # one in three: each ISO once, and of the amplifications each in its turn
         cells = cells if every else [cells[3 * n + (number + n) % 3] for n in range(3)]
-        for n, cell in enumerate(cells):
+        for n, cell in enumerate(cells * CROPS if every else cells):
             light = crop_of(photo, (seed, number, n))
             found.append(measure(light, cell, model, (seed, number)))
     columns = [np.concatenate([getattr(s, n) for s in found]) for n in Sample.__dataclass_fields__]
@@ -126,59 +127,54 @@ def gather(part: str, count: int, model: Any, seed: int, every: bool) -> Sample:
 
 
 def fit(sample: Sample, seed: int) -> Law:
-    """The law of least mean width that covers `COVERAGE` at each ISO and fifth of brightness.
+    """The law, by quantile regression of log(|error| / sigma) (Koenker & Bassett 1978).
 
-    It begins at a linear quantile regression of log(|error| / sigma) (Koenker & Bassett 1978).
+    An interval that covers as much everywhere is wide where errors are large; what it covers more
+    there is dearer than what it covers less where they are small. So of the contrasts' effect
+    the share is kept that makes the mean width least, with offsets that cover `COVERAGE` again.
+    """
+    few = np.random.default_rng(seed).permutation(sample.sigma.size)[:FITTED]
+    sample = sample.part(np.sort(few))
+    contrasts = sample.features[:, 1:].astype(np.float64)
+    levels = np.quantile(sample.features[:, 0], np.linspace(0.01, 0.99, KNOTS))
+    tents = np.stack([np.interp(sample.features[:, 0], levels, t) for t in np.eye(KNOTS)], axis=-1)
+    target = np.log(np.maximum(sample.error / sample.sigma[:, None], 1e-4)).astype(np.float64)
+    whole = quantile_regression(np.concatenate([contrasts, tents], axis=-1), target)
+    laws = []
+    for share in SHARES:
+        coefficients = share * whole[: len(REACHES)]
+        by_contrast = contrasts @ coefficients
+        offsets = quantile_regression(tents, target - by_contrast[:, None])
+        relative = np.exp(by_contrast + tents @ offsets)
+        ends = _rounded(np.quantile(relative, (0.001, 0.999)))
+        law = Law(_rounded(coefficients), _rounded(levels), _rounded(offsets), ends[0], ends[1])
+        laws.append((float((sample.sigma * relative).mean()), law))
+    return min(laws, key=lambda found: found[0])[1]
+
+
+def _rounded(numbers: Light) -> tuple[float, ...]:
+    return tuple(float(f"{number:.5g}") for number in numbers)
+
+
+def quantile_regression(features: Light, target: Light) -> Light:
+    """Weights (features,) so that `COVERAGE` of the targets (n, 3) are below features · weights.
+
+    The corner of the loss is rounded, so that it has a derivative.
     """
     from scipy.optimize import minimize
 
-    few = np.random.default_rng(seed).permutation(sample.sigma.size)[:FITTED]
-    sample = sample.part(np.sort(few))
-    levels = np.quantile(sample.features[:, LEVEL], np.linspace(0.01, 0.99, KNOTS))
-    tents = np.stack(
-        [np.interp(sample.features[:, LEVEL], levels, row) for row in np.eye(KNOTS)], axis=-1
-    )
-    features = np.concatenate([sample.features, tents], axis=-1).astype(np.float64)
-    scale = features.std(axis=0) + (features.std(axis=0) == 0)
-    features /= scale
-    target = np.log(np.maximum(sample.error / sample.sigma[:, None], 1e-4)).astype(np.float64)
-    cells = np.zeros(sample.sigma.size, int)
-    for n, iso in enumerate(np.unique(sample.iso)):
-        at = np.flatnonzero(sample.iso == iso)
-        for fifth, part in enumerate(np.array_split(at[np.argsort(sample.level[at])], FIFTHS)):
-            cells[part] = n * FIFTHS + fifth
-    count = np.bincount(cells)
+    scale = features.std(axis=0)
+    scaled = features / scale
 
-    def quantile(weights: Values) -> tuple[float, Values]:
-        over = target - (features @ weights)[:, None]
+    def loss(weights: Light) -> tuple[float, Light]:
+        over = target - (scaled @ weights)[:, None]
         value = COVERAGE * over + SMOOTH * np.logaddexp(0, -over / SMOOTH)
-        slope = COVERAGE - _inside(-over)
-        return float(value.mean()), -features.T @ slope.mean(axis=-1) / len(over)
-
-    def width(weights: Values) -> tuple[float, Values]:
-        log = (features @ weights).clip(-8, 4)
-        widths = sample.sigma * np.exp(log) / sample.sigma.mean()
-        inside = _inside(log[:, None] - target)
-        missing = np.bincount(cells, inside.mean(axis=-1)) / count - COVERAGE
-        slope = (inside * (1 - inside)).mean(axis=-1) / SMOOTH
-        pull = 2 * STRICT * missing[cells] * slope / count[cells]
-        value = float(widths.mean() + STRICT * (missing**2).sum())
-        return value, features.T @ (widths / len(widths) + pull)
+        slope = COVERAGE - 1 / (1 + np.exp((over / SMOOTH).clip(-80, 80)))
+        return float(value.mean()), -scaled.T @ slope.mean(axis=-1) / len(over)
 
     start = np.zeros(features.shape[1])
-    for loss in (quantile, width):
-        start = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
-    made = np.exp(features @ start)
-    least, most = np.quantile(made, (0.001, 0.999))
-    parts = start[:FEATURES] / scale[:FEATURES], levels, start[FEATURES:] / scale[FEATURES:]
-    listed = (tuple(float(f"{v:.5g}") for v in part) for part in parts)
-    return Law(*listed, float(f"{least:.4g}"), float(f"{most:.4g}"))
-
-
-def _inside(room: Values) -> Values:
-    """Whether there is room between an error and its bound, both logarithms; smooth."""
-    shares: Values = 1 / (1 + np.exp((-room / SMOOTH).clip(-80, 80)))
-    return shares
+    found: Light = minimize(loss, start, jac=True, method="L-BFGS-B").x / scale
+    return found
 
 
 def rival(sample: Sample, by_ratio: bool) -> Values:

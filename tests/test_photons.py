@@ -161,14 +161,14 @@ def test_only_the_neighbourhood_changes():
 def test_a_dark_pixel_beside_a_lamp_moves_little():
     """A lamp that a network made 10 % too weak: the correction multiplies and has no halo."""
     signal = np.full((96, 96, 3), 3.0)
-    signal[44:52, 44:52] = 3000
+    signal[44:52, 44:52] = 12_000
     dark, truth = shoot(signal), as_light(signal)
     light = truth.copy()
     light[44:52, 44:52] *= 0.9
     found = keep_to_photons(light, dark, NOISE, AMPLIFICATION)
     assert found.beyond > 0
     lamp = (slice(44, 52), slice(44, 52))
-    assert light[lamp].sum() == pytest.approx(truth[lamp].sum(), rel=0.035)
+    assert light[lamp].sum() == pytest.approx(truth[lamp].sum(), rel=0.05)
     moved = np.abs(light - truth)[:40] / TO_LIGHT
     assert moved.max() < 2 * 6
 
@@ -284,8 +284,9 @@ def test_the_law_of_a_model(tmp_path):
     (tmp_path / f"mine{SUFFIX}").write_text("{}")
     with pytest.raises(ModelError, match=r"mine\.confidence\.json"):
         law_of(tmp_path / "mine.onnx")
+    law = {"coefficients": [1.0], "levels": [0], "offsets": [0], "least": 0.1, "most": 1}
     with pytest.raises(ValueError, match="coefficients"):
-        Law.from_json(json.dumps({"coefficients": [1.0], "least": 0.1, "most": 1}))
+        Law.from_json(json.dumps(law))
 
 
 def test_finished_colours_have_no_confidence(dark):

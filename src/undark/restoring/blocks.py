@@ -27,6 +27,11 @@ _SAMPLE = 4_000_000
 """Pixels that suffice to see where a frame is clipped."""
 
 
+def colour_map(cfa: CFA, height: int, width: int) -> NDArray[np.intp]:
+    """(height, width): the colour of each pixel of a part that begins at multiples of `PATCH`."""
+    return group_map(cfa.pattern.astype(np.intp), height, width)
+
+
 def groups_of(cfa: CFA) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Pixels that are averaged together: (period, period) group numbers, and each group's colour.
 
@@ -52,7 +57,8 @@ def block_sums(values: Floats, groups: NDArray[np.intp]) -> Floats:
     if BLOCK % period == 0:  # rows are summed first: that is contiguous, and leaves an eighth
         lines = values.reshape(down, BLOCK // period, period, -1).sum(axis=1)
         sums = lines.reshape(down, period, across, BLOCK // period, period).sum(axis=3)
-        return np.ascontiguousarray(sums.swapaxes(1, 2)).reshape(down, across, period**2)
+        found: Floats = np.ascontiguousarray(sums.swapaxes(1, 2))
+        return found.reshape(down, across, period**2)
     shares = _shares(tuple(map(tuple, groups.tolist())), *values.shape)
     lines = [(values * share).reshape(down, BLOCK, -1).sum(axis=1) for share in shares]
     return np.stack([line.reshape(down, across, BLOCK).sum(axis=2) for line in lines], axis=-1)
@@ -62,7 +68,8 @@ def block_sums(values: Floats, groups: NDArray[np.intp]) -> Floats:
 def _shares(groups: tuple[tuple[int, ...], ...], height: int, width: int) -> Floats:
     """(G, height, width): 1 where a pixel belongs to a group, else 0."""
     of_pixel = group_map(np.array(groups), height, width)
-    return (np.arange(of_pixel.max() + 1)[:, None, None] == of_pixel).astype(np.float32)
+    numbers = np.arange(of_pixel.max() + 1)[:, None, None]
+    return np.asarray(numbers == of_pixel, np.float32)
 
 
 def group_map(groups: NDArray[np.intp], height: int, width: int) -> NDArray[np.intp]:
@@ -139,9 +146,9 @@ def patches(touched: NDArray[np.bool_], shape: tuple[int, int]) -> list[Patch]:
     down, across = (-(-n // side) for n in touched.shape)
     padded = np.zeros((down * side, across * side + side), bool)
     padded[: touched.shape[0], : touched.shape[1]] = touched
-    coarse = padded.reshape(down, side, across + 1, side).any(axis=(1, 3))
-    for y, line in enumerate(coarse):
-        edges = np.flatnonzero(np.diff(line.astype(np.int8), prepend=0))
+    coarse = np.asarray(padded.reshape(down, side, across + 1, side).any(axis=(1, 3)))
+    for y in range(down):
+        edges = np.flatnonzero(np.diff(coarse[y].astype(np.int8), prepend=0))
         for first, last in zip(edges[::2], edges[1::2], strict=True):
             found.append(Patch.of((y, y + 1), (int(first), int(last)), shape))
     return found

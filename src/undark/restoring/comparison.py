@@ -19,6 +19,7 @@ from undark.restoring.blocks import (
     Patch,
     block_sums,
     clipped_below,
+    colour_map,
     corners,
     group_map,
     groups_of,
@@ -58,7 +59,9 @@ class Comparison:
         self, light: Floats, mosaic: Mosaic, noise: NoiseModel, amplification: float
     ) -> None:
         self._light, self._mosaic, self._noise = light, mosaic, noise
-        self._to_signal = np.float32(mosaic.span / amplification) / mosaic.white_balance
+        self._to_signal = np.float32(mosaic.span / amplification) / mosaic.white_balance.astype(
+            np.float32
+        )
         self._groups, self.colours = groups_of(mosaic.cfa)
         self._floor = clipped_below(mosaic.plane)
         self._at_black = float(max(noise.read**2 + noise.step**2 / 12, 1e-6))
@@ -70,7 +73,7 @@ class Comparison:
 
     def residuals(self) -> Floats:
         """(blocks down, blocks across, 3): measured minus restored mean of each colour, DN."""
-        count = np.maximum(self._of_colours(self.count), 1)
+        count = np.maximum(self._of_colours(self.count), np.float32(1))
         apart: Floats = self._of_colours(self.count * (self.measured - self.restored)) / count
         return apart
 
@@ -93,7 +96,7 @@ class Comparison:
         independent = self._variance(np.maximum(self.measured, self.restored)) / pixels
         of_rows = noise.row**2 / np.minimum(self._rows, pixels)
         of_black = noise.bias**2 / np.bincount(self._groups.ravel())
-        return np.sqrt(independent + of_rows + of_black).astype(np.float32)
+        return np.asarray(np.sqrt(independent + of_rows + of_black), np.float32)
 
     def deviations(self) -> Floats:
         """Measured minus restored means in standard errors; 0 where too few pixels are usable."""
@@ -113,7 +116,7 @@ class Comparison:
             light, seen = self._light[patch.pixels], self._seen(patch)
             signal = self._mosaic.signal(*patch.pixels)
             usable = self._usable(patch, signal, seen)
-            of_pixel = group_map(self._mosaic.cfa.pattern, *seen.shape)
+            of_pixel = colour_map(self._mosaic.cfa, *seen.shape)
             marked = wrong[patch.blocks].repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
             for colour in range(3):
                 least, most = self._range(signal, usable & (of_pixel == colour))
@@ -122,14 +125,15 @@ class Comparison:
                 at = marked[: plane.shape[0], : plane.shape[1], colour]
                 light[..., colour] = np.where(at, clipped, light[..., colour])
 
-        touched = wrong.any(axis=-1)
+        touched = np.asarray(wrong.any(axis=-1))
         self._each(touched, work)
         self._measure(touched)
 
     def _range(self, signal: Floats, ours: NDArray[np.bool_]) -> tuple[Floats, Floats]:
         """(h, w) lowest and highest light that the usable pixels of a colour allow around each."""
         count = near_sums(ours.astype(np.float32))
-        mean = near_sums(np.where(ours, signal, np.float32(0))) / np.maximum(count, 1)
+        sums = near_sums(np.where(ours, signal, np.float32(0)))
+        mean: Floats = sums / np.maximum(count, np.float32(1))
         sigma = np.sqrt(self._variance(mean))
         none = np.float32(np.inf)
         away = np.where(count > 0, np.float32(_AROUND) * sigma, none)  # nothing is known: no limit
@@ -203,7 +207,7 @@ class Comparison:
         usable &= seen + margin < np.float32(_ALMOST_WHITE * self._mosaic.span)
         if self._floor is not None:
             usable &= seen - margin > np.float32(self._floor - self._mosaic.black.mean())
-        of_pixel = group_map(self._mosaic.cfa.pattern, *seen.shape)
+        of_pixel = colour_map(self._mosaic.cfa, *seen.shape)
         usable[isolated(signal - seen, variance, of_pixel)] = False
         return usable
 

@@ -249,9 +249,9 @@ def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
 def _save(job: Job, done: _Done, options: Options, digest: str) -> None:
     """Write what is not there yet, the map first: where there is a result, there is its map."""
     overwrite = options.overwrite
-    if options.confidence and isinstance(done, RestoredPhoto):
-        if overwrite or existing_result(job.confidence, digest) is None:
-            done.save_confidence(job.confidence, overwrite, source=digest)
+    mapped = done if options.confidence and isinstance(done, RestoredPhoto) else None
+    if mapped and (overwrite or existing_result(job.confidence, digest) != DONE):
+        mapped.save_confidence(job.confidence, overwrite, source=digest)
     if overwrite or existing_result(job.target, digest) != DONE:
         done.save(job.target, options.bits, overwrite, source=digest)
 

@@ -81,7 +81,8 @@ class Restored:
             return half_widths(self.law, self.linear, self.mosaic, self.noise, amplification)
         whole = self.unblended
         noisy = noise_half_widths(whole.linear, self.mosaic, self.noise, amplification)
-        return np.hypot(self.strength * whole.confidence, (1 - self.strength) * noisy)
+        noisy *= np.float32(1 - self.strength)
+        return np.hypot(np.float32(self.strength) * whole.confidence, noisy, out=noisy)
 
     estimate: Estimate | None = None
     """What the photo says of itself; None where the noise was given."""
@@ -135,7 +136,7 @@ class Restored:
             f"value x {scale:.9g}",
         }
         with atomic_output(path, overwrite) as temporary:
-            write_grey_png(temporary, upright[..., 0], text, source)
+            write_grey_png(temporary, upright[..., 0].astype(np.uint16), text, source)
         return path
 
 
