@@ -72,6 +72,9 @@ def _channels(learn: Any) -> int:
 class _LearnerModel:
     """A `Learner`'s network with the interface of `undark.Model`: a card, NumPy in and out."""
 
+    path = None
+    """It is in no file."""
+
     def __init__(self, learn: Any, mosaic: Mosaic, channels: int) -> None:
         self._network, self._cell = get_model(learn.model), mosaic.cfa.cell
         self._normalize = [

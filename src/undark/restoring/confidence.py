@@ -78,13 +78,13 @@ class Law:
         return widths
 
 
-def law_of(model: Path) -> Law:
+def law_of(model: Path | None) -> Law:
     """The law beside a model's file; a model without one has that of the shipped Bayer model.
 
-    Raises `ModelError` where the file is damaged.
+    `model` is None for a network that is in no file. Raises `ModelError` where the file is damaged.
     """
-    path = model.with_suffix(SUFFIX)
-    return _read(path if path.is_file() else _shipped())
+    path = model and model.with_suffix(SUFFIX)
+    return _read(path if path and path.is_file() else _shipped())
 
 
 def _shipped() -> Path:
