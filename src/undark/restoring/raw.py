@@ -75,7 +75,8 @@ class Restored:
         whole = self.unblended
         noisy = noise_half_widths(whole.linear, self.mosaic, self.noise, amplification)
         noisy *= np.float32(1 - self.strength)
-        return np.hypot(np.float32(self.strength) * whole.confidence, noisy, out=noisy)
+        np.hypot(np.float32(self.strength) * whole.confidence, noisy, out=noisy)
+        return noisy
 
     def picture(self, bits: int = 8) -> NDArray[Any]:
         """(H, W, 3) uint8 or uint16, sRGB, upright."""
