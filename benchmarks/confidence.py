@@ -152,7 +152,7 @@ def fit(sample: Sample, seed: int) -> Law:
     return min(laws, key=lambda found: found[0])[1]
 
 
-def _rounded(numbers: Light) -> tuple[float, ...]:
+def _rounded(numbers: NDArray[Any]) -> tuple[float, ...]:
     return tuple(float(f"{number:.5g}") for number in numbers)
 
 

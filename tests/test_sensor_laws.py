@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from undark.sensor.blind import estimate_noise
 from undark.sensor.cfa import BAYER_ORDERS, CFA, RGGB, X_TRANS, extend, mosaic, pack
 from undark.sensor.exposure import (
+    HIGHLIGHT_LEVEL,
     MAX_AMPLIFICATION,
     MAX_EV,
     MIDDLE_LEVEL,
@@ -310,14 +311,20 @@ def flat(level, bright=None, **changes):
 @pytest.mark.parametrize(
     ("level", "bright", "amplification", "why"),
     [
-        (0.01, None, MIDDLE_LEVEL / 0.01, f"brings the middle tone of the scene to {MIDDLE_LEVEL}"),
+        (0.01, 0.1, MIDDLE_LEVEL / 0.01, f"brings the middle tone of the scene to {MIDDLE_LEVEL}"),
+        (
+            0.01,
+            None,
+            HIGHLIGHT_LEVEL / 0.01,
+            f"brings the brightest part of the scene to {HIGHLIGHT_LEVEL}",
+        ),
         (
             0.01,
             0.5,
             WHITE_LEVEL / 0.5,
             "holds all but light sources below 3, where detail still shows",
         ),
-        (0.5, None, 1, "bright enough as it is"),
+        (0.7, None, 1, "bright enough as it is"),
         (0.0001, None, MAX_AMPLIFICATION, "the most there is; the middle tone only reaches 0.030"),
         (0.0, None, MAX_AMPLIFICATION, "the most there is; the middle tone only reaches 0.000"),
     ],
@@ -338,14 +345,14 @@ def test_what_counts_as_white_may_be_another():
 
 
 def test_what_was_asked_for_is_said():
-    dark = flat(0.01)
+    dark = flat(0.01, 0.1)
     assert as_exposure(7, dark) == Exposure(7.0, "as given")
     assert as_exposure(Exposure(3.0, "why"), dark) == Exposure(3.0, "why")
     assert parse_exposure("2").of(dark) == Exposure(4.0, "+2 EV, as asked")
     assert parse_exposure("-0.5").of(dark).reason == "-0.5 EV, as asked"
     relative = parse_exposure("auto-1").of(dark)
     assert relative.reason == f"{propose_exposure(dark).reason}; -1 EV, as asked"
-    assert relative.amplification == pytest.approx(7, rel=0.02)
+    assert relative.amplification == pytest.approx(MIDDLE_LEVEL / 0.01 / 2, rel=0.02)
 
 
 @pytest.mark.parametrize("text", ["16", "-16", "auto+16", "auto-16", "AUTO", " .5 ", "3.", "0"])

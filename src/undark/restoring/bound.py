@@ -3,7 +3,7 @@
 On colours that did not occur in its training a network may give light that is nowhere in the scene,
 hundreds of sigmas off and many pixels wide. The light that it was given says better: what it makes
 of a pixel stays in the range of the measured light of the 3×3 packed pixels around it. Photographs
-restored by the shipped model stay in it by themselves but at high signal-to-noise ratios: on one, it
+restored by the shipped model stay in it by themselves but at high signal-to-noise ratios: on one it
 costs 0.08 dB of RAW PSNR at ISO 400 ×10, 0.004 dB at ×100 and nothing at ×300
 (`benchmarks/adversarial.py --photos 1`).
 """

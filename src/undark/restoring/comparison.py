@@ -74,8 +74,8 @@ class Comparison:
     def residuals(self) -> Floats:
         """(blocks down, blocks across, 3): measured minus restored mean of each colour, DN."""
         count = np.maximum(self._of_colours(self.count), np.float32(1))
-        apart: Floats = self._of_colours(self.count * (self.measured - self.restored)) / count
-        return apart
+        apart = self._of_colours(self.count * (self.measured - self.restored)) / count
+        return np.asarray(apart, np.float32)
 
     def by_colour(self, marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(blocks down, blocks across, G) → (…, 3): colours of which any group is marked."""
@@ -133,7 +133,7 @@ class Comparison:
         """(h, w) lowest and highest light that the usable pixels of a colour allow around each."""
         count = near_sums(ours.astype(np.float32))
         sums = near_sums(np.where(ours, signal, np.float32(0)))
-        mean: Floats = sums / np.maximum(count, np.float32(1))
+        mean = np.asarray(sums / np.maximum(count, np.float32(1)), np.float32)
         sigma = np.sqrt(self._variance(mean))
         none = np.float32(np.inf)
         away = np.where(count > 0, np.float32(_AROUND) * sigma, none)  # nothing is known: no limit

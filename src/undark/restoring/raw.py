@@ -82,7 +82,8 @@ class Restored:
         whole = self.unblended
         noisy = noise_half_widths(whole.linear, self.mosaic, self.noise, amplification)
         noisy *= np.float32(1 - self.strength)
-        return np.hypot(np.float32(self.strength) * whole.confidence, noisy, out=noisy)
+        np.hypot(np.float32(self.strength) * whole.confidence, noisy, out=noisy)
+        return noisy
 
     estimate: Estimate | None = None
     """What the photo says of itself; None where the noise was given."""
