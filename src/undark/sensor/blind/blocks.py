@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 _SIDE = 8
 """Pixels of one position of the CFA's period along a block's side."""
-_PIXELS = 3_000_000
+_PIXELS = 2_000_000
 """Pixels of the mosaic that are looked at."""
 
 

@@ -21,6 +21,8 @@ _FEWEST_LINES, _FEWEST_PIXELS = 32, 8
 """Lines, and pixels of a part, below which nothing can be told."""
 _LINES = 192
 """Lines over which the running median of those of one phase is the scene."""
+_MEDIANS = 1000
+"""Running medians that are computed of a profile; longer ones have straight lines between."""
 _MISSED = 5.0
 """Share of their variance that independent offsets have left in the scene, times the lines of the
 running median: 1.57 of a median, what the second one takes, and low frequencies."""
@@ -136,7 +138,7 @@ def _without_scene(profile: Array64, period: int) -> Array64:
     for phase in range(period):
         line = profile[phase::period]
         half = min(_LINES // period, len(line) - 1) // 2
-        line = line - _running_median(line, half, 1)
+        line = line - _running_median(line, half, max(len(line) // _MEDIANS, 1))
         beside[phase::period] = line - _running_median(line, half, max(half // 8, 1))
     return beside
 
