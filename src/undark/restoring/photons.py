@@ -62,7 +62,7 @@ def keep_to_photons(
     a share in proportion to its own variance. Where a pixel is bright its variance is its light
     times the gain, so the correction multiplies, and keeps contrast and hue; where it is dark the
     variance is constant, so the correction adds, and also raises what a network took to be black.
-    A dark pixel beside a lamp moves by its own noise and not by the lamp's. (This is the
+    A dark pixel beside a lamp moves far less than the lamp. (This is the
     conditional mean of independent pixels, given their sum.) Where such a field cannot satisfy a
     block (greens that disagree with each other, lamps at a block's corner), a constant for the
     block and the CFA position does.
