@@ -23,7 +23,7 @@ from undark.files.raw import RAW_SUFFIXES, read_mosaic
 from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
 from undark.restoring.photons import Agreement
-from undark.restoring.picture import WHITE, RestoredPicture, restore_picture
+from undark.restoring.picture import RestoredPicture, restore_picture
 from undark.restoring.plan import Job, Plan, kind_of, plan
 from undark.restoring.progress import with_progress
 from undark.restoring.raw import Restored as RestoredPhoto
@@ -269,10 +269,9 @@ def _restored(
 ) -> _Done:
     model, strength = models.for_photo(photo), options.strength
     if isinstance(photo, Mosaic):
-        exposure = options.exposure.of(photo)
         return restore(
             photo,
-            exposure=exposure,
+            exposure=options.exposure,
             strength=strength,
             model=model,
             dark=dark or (),
@@ -280,9 +279,8 @@ def _restored(
         )
     if options.confidence:
         raise UnsupportedError("a finished picture has no map of confidence; omit --confidence")
-    exposure = options.exposure.of(photo.mosaic, WHITE)
     return restore_picture(
-        photo, exposure=exposure, strength=strength, model=model, progress=progress
+        photo, exposure=options.exposure, strength=strength, model=model, progress=progress
     )
 
 

@@ -25,7 +25,7 @@ from undark.errors import UnsupportedError
 from undark.files.output import atomic_output
 from undark.files.picture import Picture, write_picture
 from undark.restoring.raw import check_arguments
-from undark.sensor.exposure import Exposure, as_exposure
+from undark.sensor.exposure import Exposure, ExposureWish, as_exposure
 
 WHITE = 1.0
 """Linear level below which all but light sources stay: without a shoulder, light above it clips."""
@@ -69,7 +69,7 @@ def restore_picture(
     picture: Picture,
     *,
     model: Model,
-    exposure: Exposure | float | None = None,
+    exposure: Exposure | ExposureWish | float | None = None,
     strength: float = 1.0,
     tile: int = TILE,
     progress: Callable[[float], None] = lambda share: None,

@@ -33,7 +33,7 @@ from undark.restoring.photons import Agreement, keep_to_photons
 from undark.sensor.blind import Estimate
 from undark.sensor.cfa import CFA
 from undark.sensor.dark import DarkFrame, average, subtract
-from undark.sensor.exposure import Exposure, as_exposure
+from undark.sensor.exposure import Exposure, ExposureWish, as_exposure
 from undark.sensor.hot import mend
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
@@ -144,7 +144,7 @@ class Restored:
 def restore(
     mosaic: Mosaic,
     *,
-    exposure: Exposure | float | None = None,
+    exposure: Exposure | ExposureWish | float | None = None,
     strength: float = 1.0,
     model: Model | str | None = None,
     noise: NoiseModel | None = None,
@@ -154,7 +154,8 @@ def restore(
 ) -> Restored:
     """Restore a dark photo.
 
-    `exposure` is an amplification ratio or an `Exposure`, by default chosen from the photo;
+    `exposure` is an amplification ratio, an `Exposure` or what `parse_exposure` gives, by default
+    chosen from the corrected photo;
     `model` by default the one that ships for its sensor, `noise` that of its tags, its camera or
     its own pixels. Hot and dead pixels are mended. `dark` are dark frames of the same camera and
     setting, `[undark.read("dark.arw"), …]`, or their mean, made once for many photos: an argument

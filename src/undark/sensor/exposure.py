@@ -75,21 +75,6 @@ def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposu
     return Exposure(amplification, reason)
 
 
-def as_exposure(
-    asked: Exposure | float | None, mosaic: Mosaic, white_level: float = WHITE_LEVEL
-) -> Exposure:
-    """An exposure, or one of an amplification ratio; None: the one proposed.
-
-    Raises `ValueError` for a ratio that is not above 0, infinite or no number.
-    """
-    if asked is None:
-        return propose_exposure(mosaic, white_level)
-    chosen = asked if isinstance(asked, Exposure) else Exposure(float(asked), "as given")
-    if not 0 < chosen.amplification < math.inf:
-        raise ValueError(f"an amplification is above 0 and finite, not {chosen.amplification}")
-    return chosen
-
-
 @dataclass(frozen=True)
 class ExposureWish:
     """What was asked for: EV, from nothing or from what the picture itself proposes."""
@@ -106,6 +91,23 @@ class ExposureWish:
             return proposed
         reason = f"{proposed.reason}; {self.ev:+g} EV, as asked"
         return Exposure(proposed.amplification * 2.0**self.ev, reason)
+
+
+def as_exposure(
+    asked: Exposure | ExposureWish | float | None, mosaic: Mosaic, white_level: float = WHITE_LEVEL
+) -> Exposure:
+    """An exposure: as given, by a wish, or of an amplification ratio; None: the one proposed.
+
+    Raises `ValueError` for a ratio that is not above 0, infinite or no number.
+    """
+    if asked is None:
+        return propose_exposure(mosaic, white_level)
+    if isinstance(asked, ExposureWish):
+        return asked.of(mosaic, white_level)
+    chosen = asked if isinstance(asked, Exposure) else Exposure(float(asked), "as given")
+    if not 0 < chosen.amplification < math.inf:
+        raise ValueError(f"an amplification is above 0 and finite, not {chosen.amplification}")
+    return chosen
 
 
 def parse_exposure(text: str) -> ExposureWish:
