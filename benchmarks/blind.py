@@ -1,4 +1,4 @@
-"""How well the noise and black level of dark frames are told from their own pixels.
+"""How well the noise and black level of dark frames are estimated from their own pixels.
 
     python benchmarks/blind.py --frames 1000
 

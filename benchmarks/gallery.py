@@ -86,8 +86,8 @@ def row(part: Part, number: int, model: Any) -> tuple[list[NDArray[np.uint8]], l
     plane = (frame.signal + BLACK).astype(np.uint16)
     dark = as_mosaic(plane, BLACK, WHITE)
     ratio, noise = float(CELL.amplification), frame.noise
-    told = NoiseModel(noise.gain, noise.read, noise.shape, noise.row, noise.bias)
-    restored = undark.restore(dark, exposure=ratio, noise=told, model=model)
+    known = NoiseModel(noise.gain, noise.read, noise.shape, noise.row, noise.bias)
+    restored = undark.restore(dark, exposure=ratio, noise=known, model=model)
     sure = np.clip(restored.confidence / WIDEST, 0, 1)[..., None] * np.ones(3)
     lights = {f"{part.name}: noisy": classical_light(frame, "noisy", {})[1]}
     if not missing("bm3d"):

@@ -66,7 +66,7 @@ class Mosaic:
     white_balance: NDArray[np.float32]
     """Gains (red, green, blue) that make a neutral surface neutral; green is 1."""
     camera_from_xyz: NDArray[np.float32] | None = None
-    """(3, 3): CIE XYZ (D65) to camera RGB before white balance; None where nobody knows it."""
+    """(3, 3): CIE XYZ (D65) to camera RGB before white balance; None: unknown."""
     orientation: int = 1
     """The EXIF orientation, 1 to 8."""
     default_crop: tuple[int, int, int, int] | None = None

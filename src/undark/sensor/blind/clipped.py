@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST = 0.7
-"""Largest share of clipped pixels from which variance and mean are still told."""
+"""Largest share of clipped pixels from which variance and mean are still estimated."""
 
 
 def unclip(variance: float, mean: float, share: float, floor: float) -> tuple[float, float]:

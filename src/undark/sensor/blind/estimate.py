@@ -53,7 +53,7 @@ class Estimate:
     level: float
     """Median level of the frame, DN above the corrected black."""
     error: float
-    """Relative standard error of sigma at `level`; infinite where it cannot be told."""
+    """Relative standard error of sigma at `level`; infinite where it cannot be estimated."""
     noise_source: str
     """"flat blocks", "file's noise profile", ..."""
     black_source: str
@@ -63,7 +63,7 @@ class Estimate:
 
     @property
     def uncorrected(self) -> NoiseModel:
-        """The noise of the frame as it lies; offsets of columns count with those of rows."""
+        """The noise of the uncorrected frame; offsets of columns count with those of rows."""
         return replace(self.noise, row=math.hypot(self.rows, self.columns), bias=self.black)
 
     @property
@@ -142,7 +142,7 @@ def with_known_noise(found: Estimate, known: NoiseModel, source: str) -> Estimat
 
 
 def estimate_noise(mosaic: Mosaic) -> NoiseModel:
-    """The noise of a photo as it lies, from its own pixels; see `estimate`."""
+    """The noise of an uncorrected photo, from its own pixels; see `estimate`."""
     return estimate(mosaic).uncorrected
 
 

@@ -18,7 +18,7 @@ Array64 = NDArray[np.float64]
 _PARTS, _WIDTH = 8, 96
 """Parts of a row that are looked at, and pixels in each."""
 _FEWEST_LINES, _FEWEST_PIXELS = 32, 8
-"""Lines, and pixels of a part, below which nothing can be told."""
+"""Lines, and pixels of a part, below which nothing can be estimated."""
 _LINES = 192
 """Lines over which the running median of those of one phase is the scene."""
 _MEDIANS = 1000

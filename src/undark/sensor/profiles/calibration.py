@@ -137,7 +137,7 @@ class Calibration:
         return min(self.laws, key=away)
 
     def black_at(self, iso: float) -> NDArray[np.float32] | None:
-        """(period, period) DN to add to the file's black level; None where nobody knows."""
+        """(period, period) DN to add to the file's black level; None: unknown."""
         return self._array(iso, lambda s: s.black, lambda s: s.black is not None)
 
     def shading_at(self, iso: float) -> NDArray[np.float32] | None:

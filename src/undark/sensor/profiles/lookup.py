@@ -18,7 +18,7 @@ _DEEPEST = 0.1
 
 
 def noise_of(mosaic: Mosaic) -> tuple[NoiseModel, str]:
-    """The noise of a photo as it lies, and where it is known from, as text for the user."""
+    """The noise of an uncorrected photo, and its source, as text for the user."""
     known = _known(mosaic)
     if known is not None:
         return known
