@@ -2,12 +2,12 @@
 
     python benchmarks/adversarial.py --model bayer --scenes 24
 
-Two flat halves, staircases, stripes, checkers and stars of any colours between -2 and 1000 sigma at
-black, random and (halves) those that a model was known to fail on. A Sony A7S2's noise is simulated
-and given to the model. For each kind of scene the table gives the largest error of any pixel and colour that is
-flat light farther than 8 pixels from anything else: of the network alone, within its bound
-(`restoring/bound.py`), and of `undark.restore` as a whole, corrected towards the measured light.
-The noisy pixels themselves reach about 4.5.
+Two flat halves, staircases, stripes, checkers and stars of any colours between -2 and 1000 sigma
+at black, random and (halves) those that a model was known to fail on. A Sony A7S2's noise is
+simulated and given to the model. For each kind of scene the table gives the largest error of any
+pixel and colour that is flat light farther than 8 pixels from anything else: of the network
+alone, within its bound (`restoring/bound.py`), and of `undark.restore` as a whole, corrected
+towards the measured light. The noisy pixels themselves reach about 4.5.
 
     python benchmarks/adversarial.py --photos 12
 

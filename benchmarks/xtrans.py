@@ -4,10 +4,10 @@
     python benchmarks/xtrans.py --xtrans run/model.onnx
 
 Photographs of `../shared/photos/val` become light as in `quality.py` and are seen through both
-filters with the noise of a Sony A7S2, which the models are given. The first table is sRGB PSNR in dB. The second
-restores one X-Trans frame at each of the 18 phases of its pattern, and with tiles of 48 packed
-pixels instead of one: how much the PSNR differs, and the largest difference in a pixel, in standard
-deviations of the noise there.
+filters with the noise of a Sony A7S2, which the models are given. The first table is sRGB PSNR in
+dB. The second restores one X-Trans frame at each of the 18 phases of its pattern, and with tiles
+of 48 packed pixels instead of one: how much the PSNR differs, and the largest difference in a
+pixel, in standard deviations of the noise there.
 """
 
 from __future__ import annotations
