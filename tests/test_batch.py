@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from undark.errors import OutputError
+from undark.files.picture import PICTURE_SUFFIXES
 from undark.restoring.jobs import Job
 from undark.restoring.jobs import plan as plan_batch
 
@@ -74,13 +75,17 @@ def test_names_that_differ_in_case_only(tree):
     assert [j.target.name for j in jobs] == ["x-arw-undark.jpg", "X-dng-undark.jpg"]
 
 
-def test_an_empty_folder_stays_to_be_reported(tmp_path, tree):
+def test_an_empty_folder_is_reported(tmp_path, tree):
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert [j.source for j in plan([empty, tree / "a/1.ARW"], None, "jpeg")] == [
-        empty,
-        tree / "a/1.ARW",
+    made = plan_batch([empty, tree / "a/1.ARW"])
+    assert [job.source for job in made.jobs] == [tree / "a/1.ARW"]
+    assert [(path, str(error)) for path, error in made.unreadable] == [
+        (empty, f"{empty}: a folder without RAW photos; give RAW photos or their folder")
     ]
+    assert plan_batch([empty], tmp_path / "one.jpg").jobs == ()
+    pictures = plan_batch([empty], suffixes=frozenset(PICTURE_SUFFIXES))
+    assert "without pictures" in str(pictures.unreadable[0][1])
 
 
 def test_a_photo_spelt_twice_is_done_once(tree):

@@ -39,7 +39,7 @@ class Plan:
 
     jobs: tuple[Job, ...]
     unreadable: tuple[tuple[Path, ReadError], ...] = ()
-    """(input, error that names the folder) of folders that cannot be read."""
+    """(input, error that names the folder) of folders that cannot be read, or have no photos."""
 
 
 def plan(
@@ -52,12 +52,12 @@ def plan(
 
     Results go beside the source, or into the folder `output`, where folders keep their structure;
     a single photo may have a file as `output`. A string that ends in a slash names a folder. Two
-    sources that would write one file get different names. A folder without photos stays in the
-    plan, so that it is reported. Raises `OutputError` where a result would replace a photo, or
-    `output` cannot be the name of one.
+    sources that would write one file get different names. A folder without photos is among the
+    unreadable ones, so that it is reported. Raises `OutputError` where a result would replace a
+    photo, or `output` cannot be the name of one.
     """
     photos, unreadable = _find(inputs, suffixes)
-    if output is not None and _names_a_file(output, inputs):
+    if photos and output is not None and _names_a_file(output, inputs):
         jobs = [Job(photos[0][0], Path(output))]
     else:
         folders = [p.parent if output is None else Path(output) / below for p, below in photos]
@@ -89,8 +89,10 @@ def _find(
     unreadable: dict[str, tuple[Path, ReadError]] = {}
     for path in inputs:
         scan = scan_folder(path, suffixes) if os.path.isdir(path) else Scan([path], [])
-        unreadable |= {str(error): (path, error) for error in scan.unreadable}
-        for photo, below in _photos(path, scan):
+        photos = _photos(path, scan)
+        errors = scan.unreadable or ([] if photos else [_without_photos(path, suffixes)])
+        unreadable |= {str(error): (path, error) for error in errors}
+        for photo, below in photos:
             if len(inputs) == 1 or not is_result(photo):
                 found.setdefault(_resolved(photo), (photo, below))
     return list(found.values()), list(unreadable.values())
@@ -99,8 +101,13 @@ def _find(
 def _photos(path: Path, scan: Scan) -> list[tuple[Path, Path]]:
     if scan.files == [path]:
         return [(path, Path())]
-    found = [(p, p.parent.relative_to(path)) for p in scan.files if not is_result(p)]
-    return found or ([] if scan.unreadable else [(path, Path())])
+    return [(p, p.parent.relative_to(path)) for p in scan.files if not is_result(p)]
+
+
+def _without_photos(folder: Path, suffixes: Collection[str]) -> ReadError:
+    pictures = suffixes == frozenset(PICTURE_SUFFIXES)
+    what = "pictures" if pictures else "RAW photos"
+    return ReadError(f"{folder}: a folder without {what}; give {what} or their folder")
 
 
 def _resolved(path: Path) -> Path:
