@@ -62,6 +62,7 @@ JOBS = {
     ),
     "speed": Job("benchmarks/speed.py"),
     "pairs": Job("benchmarks/pairs.py --sheet docs/pairs.jpg", ("pairs.jpg",)),
+    "xtrans": Job("benchmarks/xtrans.py"),
     "finetune": Job("benchmarks/finetune.py"),
     "exposure": Job("benchmarks/exposure.py"),
     "reading": Job("benchmarks/reading.py"),

@@ -16,6 +16,7 @@ import pytest
 
 import undark
 from undark.demo import photograph
+from undark.engine import catalogue
 from undark.engine.card import PICTURE_TASK
 from undark.errors import ModelError, UnsupportedError
 from undark.files.dng import write_mosaic
@@ -140,7 +141,9 @@ def test_the_model_is_chosen_by_the_sensor(make_mosaic, monkeypatch):
     assert loaded == ["bayer", "xtrans"]
 
 
-def test_a_sensor_that_no_model_is_for(make_mosaic):
+def test_a_sensor_that_no_model_is_for(make_mosaic, monkeypatch):
+    bayer = {"bayer": catalogue.find_model("bayer")}
+    monkeypatch.setattr(catalogue, "shipped_models", lambda: bayer)
     with pytest.raises(UnsupportedError, match=r"X-Trans.*train one.*--model"):
         jobs._Models(None, "auto").for_photo(make_mosaic(X_TRANS))
 
