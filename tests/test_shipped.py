@@ -58,16 +58,16 @@ def test_each_sensor_has_a_model_that_restores(light, cfa, name):
 def test_an_x_trans_photo_may_begin_at_any_phase(light):
     """A frame cut at any pixel is restored as it was in the whole frame, away from its edges.
 
-    Which pixels count as hot depends a little on the frame; of the others' noise, 0.06, the
-    difference is a small part.
+    Three rows down, the pattern is that of three columns to the right, and the network's coarser
+    scales lie elsewhere: such cuts differ by a share of the noise, like any moved frame.
     """
     dark = shoot(light, X_TRANS)
     whole = undark.restore(dark, exposure=RATIO, noise=NOISE).linear
-    for top, left in ((1, 4), (2, 1), (5, 3)):
+    for top, left in ((1, 4), (2, 1), (0, 5)):
         part = dark.crop(top, left, 230, 280)
         made = undark.restore(part, exposure=RATIO, noise=NOISE).linear
         difference = np.abs(made - whole[top : top + 230, left : left + 280])
-        assert np.quantile(difference[60:-60, 60:-60], 0.999) < 0.01
+        assert difference[60:-60, 60:-60].max() < 3e-3
 
 
 def test_x_trans_tiles_leave_no_seams(light):
