@@ -13,9 +13,11 @@ from undark.develop.demosaic import demosaic
 from undark.engine.tiling import place, tiles
 from undark.errors import UnsupportedError
 from undark.files.picture import open_picture
+from undark.restoring import raw
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, pack, unpack
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
 from undark.sensor.exposure import Exposure
+from undark.sensor.hot import Mended
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
@@ -23,8 +25,20 @@ phases = st.sampled_from([*BAYER_ORDERS, *(X_TRANS.crop(y, x) for y in range(6) 
 NOISE = NoiseModel(gain=2.0, read=3.0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def only_the_model():
+    """No mending, bound or correction, which random light would set going; they have tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raw, "mend", lambda mosaic, *_: Mended(mosaic, np.empty(0, np.intp)))
+        patch.setattr(raw, "bound", lambda output, *_: output)
+        patch.setattr(raw, "keep_to_photons", lambda *_: None)
+        yield
+
+
 class Plain:
     """A model that demosaics its input and records it."""
+
+    path = None
 
     def __init__(self, cfa):
         self.cfa = RGGB if cfa.period == 2 else X_TRANS

@@ -146,13 +146,13 @@ def test_sigma_at_black_is_that_of_noise_without_light():
 
 def test_three_in_ten_sigmas_are_wrong_and_a_third_of_these_in_shape():
     drawn = [draw_defects(np.random.default_rng(n), 4.0) for n in range(4000)]
-    wrong = [d for d in drawn if (d.told_gain, d.told_read) != (1, 1)]
+    wrong = [d for d in drawn if (d.gain_error, d.read_error) != (1, 1)]
     assert len(wrong) / len(drawn) == pytest.approx(0.3, abs=0.03)
-    shaped = [d for d in wrong if d.told_gain != d.told_read]
+    shaped = [d for d in wrong if d.gain_error != d.read_error]
     assert len(shaped) / len(wrong) == pytest.approx(0.33, abs=0.06)
-    level = np.log([d.told_read for d in wrong if d.told_gain == d.told_read])
+    level = np.log([d.read_error for d in wrong if d.gain_error == d.read_error])
     assert (level.mean(), level.std()) == pytest.approx((0, 0.3), abs=0.04)
-    ratios = np.log([d.told_gain / d.told_read for d in shaped])
+    ratios = np.log([d.gain_error / d.read_error for d in shaped])
     assert ratios.std() == pytest.approx(0.3 * 2**0.5, abs=0.06)
 
 
