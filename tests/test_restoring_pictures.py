@@ -80,7 +80,8 @@ TURNS = {
 def test_the_exposure_is_chosen_from_the_picture(tmp_path):
     dark = open_picture(write_dark(tmp_path / "a.png", np.uint16, (160, 240), 0.05, 0.12))
     made = restore_picture(dark, model=Same())
-    assert 0.13 < np.median(made.linear[..., 1]) < 0.15
+    # a picture of little contrast: its brightest part comes to 0.65
+    assert 0.62 < np.quantile(made.linear[..., 1], 0.98) < 0.68
     window = dark.levels.copy()
     window[:, :60] = 32768
     made = restore_picture(replace(dark, levels=window), model=Same())
