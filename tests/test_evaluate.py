@@ -326,7 +326,7 @@ def test_the_command_goes_on_after_a_corrupt_photo(run, tmp_path):
     second[0].write_bytes(b"")
     status, _, err = run("evaluate", "bayer", data, "--out", tmp_path / "none")
     assert status == 2
-    assert "none of its pairs could be judged" in err
+    assert "none of its pairs could be scored" in err
     assert not (tmp_path / "none").exists()
 
 
