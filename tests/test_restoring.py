@@ -84,11 +84,11 @@ def test_no_seams_on_six_megapixels(amplification):
     assert np.abs(one - many).max() < 1e-3
 
 
-def test_x_trans_is_refused_in_a_clear_line(dark):
+def test_a_model_for_another_sensor_is_refused_in_a_clear_line():
     plane = np.full((60, 60), 600, np.uint16)
     photo = Mosaic(plane, X_TRANS, np.full((6, 6), 512, np.float32), 16383, np.ones(3, np.float32))
-    with pytest.raises(UnsupportedError, match="X-Trans"):
-        undark.restore(photo)
+    with pytest.raises(UnsupportedError, match="sensor is X-Trans, the model bayer restores Bayer"):
+        undark.restore(photo, model="bayer")
 
 
 def test_light_sources_far_above_white_are_kept():
