@@ -32,10 +32,11 @@ from darkroom import (
     SPAN,
     WHITE,
     WHITE_BALANCE,
-    Frame,
+    as_dark,
     as_mosaic,
     darken,
     load_light,
+    middle,
     packed,
     see,
 )
@@ -246,7 +247,7 @@ def rows_of_photos(model: Model, count: int, seed: int) -> Iterator[str]:
     for cell in [replace(CELLS[0], amplification=10), *CELLS[::2]]:
         scores, corrected, blocks = list[list[float]](), 0, 0
         for number, photo in enumerate(photos):
-            frame = darken(_middle(load_light(photo)), cell, (seed, number))
+            frame = darken(middle(load_light(photo), (MIDDLE, MIDDLE), 2), cell, (seed, number))
             dark, noise = as_dark(frame)
             made = stages(model, dark, noise, float(cell.amplification))
             true = packed(see(frame.truth))
@@ -257,19 +258,6 @@ def rows_of_photos(model: Model, count: int, seed: int) -> Iterator[str]:
             corrected, blocks = corrected + agreement.corrected, blocks + agreement.blocks
         shown = " | ".join(f"{s:.3f}" for s in np.mean(scores, axis=0))
         yield f"| {cell} | {len(photos)} | {shown} | {corrected} of {blocks} |"
-
-
-def as_dark(frame: Frame) -> tuple[Mosaic, NoiseModel]:
-    """A frame as `undark.restore` takes it, and its noise."""
-    noise = frame.noise
-    told = NoiseModel(noise.gain, noise.read, noise.shape, noise.row, noise.bias)
-    return as_mosaic(np.rint(frame.signal + BLACK).astype(np.uint16), BLACK, WHITE), told
-
-
-def _middle(light: Light) -> Light:
-    side = [min(MIDDLE, n // 2 * 2) for n in light.shape[:2]]
-    top, left = ((n - s) // 4 * 2 for n, s in zip(light.shape[:2], side, strict=True))
-    return light[top : top + side[0], left : left + side[1]]
 
 
 def main() -> None:

@@ -24,8 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import darkroom
-from adversarial import as_dark
-from darkroom import AMPLIFICATIONS, ISOS, Cell, darken
+from darkroom import AMPLIFICATIONS, ISOS, Cell, as_dark, darken
 from undark.develop.colour import camera_from_srgb, decode_srgb
 from undark.restoring.confidence import (
     COVERAGE,

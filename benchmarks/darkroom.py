@@ -27,8 +27,9 @@ from undark.develop.colour import (
 )
 from undark.develop.metrics import brightness_correction, psnr
 from undark.files.dng import write_mosaic
-from undark.sensor.cfa import RGGB
+from undark.sensor.cfa import CFA, RGGB
 from undark.sensor.mosaic import Mosaic, Shot
+from undark.sensor.noise import NoiseModel
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -124,12 +125,12 @@ def dark_scenes(part: str) -> Iterator[tuple[str, int, Plane]]:
     """Name, amplification and light of the central crop of each photo of "train" or "val"."""
     for number, photo in enumerate(sorted((SHARED / "photos" / part).glob("*.jpg"))):
         ratio = AMPLIFICATIONS[number % len(AMPLIFICATIONS)]
-        yield photo.stem, ratio, _middle(load_light(photo))
+        yield photo.stem, ratio, middle(load_light(photo), MIDDLE)
 
 
-def _middle(light: Plane) -> Plane:
-    """The central crop of a photo (H, W, 3), at most `MIDDLE`."""
-    side = [min(s, n) for s, n in zip(MIDDLE, light.shape, strict=False)]
+def middle(light: Plane, size: tuple[int, int], multiple: int = 1) -> Plane:
+    """The central crop of a photo (H, W, 3), at even positions: at most `size`, of a multiple."""
+    side = [min(s, n // multiple * multiple) for s, n in zip(size, light.shape, strict=False)]
     top, left = ((n - s) // 4 * 2 for n, s in zip(light.shape, side, strict=False))
     return light[top : top + side[0], left : left + side[1]]
 
@@ -169,12 +170,22 @@ def ahd(mosaic: Plane) -> Plane:
     return np.asarray(rgb, np.float64) * (headroom / 65535)
 
 
-def as_mosaic(plane: NDArray[np.uint16], black: int, white: int) -> Mosaic:
+def as_dark(frame: Frame) -> tuple[Mosaic, NoiseModel]:
+    """A frame as `undark.restore` takes it, and its noise."""
+    return as_mosaic((frame.signal + BLACK).astype(np.uint16), BLACK, WHITE), model_of(frame.noise)
+
+
+def model_of(noise: SensorNoise) -> NoiseModel:
+    """The benchmark's noise as the package describes it."""
+    return NoiseModel(noise.gain, noise.read, noise.shape, noise.row, noise.bias)
+
+
+def as_mosaic(plane: NDArray[np.uint16], black: int, white: int, cfa: CFA = RGGB) -> Mosaic:
     """A `Mosaic` of the simulated camera."""
     return Mosaic(
         plane=plane,
-        cfa=RGGB,
-        black=np.full((2, 2), black, np.float32),
+        cfa=cfa,
+        black=np.full(cfa.pattern.shape, black, np.float32),
         white=float(white),
         white_balance=WHITE_BALANCE.astype(np.float32),
         camera_from_xyz=MATRIX.astype(np.float32),

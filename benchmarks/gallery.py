@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import undark
 from classical_planes import Plane, missing
-from darkroom import BLACK, MATRIX, WHITE, Cell, as_mosaic, classical_light, darken
+from darkroom import MATRIX, Cell, as_dark, classical_light, darken
 from quality import settings_of
 from undark.demo import load_scene
 from undark.develop.colour import camera_from_srgb
@@ -29,7 +29,6 @@ from undark.develop.render import render
 from undark.files.output import atomic_output
 from undark.files.picture import write_picture
 from undark.sensor.mosaic import Shot
-from undark.sensor.noise import NoiseModel
 
 CELL = Cell(1600, 250)
 SIDE, MARGIN = 280, 64
@@ -83,11 +82,9 @@ def night_sky(seed: int = 0) -> Plane:
 def row(part: Part, number: int, model: Any) -> tuple[list[NDArray[np.uint8]], list[str]]:
     """Pictures of one part, and their titles."""
     frame = darken(part.light, CELL, (number,))
-    plane = (frame.signal + BLACK).astype(np.uint16)
-    dark = as_mosaic(plane, BLACK, WHITE)
-    ratio, noise = float(CELL.amplification), frame.noise
-    known = NoiseModel(noise.gain, noise.read, noise.shape, noise.row, noise.bias)
-    restored = undark.restore(dark, exposure=ratio, noise=known, model=model)
+    dark, noise = as_dark(frame)
+    ratio = float(CELL.amplification)
+    restored = undark.restore(dark, exposure=ratio, noise=noise, model=model)
     sure = np.clip(restored.confidence / WIDEST, 0, 1)[..., None] * np.ones(3)
     lights = {f"{part.name}: noisy": classical_light(frame, "noisy", {})[1]}
     if not missing("bm3d"):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from classical_planes import Plane
-from darkroom import SHARED, WHITE_BALANCE, Cell, Frame, darken, load_light
+from darkroom import SHARED, WHITE_BALANCE, Cell, Frame, darken, load_light, middle
 from quality import network_light
 from undark.develop.metrics import BLOCK, block_means, colour_error, dark_block_errors, dark_part
 from undark.sensor.cfa import RGGB
@@ -47,13 +47,6 @@ def plain_errors(frame: Frame) -> Plane:
     return dark_block_errors(plain, frame.truth[:height, :width])
 
 
-def _middle(light: Plane) -> Plane:
-    """At most `MIDDLE` pixels a side, at even positions."""
-    side = [min(MIDDLE, n // BLOCK * BLOCK) for n in light.shape[:2]]
-    top, left = ((n - s) // 4 * 2 for n, s in zip(light.shape[:2], side, strict=True))
-    return light[top : top + side[0], left : left + side[1]]
-
-
 def _rms(error: Plane) -> float:
     return float(np.sqrt((error**2).mean()))
 
@@ -62,7 +55,7 @@ def measure(cell: Cell, photos: list[Path], model: Any, seed: int) -> str:
     """One row of the table: geometric mean over photos of the shares, mean of the biases."""
     shares, colours, biases = [], [], []
     for number, photo in enumerate(photos):
-        frame = darken(_middle(load_light(photo)), cell, (seed, number))
+        frame = darken(middle(load_light(photo), (MIDDLE, MIDDLE), BLOCK), cell, (seed, number))
         error = dark_block_errors(network_light(frame, model), frame.truth)
         plain = plain_errors(frame)
         shares.append(_rms(error) / _rms(plain))

@@ -28,14 +28,12 @@ import numpy as np
 
 from classical_planes import DENOISERS, GRIDS, Plane, Settings, missing
 from darkroom import (
-    BLACK,
     CELLS,
     SHARED,
-    WHITE,
     Cell,
     Frame,
     Scores,
-    as_mosaic,
+    as_dark,
     classical_light,
     darken,
     fidelity,
@@ -43,7 +41,6 @@ from darkroom import (
     score,
     see,
 )
-from undark.sensor.noise import NoiseModel
 
 T = TypeVar("T")
 
@@ -69,13 +66,9 @@ def network_light(frame: Frame, model: Any) -> Plane:
     """A frame restored by `undark.restore` with the true noise, as the baselines have it."""
     import undark
 
-    noise = frame.noise
-    restored = undark.restore(
-        as_mosaic((frame.signal + BLACK).astype(np.uint16), BLACK, WHITE),
-        exposure=float(frame.cell.amplification),
-        noise=NoiseModel(noise.gain, noise.read, noise.shape, noise.row, noise.bias),
-        model=model,
-    )
+    dark, noise = as_dark(frame)
+    exposure = float(frame.cell.amplification)
+    restored = undark.restore(dark, exposure=exposure, noise=noise, model=model)
     return restored.linear.astype(np.float64)
 
 

@@ -25,20 +25,20 @@ import undark
 from classical_planes import Plane
 from darkroom import (
     BLACK,
-    MATRIX,
     SHARED,
     SPAN,
     WHITE,
     WHITE_BALANCE,
     Cell,
+    as_mosaic,
     load_light,
+    model_of,
     picture,
     sensor_noise,
 )
 from undark.develop.metrics import psnr
 from undark.sensor.cfa import CFA, RGGB, X_TRANS, mosaic
 from undark.sensor.mosaic import Mosaic
-from undark.sensor.noise import NoiseModel
 
 CELLS = (Cell(400, 100), Cell(1600, 200), Cell(6400, 300))
 MIDDLE = 576
@@ -60,25 +60,15 @@ def shoot(light: Plane, cfa: CFA, cell: Cell, seed: int) -> Mosaic:
     seen = mosaic(np.moveaxis(light / WHITE_BALANCE, -1, 0), cfa)
     signal = sensor_noise(cell.iso).add(seen * cell.white, np.random.default_rng(seed))
     plane: NDArray[np.uint16] = np.rint(signal.clip(-BLACK, SPAN) + BLACK).astype(np.uint16)
-    return Mosaic(
-        plane=plane,
-        cfa=cfa,
-        black=np.full(cfa.pattern.shape, BLACK, np.float32),
-        white=float(WHITE),
-        white_balance=WHITE_BALANCE.astype(np.float32),
-        camera_from_xyz=MATRIX.astype(np.float32),
-    )
-
-
-def noise_model(cell: Cell) -> NoiseModel:
-    noise = sensor_noise(cell.iso)
-    return NoiseModel(noise.gain, noise.read, noise.shape, noise.row, noise.bias)
+    return as_mosaic(plane, BLACK, WHITE, cfa)
 
 
 def restored(frame: Mosaic, cell: Cell, model: Any, **how: Any) -> Plane:
     """Light by `undark.restore`, the noise given."""
     ratio = float(cell.amplification)
-    made = undark.restore(frame, exposure=ratio, noise=noise_model(cell), model=model, **how)
+    made = undark.restore(
+        frame, exposure=ratio, noise=model_of(sensor_noise(cell.iso)), model=model, **how
+    )
     return made.linear.astype(np.float64)
 
 
@@ -102,7 +92,7 @@ def phases_and_tiles(photo: Path, cell: Cell, model: Any) -> str:
     light = middle(load_light(photo))
     frame = shoot(light, X_TRANS, cell, 0)
     to_light = WHITE_BALANCE * (cell.amplification / SPAN)
-    sigma = noise_model(cell).sigma(light * cell.white / WHITE_BALANCE) * to_light
+    sigma = model_of(sensor_noise(cell.iso)).sigma(light * cell.white / WHITE_BALANCE) * to_light
     whole = restored(frame, cell, model)
     seams = np.abs(whole - restored(frame, cell, model, tile=SMALL_TILE)) / sigma
     patterns, worst = set(), 0.0

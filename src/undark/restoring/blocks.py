@@ -27,11 +27,6 @@ _SAMPLE = 4_000_000
 """Pixels that suffice to see where a frame is clipped."""
 
 
-def colour_map(cfa: CFA, height: int, width: int) -> NDArray[np.intp]:
-    """(height, width): the colour of each pixel of a part that begins at multiples of `PATCH`."""
-    return group_map(cfa.pattern.astype(np.intp), height, width)
-
-
 def groups_of(cfa: CFA) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Pixels that are averaged together: (period, period) group numbers, and each group's colour.
 
@@ -188,7 +183,7 @@ def clipped_below(plane: NDArray[np.uint16]) -> int | None:
 
 
 def isolated(
-    error: Floats, variance: Floats, colours: NDArray[np.intp]
+    error: Floats, variance: Floats, colours: NDArray[np.uint8]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of hot and dead pixels: those that stand out without their neighbours.
 

@@ -19,7 +19,6 @@ from undark.restoring.blocks import (
     Patch,
     block_sums,
     clipped_below,
-    colour_map,
     corners,
     group_map,
     groups_of,
@@ -116,7 +115,7 @@ class Comparison:
             light, seen = self._light[patch.pixels], self._seen(patch)
             signal = self._mosaic.signal(*patch.pixels)
             usable = self._usable(patch, signal, seen)
-            of_pixel = colour_map(self._mosaic.cfa, *seen.shape)
+            of_pixel = self._mosaic.cfa.colour_map(light.shape[:2])
             marked = wrong[patch.blocks].repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
             for colour in range(3):
                 least, most = self._range(signal, usable & (of_pixel == colour))
@@ -207,7 +206,7 @@ class Comparison:
         usable &= seen + margin < np.float32(_ALMOST_WHITE * self._mosaic.span)
         if self._floor is not None:
             usable &= seen - margin > np.float32(self._floor - self._mosaic.black.mean())
-        of_pixel = colour_map(self._mosaic.cfa, *seen.shape)
+        of_pixel = self._mosaic.cfa.colour_map(signal.shape)
         usable[isolated(signal - seen, variance, of_pixel)] = False
         return usable
 

@@ -57,6 +57,8 @@ class Restored:
     noise_source: str
     mended: int = 0
     """Hot and dead pixels that were replaced."""
+    estimate: Estimate | None = None
+    """What the photo says of itself; None where the noise was given."""
     agreement: Agreement | None = None
     """With the measured light; None for models that give finished colours (`SRGB_TASK`)."""
     law: Law | None = None
@@ -84,9 +86,6 @@ class Restored:
         noisy *= np.float32(1 - self.strength)
         np.hypot(np.float32(self.strength) * whole.confidence, noisy, out=noisy)
         return noisy
-
-    estimate: Estimate | None = None
-    """What the photo says of itself; None where the noise was given."""
 
     def picture(self, bits: int = 8) -> NDArray[Any]:
         """(H, W, 3) uint8 or uint16, sRGB, upright."""
@@ -154,15 +153,14 @@ def restore(
 ) -> Restored:
     """Restore a dark photo.
 
-    `exposure` is an amplification ratio, an `Exposure` or what `parse_exposure` gives, by default
-    chosen from the corrected photo;
-    `model` by default the one that ships for its sensor, `noise` that of its tags, its camera or
-    its own pixels. Hot and dead pixels are mended. `dark` are dark frames of the same camera and
-    setting, `[undark.read("dark.arw"), …]`, or their mean, made once for many photos: an argument
-    and no part of the mosaic, which is what the file says, and because the noise changes with it.
-    `progress` is called with the share done. Raises `ValueError` for arguments out of range,
-    `UnsupportedError` where the model is for another CFA or the dark frames do not fit, and
-    `ModelError`.
+    `exposure` is an amplification ratio, an `Exposure` or what `parse_exposure` gives, by
+    default chosen from the corrected photo; `model` by default the one that ships for its
+    sensor, `noise` that of its tags, its camera or its own pixels. Hot and dead pixels are
+    mended. `dark` are dark frames of the same camera and setting, `[undark.read("dark.arw"),
+    …]`, or their mean, made once for many photos: an argument and no part of the mosaic, which
+    is what the file says, and because the noise changes with it. `progress` is called with the
+    share done. Raises `ValueError` for arguments out of range, `UnsupportedError` where the
+    model is for another CFA or the dark frames do not fit, and `ModelError`.
 
     Offsets of rows and columns and black-level errors that the photo shows are subtracted first.
     With a given `noise` they are not, since it describes the photo as it is, nor with dark frames,
@@ -185,9 +183,8 @@ def restore(
     if network.card.task != SRGB_TASK:  # whose brightness is a picture's, not the sensor's
         agreement = keep_to_photons(linear, mosaic, noise, chosen.amplification)
         law = law_of(network.path)
-    return Restored(
-        mosaic, linear, chosen, noise, source, mended, agreement, law, estimate=estimate
-    ).blend(strength)
+    made = Restored(mosaic, linear, chosen, noise, source, mended, estimate, agreement, law)
+    return made.blend(strength)
 
 
 def _without_defects(

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.sensor.cfa import dihedral, extend
+from undark.sensor.cfa import dihedral, dihedral_axes, extend
 
 Floats = NDArray[np.float32]
-
-_TRANSPOSED = (3, 5, 6, 7)
-"""Numbers of `cfa.dihedral` that turn rows into columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,4 +58,5 @@ class LineOffsets:
     def dihedral(self, k: int) -> LineOffsets:
         """Those of a frame after `cfa.dihedral`."""
         rows, columns = dihedral(self.rows, k), dihedral(self.columns, k)
-        return LineOffsets(columns, rows) if k in _TRANSPOSED else LineOffsets(rows, columns)
+        _, transposed = dihedral_axes(k)
+        return LineOffsets(columns, rows) if transposed else LineOffsets(rows, columns)
