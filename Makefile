@@ -13,7 +13,7 @@ demo: $(VENV)/core
 	$(VENV)/bin/undark demo --overwrite
 
 test: $(VENV)/dev
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest --numprocesses auto
 
 check: lint types test
 

@@ -49,7 +49,7 @@ class Shooting:
 
 
 def write_frames(folder: Path, noise: NoiseModel, iso: float, how: Shooting = Shooting()) -> None:
-    """Dark frames and flats of a camera at one ISO, in an order that says nothing."""
+    """Dark frames and flats of a camera at one ISO, in random order."""
     levels = [0.0] * how.darks + [level for level in LEVELS for _ in range(how.flats)]
     for number, level in enumerate(levels):
         name = f"IMG_{number * 11 % len(levels):03d}_{iso:g}.dng"

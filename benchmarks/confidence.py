@@ -7,9 +7,9 @@ fitted to the errors of red, green and blue at random pixels (see `fit`). The ta
 `../shared/photos/val`: the share of true values within the interval, by ISO and brightness, and its
 mean half width beside that of rivals. A rival knows only brightness and ISO, the second one the
 amplification too; in each of 20 classes of restored brightness it has the 90 % quantile of the very
-errors that it is judged by, so no interval that knows as little is better. `--write` keeps the law
-beside the model. It is a file of its own and not in the model's card, so that it can be fitted
-again without a new export, whose digest results and records refer to.
+errors that it is judged by, so no interval from the same variables is narrower. `--write` keeps
+the law beside the model. It is a file of its own and not in the model's card, so that it can be
+fitted again without a new export, whose digest results and records refer to.
 """
 
 from __future__ import annotations

@@ -3,12 +3,10 @@
 python scripts/cli_docs.py > docs/cli.md
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from undark.cli import app
 
@@ -22,11 +20,10 @@ def commands() -> Iterator[str]:
 
 
 def help_of(command: str) -> str:
-    """The help text, 80 columns wide."""
-    asked = [sys.executable, "-m", "undark", *command.split(), "--help"]
-    environment = os.environ | {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
-    done = subprocess.run(asked, capture_output=True, text=True, check=True, env=environment)
-    return done.stdout.replace("python -m undark", "undark")
+    """The help text on a terminal of 80 columns."""
+    plain = {"NO_COLOR": "1", "TERM": "dumb"}
+    asked = [*command.split(), "--help"]
+    return CliRunner().invoke(app, asked, env=plain, prog_name="undark", terminal_width=78).stdout
 
 
 def reference() -> str:

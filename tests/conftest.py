@@ -1,9 +1,13 @@
 """What tests share: synthetic mosaics, and real camera files where they are at hand."""
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker for each core; read when torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -1,10 +1,14 @@
 """`undark info`, label by label, of a photo whose every property is known."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from undark.files.dng import write_mosaic
-from undark.restoring.describe import UNKNOWN, describe
+from undark.restoring.describe import UNKNOWN, describe, noise_lines
+from undark.sensor.cfa import X_TRANS
 from undark.sensor.mosaic import Shot
+from undark.sensor.profiles.lookup import estimate_of
 
 
 def described(tmp_path, mosaic):
@@ -47,3 +51,11 @@ def test_what_the_file_does_not_say_is_unknown(make_mosaic, tmp_path):
     for label in ("lens", "exposure time", "aperture", "ISO", "focal length", "taken", "GPS"):
         assert found[label] == UNKNOWN
     assert found["exposure value"] == found["colour matrix"] == UNKNOWN
+
+
+def test_black_errors_of_x_trans_are_a_range(make_mosaic):
+    """36 numbers would fill the screen."""
+    off = np.linspace(-3, 4, 36).reshape(6, 6).astype(np.float32)
+    mosaic = make_mosaic(cfa=X_TRANS, shape=(120, 120))
+    found = replace(estimate_of(mosaic), black_errors=off, black_source="flat blocks")
+    assert noise_lines(found)["black error"] == "-3.00 to +4.00 DN (flat blocks)"

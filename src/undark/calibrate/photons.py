@@ -120,7 +120,7 @@ def fit_transfer(points: Points, at_black: float | None, single: bool) -> Transf
     """The gain, with the variance at black given (by dark frames) or fitted.
 
     Of `single` flats the variance also grows with the square of the mean (unequal sensitivity of
-    the pixels), which is fitted where the means differ enough to tell it. Raises `ValueError`
+    the pixels), which is fitted where the means differ enough to measure it. Raises `ValueError`
     where there are too few points.
     """
     if len(points.mean) < 8:

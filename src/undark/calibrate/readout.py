@@ -1,4 +1,4 @@
-"""What dark frames tell: black level, dark shading, row noise, read noise and its distribution.
+"""Measured on dark frames: black level, dark shading, row noise, read noise and its distribution.
 
 The order is that of Wei et al. (TPAMI 2021) and Feng et al. (TPAMI 2023): subtract the mean dark
 frame's smooth part, take the rows' offsets from the rest, then fit what is left. All of it is
@@ -39,7 +39,7 @@ class Readout:
     black: Values
     """(period, period) error of the file's black level."""
     shading: NDArray[np.float32] | None
-    """(period, period, rows, columns); None where nothing stands out from its error."""
+    """(period, period, rows, columns); None where it is below twice its error."""
     read: float
     row: float
     column: float

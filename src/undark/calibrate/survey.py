@@ -16,6 +16,7 @@ from undark.errors import DataError, PhotoError, naming
 from undark.files.folder import is_result
 from undark.files.raw import find_raws, read_uncalibrated
 from undark.sensor.mosaic import Mosaic, Shot
+from undark.sensor.windows import robust_sigma
 
 DARK_BELOW = 0.003
 """Mean of a dark frame, as a share of the span: 48 DN of 14 bits, more than black levels err."""
@@ -34,7 +35,7 @@ _AT_ONCE = 2
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What one reading of a frame tells; its pixels are read again when they are needed."""
+    """Statistics of a frame; its pixels are read again when they are needed."""
 
     path: Path
     shot: Shot
@@ -159,17 +160,16 @@ def middle(mosaic: Mosaic) -> Mosaic:
     return mosaic.crop(corner[0], corner[1], sides[0], sides[1])
 
 
-def robust_sigma(values: NDArray[np.float32], step: float = 1.0) -> float:
+def sigma_of(values: NDArray[np.float32], step: float = 1.0) -> float:
     """From the median deviation, half a step at least."""
-    middle = np.median(values)
-    return max(float(np.median(abs(values - middle))) / 0.6745, step / 2)
+    return max(float(robust_sigma(values - np.median(values))), step / 2)
 
 
 def without_hot(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Pixels beyond `_HOT` sigma of all replaced by the median."""
     sample = values[::2, ::2]
     middle = np.float32(np.median(sample))
-    return np.where(abs(values - middle) > _HOT * robust_sigma(sample), middle, values)
+    return np.where(abs(values - middle) > _HOT * sigma_of(sample), middle, values)
 
 
 def _no_flat(mosaic: Mosaic, brightest: float) -> str | None:

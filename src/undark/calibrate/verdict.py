@@ -23,7 +23,7 @@ _COLOURS_DIFFER = 0.04
 _CRUSHED = 0.005
 """Share of dark pixels at DN 0 from which the noise below black is cut off."""
 _FINE = 0.5
-"""Read noise in quantisation steps below which it cannot be told."""
+"""Read noise in quantisation steps below which it cannot be measured."""
 _BLACK_MOVES = 0.5
 """Spread of the black level between frames, in read noises, that is worth a line."""
 
@@ -124,7 +124,7 @@ def _dark_gaps(one: Measured, calibration: Calibration) -> Iterator[str]:
             "below black off, so read noise and black level are too rough"
         )
     if s.read < _FINE * calibration.step:
-        yield "the read noise is below half a step of the data: it is told only where black is even"
+        yield "the read noise is below half a step of the data: measured only where black is even"
     if readout.bias > _BLACK_MOVES * s.read and readout.bias > 1:
         yield f"black differs by {readout.bias:.1f} DN between dark frames; is one not dark?"
 
@@ -133,7 +133,7 @@ def _range_gaps(calibration: Calibration) -> Iterator[str]:
     if len(calibration.settings) == 1:
         yield "one ISO alone: at others the noise is scaled with the ISO"
     if calibration.step > 1:
-        yield f"the data come in steps of {calibration.step:g} DN: what is finer cannot be told"
+        yield f"the data come in steps of {calibration.step:g} DN: nothing finer can be measured"
 
 
 def _law_at(calibration: Calibration, setting: Setting) -> dict[str, float]:

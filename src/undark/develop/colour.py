@@ -58,13 +58,17 @@ def srgb_from_camera(camera_from_xyz: NDArray[np.floating]) -> NDArray[np.float6
     return np.asarray(inverse, np.float64)
 
 
+KNEE = 0.0031308
+"""Linear light below which sRGB's curve is a straight line (IEC 61966-2-1)."""
+
+
 def encode_srgb(linear: Array) -> Array:
     """Linear light in [0, 1] → sRGB's curve in [0, 1]; outside is clipped."""
     xp = array_namespace(linear)
     linear = xp.clip(linear, 0, 1)
-    # clipped so that the gradient of the power is finite where the linear segment is chosen
-    curve = 1.055 * xp.clip(linear, 0.0031308, None) ** (1 / 2.4) - 0.055
-    return xp.where(linear <= 0.0031308, 12.92 * linear, curve)
+    # the smaller is the linear segment below the knee, where the power is constant (with a finite
+    # gradient), and the power above; `where` takes longer on a CPU
+    return xp.minimum(12.92 * linear, 1.055 * xp.clip(linear, KNEE, None) ** (1 / 2.4) - 0.055)
 
 
 def decode_srgb(encoded: Array) -> Array:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from undark.sensor.windows import box_sums
+
 Plane = NDArray[np.float64]
 
 WINDOW = 7
@@ -150,12 +152,4 @@ def _plane_sum(a: Plane, b: Plane, data_range: float) -> float:
 
 def _window_mean(plane: Plane) -> Plane:
     """Mean of each window that lies inside: (H, W) → (H - 6, W - 6)."""
-    height, width = (n - WINDOW + 1 for n in plane.shape)
-    rows = plane[:height].copy()
-    for offset in range(1, WINDOW):
-        rows += plane[offset : offset + height]
-    both = rows[:, :width].copy()
-    for offset in range(1, WINDOW):
-        both += rows[:, offset : offset + width]
-    both /= WINDOW**2
-    return both
+    return box_sums(plane, WINDOW) / WINDOW**2

@@ -29,8 +29,10 @@ from undark.sensor.profiles.lookup import noise_of
 class ConditionPair(ItemTransform):
     """A dark and a bright mosaic → input and target of undark's networks, as `TensorLinearImage`.
 
-    The input equals, bit for bit, that which `undark.restore` computes. The target is the bright
-    photo, demosaiced bilinearly, in the white balance of the dark one.
+    The input equals, bit for bit, that which `undark.restore` computes of a photo without offsets
+    and hot pixels: restoring corrects them in the whole frame, this takes crops as they are, with
+    noise maps that contain the offsets. The target is the bright photo, demosaiced bilinearly, in
+    the white balance of the dark one.
 
     `amplification` applies to all pairs; by default each pair has its own, from its exposures. A
     dark photo without a bright one (in prediction) is amplified as `undark.restore` proposes.

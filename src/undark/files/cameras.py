@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -84,6 +85,15 @@ def user_calibrations() -> tuple[Calibration, ...]:
         except (ReadError, OSError) as error:
             _warn(str(error))
     return tuple(found)
+
+
+def calibrations_state() -> str:
+    """Changes whenever a profile in the user's folder changes; empty without any."""
+    states = []
+    for path in _profiles():
+        with suppress(OSError):
+            states.append(f"{path.name}:{_state(path)}")
+    return " ".join(states)
 
 
 def _profiles() -> list[Path]:

@@ -40,11 +40,6 @@ def orientation_of(tags: Tags) -> int:
     return int(values[0]) if values and values[0] in range(1, 9) else 1
 
 
-def date_taken(path: Path) -> datetime | None:
-    """When a photo, or the source of a picture, was taken, by EXIF; None where unknown."""
-    return shot_of(path).taken
-
-
 def shot_of(path: Path) -> Shot:
     """The EXIF of a photo or a picture as a `Shot`; an empty one where it cannot be read."""
     try:

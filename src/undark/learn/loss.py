@@ -18,7 +18,7 @@ LIGHT_WEIGHT = 0.5
 PICTURE_WEIGHT = 0.5
 LOW_FREQUENCY_WEIGHT = 0.2
 BLOCKS = (8, 16)
-"""Sides in pixels of the blocks whose mean light is compared."""
+"""Sides in pixels of the blocks whose mean light is compared; each a multiple of the one before."""
 DARK = 0.02
 """Linear light (white 1) below which the error of a block's mean is no longer relative."""
 NOISE_WEIGHT = 0.25
@@ -73,7 +73,7 @@ def _excess_error(light: Tensor, target: Tensor, batch: Batch) -> Tensor:
     kind = batch.kind
     sigma = kind.colour_means(batch.inputs[:, kind.planes :])
     sigma = sigma.repeat_interleave(kind.cell, 2).repeat_interleave(kind.cell, 3)
-    return 0.5 * torch.log1p(((light - target) / sigma) ** 2).mean()
+    return 0.5 * torch.log1p(((light - target) / sigma).square()).mean()
 
 
 def _low_frequency_error(light: Tensor, target: Tensor) -> Tensor:
@@ -82,11 +82,14 @@ def _low_frequency_error(light: Tensor, target: Tensor) -> Tensor:
     Relative, so that dark areas have weight: in linear light bright blocks dominate the sum, and
     the sRGB picture clips values below black. Incomplete blocks are left out.
     """
-    errors = []
+    errors, reached = [], 1
+    mean, wanted = light, target
     for side in BLOCKS:
         if min(light.shape[-2:]) < side:
             continue
-        mean, wanted = avg_pool2d(light, side), avg_pool2d(target, side)
+        # the mean of the smaller blocks' means: pooling full-size light again takes longer
+        mean, wanted = (avg_pool2d(x, side // reached) for x in (mean, wanted))
+        reached = side
         weight = 1 / (wanted.mean(1, keepdim=True).clip(0) + DARK)
         errors.append(_log_error(weight * mean, weight * wanted))
     return torch.stack(errors).mean() if errors else light.sum() * 0
@@ -94,13 +97,14 @@ def _low_frequency_error(light: Tensor, target: Tensor) -> Tensor:
 
 def _log_error(output: Tensor, target: Tensor) -> Tensor:
     """Mean over photos of ln RMSE."""
-    squares = ((output - target) ** 2).flatten(1).mean(1)
+    squares = (output - target).square().flatten(1).mean(1)
     return 0.5 * torch.log(squares + FLOOR).mean()
 
 
 def _compress(light: Tensor) -> Tensor:
     """Linear up to white, logarithmic above, which limits the weight of light sources."""
-    return torch.where(light < 1, light, 1 + torch.log(light.clip(1)))
+    # of two operations that are not `where`, which takes four times as long on a CPU
+    return light.clip(None, 1) + torch.log(light.clip(1))
 
 
 def _picture(light: Tensor, srgb: Tensor) -> Tensor:

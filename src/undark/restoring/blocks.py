@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.sensor.cfa import CFA
+from undark.sensor.windows import box_sums
 
 Floats = NDArray[np.float32]
 End = tuple[NDArray[np.intp], Floats]
@@ -108,18 +109,7 @@ def _ends(at: slice, count: int) -> tuple[End, End]:
 
 def near_sums(values: Floats) -> Floats:
     """(h, w) → (h, w): sums over the 5×5 pixels around each, of those that are there."""
-    for axis in (0, 1):
-        total = values.copy()
-        for step in (1, 2):
-            ahead, behind = slice(step, None), slice(None, -step)
-            if axis == 0:
-                total[ahead] += values[behind]
-                total[behind] += values[ahead]
-            else:
-                total[:, ahead] += values[:, behind]
-                total[:, behind] += values[:, ahead]
-        values = total
-    return values
+    return box_sums(np.pad(values, 2), 5)
 
 
 def with_neighbours(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -188,8 +178,8 @@ def isolated(
     """Rows and columns of hot and dead pixels: those that stand out without their neighbours.
 
     `error` is measured minus restored light of each pixel (h, w), `variance` its variance,
-    `colours` its colour. The eight neighbours tell a star, whose light reaches them; the pixels of
-    the same colour within 5×5 tell light of one colour.
+    `colours` its colour. A star's light reaches the eight neighbours; light of one colour
+    reaches the pixels of the same colour within 5×5.
     """
     down, across = np.nonzero(error * error > np.float32(OUTLIER**2) * variance)
     own = error[down, across]

@@ -199,7 +199,7 @@ class Comparison:
         self._each(touched, work)
 
     def _usable(self, patch: Patch, signal: Floats, seen: Floats) -> NDArray[np.bool_]:
-        """Pixels that are not clipped, hot or dead: those whose noise is what the model says."""
+        """Pixels that are not clipped, hot or dead: those whose noise the model describes."""
         variance = self._variance(seen)
         usable: NDArray[np.bool_] = self._mosaic.plane[patch.pixels] < self._mosaic.white
         margin = np.sqrt(variance) * np.float32(_NEAR_CLIPPING)
@@ -219,7 +219,7 @@ class Comparison:
         return seen
 
     def _put(self, patch: Patch, seen: Floats) -> None:
-        """Undo `_seen`: sets the colour that each pixel sees, the two others stay."""
+        """Undo `_seen`: sets the colour that each pixel measures, the two others stay."""
         light = self._light[patch.pixels]
         for y, x, colour in self._places:
             light[y, x, colour] = seen[y, x] / self._to_signal[colour]

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from undark.errors import ModelError
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
+from undark.sensor.windows import box_means
 
 Floats = NDArray[np.float32]
 
@@ -146,12 +147,12 @@ def describe_rows(
     inner = slice(rows.start - top, rows.stop - top)
     part = np.moveaxis(light[wide], -1, 0)
     to_light = mosaic.white_balance * np.float32(amplification / mosaic.span)
-    means = [_smooth(part, reach) for reach in REACHES]
+    means = [box_means(part, reach) for reach in REACHES]
     sigma = _sigma(np.moveaxis(means[0], 0, -1), noise, to_light)
     level = np.log1p(np.maximum(means[0].mean(axis=0) / sigma, 0))
     features = [level]
     for mean, reach in zip(means, REACHES, strict=True):
-        variance = (_smooth(part * part, reach) - mean * mean).mean(axis=0)
+        variance = (box_means(part * part, reach) - mean * mean).mean(axis=0)
         contrast = np.sqrt(np.maximum(variance, 0)) / sigma
         features.append(np.log(contrast + np.float32(_LEAST_SIGNAL)))
     return sigma[inner], np.stack(features, axis=-1)[inner]
@@ -163,16 +164,3 @@ def _sigma(light: Floats, noise: NoiseModel, to_light: Floats) -> Floats:
     for colour, factor in enumerate(to_light):
         total += factor * noise.sigma(light[..., colour] / factor)
     return total / np.float32(3)
-
-
-def _smooth(planes: Floats, reach: int) -> Floats:
-    """Mean over (2·reach + 1)² pixels of (…, h, w); the border is repeated."""
-    for axis in (-2, -1):
-        length = planes.shape[axis]
-        pad = [(reach, reach) if a - planes.ndim == axis else (0, 0) for a in range(planes.ndim)]
-        wide = np.moveaxis(np.pad(planes, pad, mode="edge"), axis, 0)
-        total = wide[:length].copy()
-        for step in range(1, 2 * reach + 1):
-            total += wide[step : step + length]
-        planes = np.moveaxis(total, 0, axis) * np.float32(1 / (2 * reach + 1))
-    return planes

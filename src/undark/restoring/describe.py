@@ -13,6 +13,8 @@ from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.profiles.lookup import estimate_of
 
 UNKNOWN = "unknown"
+BAYER_POSITIONS = 4
+"""Black-level errors that are listed; of the 36 of X-Trans the range is shown."""
 
 
 def describe(path: Path) -> dict[str, str]:
@@ -57,10 +59,13 @@ def _sensor(mosaic: Mosaic) -> dict[str, str]:
     }
 
 
-def _noise(found: Estimate) -> dict[str, str]:
+def noise_lines(found: Estimate) -> dict[str, str]:
     """What was estimated, from what, and how sure it is."""
     noise = found.noise
-    black = ", ".join(f"{error:+.2f}" for error in found.black_errors.ravel().tolist())
+    errors = found.black_errors.ravel()
+    black = ", ".join(f"{error:+.2f}" for error in errors.tolist())
+    if errors.size > BAYER_POSITIONS:
+        black = f"{errors.min():+.2f} to {errors.max():+.2f}"
     known = "as the file says" if found.black_source == "tag" else "measured"
     lines = [
         ("rows", found.rows, found.row_offsets is not None),
@@ -86,7 +91,7 @@ def _proposal(mosaic: Mosaic) -> dict[str, str]:
     mosaic = found.correct(mosaic)
     exposure = propose_exposure(mosaic)
     lux = scene_lux(mosaic)
-    return _noise(found) | {
+    return noise_lines(found) | {
         "amplification": f"x{exposure.amplification:.3g} ({exposure.ev:+.1f} EV)",
         "because": exposure.reason,
         "scene": UNKNOWN if lux is None else f"about {lux:.2g} lux",

@@ -1,7 +1,7 @@
 """Restored light is held to the light that the sensor counted, block by block.
 
 Averaged over a block, restored light must agree with the measured light within what the noise
-model allows, whatever the network believes about the scene. `comparison.py` measures that, this
+model allows, whatever the network has made of the scene. `comparison.py` measures that, this
 module corrects the blocks that disagree.
 """
 
@@ -61,11 +61,11 @@ def keep_to_photons(
     disagreement becomes a bilinear field between the centres of blocks, of which each pixel takes
     a share in proportion to its own variance. Where a pixel is bright its variance is its light
     times the gain, so the correction multiplies, and keeps contrast and hue; where it is dark the
-    variance is constant, so the correction adds, and also raises what a network took to be black.
-    A dark pixel beside a lamp moves far less than the lamp. (This is the
+    variance is constant, so the correction adds, and also raises what a network made black.
+    A dark pixel beside a light source moves far less than the source. (This is the
     conditional mean of independent pixels, given their sum.) Where such a field cannot satisfy a
-    block (greens that disagree with each other, lamps at a block's corner), a constant for the
-    block and the CFA position does.
+    block (greens that disagree with each other, light sources at a block's corner), a constant for
+    the block and the CFA position does.
     """
     comparison = Comparison(light, mosaic, noise, amplification)
     before = np.abs(comparison.deviations())

@@ -18,6 +18,7 @@ from undark.sensor.cfa import CFA, extend
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.neighbours import middle_two, nearest
 from undark.sensor.noise import NoiseModel
+from undark.sensor.windows import robust_sigma
 
 _ISO_APART = 1.5
 """Ratio of ISO settings beyond which a sensor's dark signal and pattern are others."""
@@ -179,7 +180,7 @@ def _above_neighbours(dark: DarkFrame) -> NDArray[np.float32]:
 def _variance_of_difference(difference: NDArray[np.float32]) -> float:
     """Variance of a pixel from differences of two, without hot pixels; not below rounding's."""
     off = difference - np.median(difference)
-    reach = 4 * (1.4826 * float(np.median(np.abs(off))) + 0.5)
+    reach = 4 * (float(robust_sigma(off)) + 0.5)
     near = off[np.abs(off) < reach]
     return max(float(near.var(dtype=np.float64)) / 2, 1 / 12)
 

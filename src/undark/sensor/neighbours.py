@@ -15,7 +15,7 @@ Floats = NDArray[np.floating[Any]]
 NEIGHBOURS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
 """The eight beside a pixel, whatever their colours."""
 AROUND = 12
-"""Pixels of each colour outside the 3x3 neighbours that tell the background of that colour."""
+"""Pixels of each colour outside the 3x3 neighbours that give the background of that colour."""
 
 
 def colour_at(cfa: CFA, phase: tuple[int, int], offset: NDArray[np.intp] | tuple[int, int]) -> int:
@@ -39,7 +39,7 @@ def nearest(cfa: CFA, phase: tuple[int, int]) -> list[tuple[int, int]]:
 
 @cache
 def around(cfa: CFA, phase: tuple[int, int]) -> NDArray[np.intp]:
-    """(3·AROUND, 2): offsets of the pixels that tell the background of red, green and blue."""
+    """(3·AROUND, 2): offsets of the pixels for the background of red, green and blue."""
     outside = [
         [at for at in _by_distance(cfa, phase, colour) if max(map(abs, at)) > 1][:AROUND]
         for colour in range(3)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from undark.engine.card import PICTURE_TASK, TASK
 from undark.errors import PhotoError, ReadError, TrainingError
 from undark.files.cache import Decoded, FrameCache
-from undark.files.cameras import calibrated
+from undark.files.cameras import calibrated, calibrations_state
 from undark.files.picture import is_picture, open_picture
-from undark.files.raw import read_uncalibrated
+from undark.files.raw import read_mosaic
 from undark.learn.aims import Aim
 from undark.learn.kind import KINDS, PICTURE, InputKind
 from undark.pairs.table import Row
@@ -34,7 +34,8 @@ from undark.pairs.target import (
 from undark.sensor.cfa import CFA
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel
-from undark.sensor.profiles.lookup import noise_of
+from undark.sensor.offsets import LineOffsets
+from undark.sensor.profiles.lookup import without_defects
 
 LOOKED_AT = 24
 """Photos that are decoded to find the kind of sensor of most."""
@@ -52,11 +53,18 @@ class PairFrames:
         """Photos that cannot be used, and why."""
 
     def dark(self, path: Path) -> tuple[Mosaic, NoiseModel]:
-        """A dark photo and its noise. Raises `ReadError`, `UnsupportedError`."""
+        """A dark photo, corrected as restoring does (`without_defects`), and its noise.
+
+        Raises `ReadError`, `UnsupportedError`.
+        """
         _check_found(path)
-        plane, facts = self._cache.get(path, "mosaic", partial(_decode_mosaic, path))
-        mosaic = calibrated(_mosaic(plane, facts))
-        return mosaic, mosaic.calibrated or NoiseModel(**facts["noise"])
+        # the corrections depend on the user's calibrations
+        what = f"corrected mosaic {calibrations_state()}".strip()
+        plane, facts = self._cache.get(path, what, partial(_decode_mosaic, path))
+        mosaic = _mosaic(plane, facts)
+        # black and noise are the calibration's already; its dark shading is not among the facts
+        shading = calibrated(mosaic).shading
+        return mosaic.replace(shading=shading), NoiseModel(**facts["noise"])
 
     def bright(self, path: Path, white_balance: NDArray[np.float32]) -> Target:
         """Light of a bright photo in the dark one's white balance, or sRGB in its own, as in SID.
@@ -148,9 +156,8 @@ def _check_found(path: Path) -> None:
 
 
 def _decode_mosaic(path: Path) -> Decoded:
-    mosaic = read_uncalibrated(path)  # calibrations may change: they are applied afterwards
-    noise, _ = noise_of(mosaic)
-    matrix = mosaic.camera_from_xyz
+    mosaic, noise = without_defects(read_mosaic(path))
+    matrix, offsets = mosaic.camera_from_xyz, mosaic.offsets
     facts = {
         "cfa": mosaic.cfa.rows,
         "black": mosaic.black.tolist(),
@@ -158,6 +165,10 @@ def _decode_mosaic(path: Path) -> Decoded:
         "white_balance": mosaic.white_balance.tolist(),
         "camera_from_xyz": None if matrix is None else matrix.tolist(),
         "noise": asdict(noise),
+        "offsets": [
+            offsets and offsets.rows.ravel().tolist(),
+            offsets and offsets.columns.ravel().tolist(),
+        ],
         "black_source": mosaic.black_source,
         "shot": {name: getattr(mosaic.shot, name) for name in ("make", "model", "iso")},
     }
@@ -166,6 +177,7 @@ def _decode_mosaic(path: Path) -> Decoded:
 
 def _mosaic(plane: NDArray[np.uint16], facts: dict[str, Any]) -> Mosaic:
     matrix = facts["camera_from_xyz"]
+    rows, columns = (line and np.array(line, np.float32) for line in facts["offsets"])
     return Mosaic(
         plane=plane,
         cfa=CFA(tuple(tuple(row) for row in facts["cfa"])),
@@ -175,6 +187,7 @@ def _mosaic(plane: NDArray[np.uint16], facts: dict[str, Any]) -> Mosaic:
         camera_from_xyz=None if matrix is None else np.array(matrix, np.float32),
         black_source=facts["black_source"],
         shot=Shot(**facts["shot"]),
+        offsets=LineOffsets.of((plane.shape[0], plane.shape[1]), rows, columns),
     )
 
 

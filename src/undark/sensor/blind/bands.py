@@ -6,6 +6,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from undark.sensor.windows import robust_sigma
+
 Array64 = NDArray[np.float64]
 
 _MOST = 8
@@ -37,7 +39,7 @@ def bands(profiles: Array64) -> Array64:
         waves = np.stack([np.cos(phase), np.sin(phase)])
         amplitudes = 2 * left @ waves.T / lines  # (P, 2)
         usual = np.median(amplitudes, axis=0)
-        scatter = 1.4826 * np.median(np.abs(amplitudes - usual), axis=0)
+        scatter = robust_sigma(amplitudes - usual, axis=0)
         if np.hypot(*scatter) > _ALIKE * np.hypot(*usual):
             break
         wave = usual @ waves

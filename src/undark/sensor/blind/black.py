@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.sensor.windows import robust_sigma
+
 _SURE = 3.0
 """Standard errors from which on a difference counts."""
 _FEWEST = 16
@@ -18,21 +20,21 @@ _SPREAD = 0.3
 _FAINT = 1.0
 """Offsets' variance, in that of a level, up to which differences may be said to grow with light."""
 _LOWEST = 0.02
-"""Share of the places, the darkest, that tell whether light lies below black."""
+"""Share of the places, the darkest, by which light below black is detected."""
 
 Array64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Black:
-    """What the frame says of its black level."""
+    """The black level's error, estimated from the frame."""
 
     errors: NDArray[np.float32]
     """(period, period) DN by which the true black is above the file's; 0 where not sure."""
     variance: float
     """Of such errors between positions of one colour, DN²."""
     left: float
-    """Variance of what `errors` does not tell, DN²."""
+    """Variance of the part that `errors` leaves out, DN²."""
 
 
 def find_black(
@@ -44,9 +46,9 @@ def find_black(
 ) -> Black:
     """From the mean `level` (n, P) at n places and each position, DN above the file's black.
 
-    Two positions of one colour see the same light, so what their difference is where there is
-    none is black's. What all positions of a colour share cannot be told from light, except that
-    light is not below 0. `at` (n, 2) are the places in pixels, `variance` that of a level by its
+    Two positions of one colour get the same light, so their difference at zero light is the black
+    level's. An error that all positions of a colour share looks like light, except that light is
+    not below 0. `at` (n, 2) are the places in pixels, `variance` that of a level by its
     pixels' noise, `stripes` the standard deviation of what is left of the offsets of lines. These
     neighbouring places share, so by chance they go with the light of a part of the frame.
     """
@@ -126,7 +128,7 @@ def _middle(off: Array64) -> Array64:
 
 def _scatter(off: Array64) -> Array64:
     """(k,) variance, from the median size."""
-    spread: Array64 = (1.4826 * np.median(np.abs(off - np.median(off, axis=0)), axis=0)) ** 2
+    spread: Array64 = robust_sigma(off - np.median(off, axis=0), axis=0) ** 2
     return spread
 
 

@@ -33,7 +33,7 @@ _FAR = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """What a frame says of its own noise. All sizes are in DN."""
+    """The noise of a frame, estimated from its own pixels. All sizes are in DN."""
 
     noise: NoiseModel
     """What is left once `correct` has been applied; see `uncorrected`."""
@@ -59,7 +59,7 @@ class Estimate:
     black_source: str
     """"masked border", "flat blocks" or "tag"."""
     doubts: tuple[str, ...] = ()
-    """What makes the estimate less sure than `error` says, for people."""
+    """Reasons why the estimate is less certain than `error`, to be shown to the user."""
 
     @property
     def uncorrected(self) -> NoiseModel:
@@ -211,7 +211,7 @@ def _hidden(steps: Steps, line: Line) -> bool:
 def _doubts(steps: Steps, line: Line) -> tuple[str, ...]:
     found = []
     if _hidden(steps, line):
-        found.append("the noise is below half a step of the converter: it cannot be told")
+        found.append("the noise is below half a step of the converter: it cannot be measured")
     if not steps.even:
         found.append("the converter's steps grow with the light")
     return tuple(found)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from undark.sensor.blind.bands import bands, only_white
 from undark.sensor.mosaic import Mosaic
+from undark.sensor.windows import robust_sigma
 
 Floats = NDArray[np.float32]
 Array64 = NDArray[np.float64]
@@ -44,7 +45,7 @@ class Offsets:
     """Offsets of all rows or columns."""
 
     values: Floats | None
-    """(n,) DN, as likely each as the frame makes it; None where nothing was found."""
+    """(n,) DN, each shrunk by its uncertainty; None where none were found."""
     sigma: float
     """Standard deviation of the offsets in the frame, DN."""
     left: float
@@ -132,7 +133,7 @@ def _profile(part: Floats, period: int, gain: float, at_black: float) -> Array64
 def _without_scene(profile: Array64, period: int) -> Array64:
     """Each line against the running median of the lines of its phase, which keeps edges.
 
-    The median of a curved line is beside it: what is left of it is taken off the same way.
+    The running median of a curved profile is biased: the remainder is subtracted the same way.
     """
     beside = np.empty_like(profile)
     for phase in range(period):
@@ -167,7 +168,7 @@ def _common_variance(beside: Array64) -> tuple[float, float]:
 
     They have neither noise nor, mostly, the scene in common.
     """
-    reach = _FARTHEST * np.median(np.abs(beside), axis=1, keepdims=True) / 0.6745
+    reach = _FARTHEST * robust_sigma(beside, axis=1, keepdims=True)
     near = np.clip(beside, -reach, reach)
     products = near @ near.T / near.shape[1]
     pairs = products[np.triu_indices(len(near), _APART)]
@@ -185,7 +186,7 @@ def _most_likely(
     """
     count = len(beside)
     middle = np.median(beside, axis=0)
-    scatter = 1.4826 * np.median(np.abs(beside - middle), axis=0)
+    scatter = robust_sigma(beside - middle, axis=0)
     usual = float(np.median(scatter))
     near = np.clip(beside, middle - 2 * usual, middle + 2 * usual)
     mean: Array64 = near.mean(axis=0)

@@ -23,7 +23,7 @@ _CLIPPED = 0.005
 
 @dataclass(frozen=True)
 class Steps:
-    """What the histogram says of the converter."""
+    """The converter's steps, from the histogram."""
 
     step: float
     """Root mean square width of a level at the pixels of the frame, DN; 1 or more."""
@@ -36,7 +36,7 @@ class Steps:
 
 
 def find_steps(counts: NDArray[np.uint16], black: NDArray[np.float32]) -> Steps:
-    """From blocks (n, P, s, s) in DN; `black` (period, period) says where clipping is possible."""
+    """From blocks (n, P, s, s) in DN; `black` (period, period) is where clipping is possible."""
     if not counts.size:
         return Steps(1.0, True, np.full(black.size, np.nan), 0)
     found = [_of_position(counts[:, p]) for p in range(counts.shape[1])]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from undark.sensor.blind import Estimate, estimate, with_known_noise
+from undark.sensor.hot import mend
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 from undark.sensor.profiles.cameras import find_camera
@@ -34,6 +35,16 @@ def estimate_of(mosaic: Mosaic) -> Estimate:
     if known is None:
         return replace(found, noise_source=_itself(mosaic))
     return with_known_noise(found, *known)
+
+
+def without_defects(mosaic: Mosaic) -> tuple[Mosaic, NoiseModel]:
+    """The photo as a network is given it, and its noise.
+
+    Without the offsets of rows and columns and the black-level errors that the estimate finds, and
+    without hot and dead pixels. The result has the same `shading`.
+    """
+    found = estimate_of(mosaic)
+    return mend(found.correct(mosaic), found.noise).mosaic, found.noise
 
 
 def _known(mosaic: Mosaic) -> tuple[NoiseModel, str] | None:
