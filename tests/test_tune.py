@@ -1,7 +1,5 @@
 """The search for settings: resumable, shared, pruned; training uses its best settings."""
 
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -211,15 +209,15 @@ def test_scoring_on_the_way_does_not_shorten_training():
     assert timer.time_elapsed() < spent - 0.95
 
 
-def test_the_command_trains_and_training_takes_its_best(folder, tmp_path):
-    def undark(line):
-        command = [sys.executable, "-m", "undark", *line.split()]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-
-    done = undark(f"tune {folder} --out study --trials 2 --minutes 0.03")
-    assert done.returncode == 0, done.stderr
-    assert "best of 2 trials" in done.stderr
-    assert "trial 1: {" in done.stderr
+def test_the_command_trains_and_training_takes_its_best(run, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, said = run("tune", folder, "--out", "study", "--trials", 2, "--minutes", 0.03)
+    assert status == 0, said
+    assert "best of 2 trials" in said
+    assert "trial 1: {" in said
     assert not list((tmp_path / "study").glob("trial-*"))
-    done = undark(f"train photos {folder} --out run --config study/{BEST} --steps 1 --batch 1")
-    assert done.returncode == 0, done.stderr
+    best = f"study/{BEST}"
+    status, _, said = run(
+        "train", "photos", folder, "--out", "run", "--config", best, "--steps", 1, "--batch", 1
+    )
+    assert status == 0, said
