@@ -89,11 +89,14 @@ class Comparison:
 
         Shot noise (of the brighter of the two means), read noise and quantisation average over the
         pixels of a mean; a row's offset is shared by the pixels of a row, so it averages over rows
-        only; the black level's error is shared by all pixels of a position of the CFA.
+        only; the black level's error is shared by all pixels of a position of the CFA. Where
+        offsets were subtracted, what is left of them is mostly their slow part, which looks like
+        the scene and which neighbouring rows share: it does not average.
         """
         noise, pixels = self._noise, np.maximum(self.count, 1)
+        rows = np.ones_like(pixels) if self._mosaic.offsets else np.minimum(self._rows, pixels)
         independent = self._variance(np.maximum(self.measured, self.restored)) / pixels
-        of_rows = noise.row**2 / np.minimum(self._rows, pixels)
+        of_rows = noise.row**2 / rows
         of_black = noise.bias**2 / np.bincount(self._groups.ravel())
         return np.asarray(np.sqrt(independent + of_rows + of_black), np.float32)
 

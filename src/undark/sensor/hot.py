@@ -7,6 +7,7 @@ stands out most can be a defect; the next pass looks at the others after it has 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -42,8 +43,11 @@ _CONTRAST = np.float32(0.1)
 """Share of the background that counts as a standard deviation more: scenes have detail."""
 _BUSY = np.float32(2.4)
 """Variance of the surroundings, in variances of the noise, beyond which they are detail."""
-_CAUTION = np.float32(32)
+_CAUTION = np.float32(8)
 """Factor of that detail's variance: its smallest parts stand out of it more than noise does."""
+_ALONE = 4.0
+"""Ratio to the largest deviation of the eight neighbours above which a bright pixel needs no
+caution, if the frame has many hot pixels: detail is mostly as wide as the lens draws it."""
 _MARGIN = 6.0
 """Pixels are mended unless a star is this many times as likely, in a frame with many hot pixels."""
 _MANY = 0.005
@@ -88,12 +92,14 @@ def mend(mosaic: Mosaic, noise: NoiseModel, known: NDArray[np.intp] | None = Non
     frame = _Frame(mosaic, noise)
     found = [np.empty(0, np.intp) if known is None else frame.with_border(known)]
     was = [frame.replace(found[0])]
-    left, margin = frame.screen(), 0.0
-    for _ in range(_PASSES):
-        off, star = frame.judge(left)
-        certain = (off > _CERTAIN) & (star < _SURELY)
-        margin = margin or _MARGIN * min(certain.sum() / mosaic.plane.size / _MANY, 1)
-        found.append(left[star < margin])
+    left = frame.screen()
+    off, star = frame.judge(left)
+    share = ((off > _CERTAIN) & (star < _SURELY)).sum() / mosaic.plane.size
+    many = min(share / _MANY, 1)
+    for number in range(_PASSES):
+        if number or many == 1:
+            _, star = frame.judge(left, _ALONE if many == 1 else math.inf)
+        found.append(left[star < _MARGIN * many])
         was.append(frame.replace(found[-1]))
         left = left[np.isnan(star)]
     flat, first = np.unique(np.concatenate(found), return_index=True)
@@ -183,10 +189,11 @@ class _Frame:
         found &= off * off > np.float32(_SCREEN**2) * variance
         return found
 
-    def judge(self, flat: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    def judge(self, flat: NDArray[np.intp], alone: float = math.inf) -> tuple[Floats, Floats]:
         """How far each of these pixels is off its background, in standard deviations, and how
         many times as likely it is part of a star as a defect: infinite where it does not stand
-        out, NaN where that is to be seen when a brighter neighbour is mended."""
+        out, NaN where that is to be seen when a brighter neighbour is mended. For `alone` see
+        `_ALONE`."""
         off, star = np.empty(len(flat), np.float32), np.empty(len(flat), np.float32)
         chunks = [
             (phase, members[start : start + _CHUNK])
@@ -196,7 +203,7 @@ class _Frame:
 
         def judge_one(chunk: tuple[tuple[int, int], NDArray[np.intp]]) -> None:
             phase, some = chunk
-            off[some], star[some] = self._judge_phase(flat[some], phase)
+            off[some], star[some] = self._judge_phase(flat[some], phase, alone)
 
         _in_threads(judge_one, chunks)
         return off, star
@@ -215,7 +222,9 @@ class _Frame:
         """(k, n): the light at offsets (k, 2) from each of these pixels."""
         return self.light(flat + offsets[:, :1] * self._width + offsets[:, 1:])
 
-    def _judge_phase(self, flat: NDArray[np.intp], phase: tuple[int, int]) -> tuple[Floats, Floats]:
+    def _judge_phase(
+        self, flat: NDArray[np.intp], phase: tuple[int, int], alone: float
+    ) -> tuple[Floats, Floats]:
         near = np.array(((0, 0), *NEIGHBOURS))
         colours = [colour_at(self._cfa, phase, at) for at in near]
         level, variance, detail = self._background(flat, phase)
@@ -226,7 +235,8 @@ class _Frame:
         # a Poisson distribution's tail is longer: the quantile after Cornish and Fisher
         skew = self._gain**2 * np.maximum(level[colours[0]], 0) / sigma[0] ** 3
         least = _STANDS_OUT + skew * np.float32((_STANDS_OUT**2 - 1) / 6)
-        stands_out = off[0] > least * np.sqrt(1 + _CAUTION * detail)
+        is_alone = (sign > 0) & (off[0] > alone * np.maximum(np.abs(off[1:]).max(axis=0), 2))
+        stands_out = off[0] > least * np.sqrt(1 + np.where(is_alone, 0, _CAUTION * detail))
         outshone = off[0] < off[1:].max(axis=0)
         chosen = stands_out & ~outshone
         gain = np.where(sign > 0, self._gain, np.float32(0)) / sigma  # a dark spot has no photons
