@@ -30,10 +30,12 @@ from undark.files.dng import write_mosaic
 from undark.sensor.cfa import CFA, RGGB
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel
+from undark.sensor.profiles.cameras import find_camera
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 ISOS, AMPLIFICATIONS = (400, 1600, 6400), (100, 250, 300)
+SONY = "ILCE-7SM2"
 MIDDLE = (768, 1024)
 """Largest rows and columns of `dark_scenes`."""
 MATRIX = CAMERA_MATRICES[-1]  # of the Sony A7S family
@@ -77,10 +79,21 @@ class Frame:
 
 
 @cache
-def sensor_noise(iso: int) -> SensorNoise:
-    """The noise of the Sony A7S2 at one of its ISO settings."""
-    table = json.loads((SHARED / "noise" / "sony_a7s2_by_iso.json").read_text())
-    return SensorNoise.from_json(table["iso"][str(iso)])
+def sensor_noise(iso: int, camera: str = SONY) -> SensorNoise:
+    """The noise of the Sony A7S2 at one of its ISO settings, or of another camera.
+
+    The parameters of others are those of undark's table, made from `../shared/noise` too.
+    """
+    if camera == SONY:
+        table = json.loads((SHARED / "noise" / "sony_a7s2_by_iso.json").read_text())
+        return SensorNoise.from_json(table["iso"][str(iso)])
+    known = find_camera(camera)
+    if known is None:
+        raise SystemExit(f"{camera}: not in the table of cameras")
+    noise = known.at(iso, SPAN)
+    shape = 0.14 if noise.shape is None else noise.shape  # nearly Gaussian
+    one = SensorNoise(noise.gain, shape, 1.0, noise.row, noise.bias)
+    return replace(one, scale=noise.read / one.read)
 
 
 def load_light(path: Path) -> Plane:
@@ -113,9 +126,9 @@ def see(light: Plane) -> Plane:
     return mosaic / gains((height, width))
 
 
-def darken(light: Plane, cell: Cell, seed: Sequence[int]) -> Frame:
+def darken(light: Plane, cell: Cell, seed: Sequence[int], camera: str = SONY) -> Frame:
     """The noisy frame of light, `amplification` times too dark; a function of the seed."""
-    noise = sensor_noise(cell.iso)
+    noise = sensor_noise(cell.iso, camera)
     random = np.random.default_rng((*seed, cell.iso, cell.amplification))
     signal = noise.add(see(light) * cell.white, random)
     return Frame(light, signal.clip(-BLACK, SPAN), cell, noise)

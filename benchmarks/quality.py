@@ -30,6 +30,7 @@ from classical_planes import DENOISERS, GRIDS, Plane, Settings, missing
 from darkroom import (
     CELLS,
     SHARED,
+    SONY,
     Cell,
     Frame,
     Scores,
@@ -62,17 +63,23 @@ Table = dict[str, dict[Cell, Scores]]
 """Method → cell → scores, averaged over photos."""
 
 
-def network_light(frame: Frame, model: Any) -> Plane:
-    """A frame restored by `undark.restore` with the true noise, as the baselines have it."""
+def network_light(frame: Frame, model: Any, blind: bool = False) -> Plane:
+    """A frame restored by `undark.restore` with the true noise, as the baselines have it.
+
+    If `blind`, noise and black are estimated from the frame, whose camera is not named.
+    """
     import undark
 
     dark, noise = as_dark(frame)
     exposure = float(frame.cell.amplification)
-    restored = undark.restore(dark, exposure=exposure, noise=noise, model=model)
+    given = None if blind else noise
+    restored = undark.restore(dark, exposure=exposure, noise=given, model=model)
     return restored.linear.astype(np.float64)
 
 
-def score_model(name: str, photos: Sequence[Path], seed: int) -> dict[Cell, Scores]:
+def score_model(
+    name: str, photos: Sequence[Path], seed: int, camera: str, blind: bool
+) -> dict[Cell, Scores]:
     """Scores of a model, on the same dark photos as the baselines."""
     import undark
 
@@ -81,7 +88,8 @@ def score_model(name: str, photos: Sequence[Path], seed: int) -> dict[Cell, Scor
     for number, photo in enumerate(watched(photos, name)):
         light = load_light(photo)
         for cell in CELLS:
-            restored = network_light(darken(light, cell, (seed, number)), model)
+            frame = darken(light, cell, (seed, number), camera)
+            restored = network_light(frame, model, blind)
             results[cell].append(score(see(restored), restored, light))
     return {cell: average(scores) for cell, scores in results.items()}
 
@@ -97,6 +105,7 @@ class Task:
     cell: Cell
     seed: int
     cache: Path
+    camera: str = SONY
 
     @property
     def file(self) -> Path:
@@ -105,6 +114,7 @@ class Task:
         used = ["rawpy", *packages.get(self.method, ["scikit-image"])]
         parts: list[Any] = [PROTOCOL, self.seed, self.number, str(self.cell), dict(self.settings)]
         parts += [{p: version(p) for p in used}, _digest(self.photo)]
+        parts += [self.camera] if self.camera != SONY else []
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
         return self.cache / f"{self.method}-{key}.json"
 
@@ -112,7 +122,8 @@ class Task:
         """The scores, from the cache if they are there."""
         if self.file.exists():
             return _scores(json.loads(self.file.read_text())["scores"])
-        frame = darken(load_light(self.photo), self.cell, (self.seed, self.number))
+        seed = (self.seed, self.number)
+        frame = darken(load_light(self.photo), self.cell, seed, self.camera)
         began = time.process_time()
         mosaic, light = classical_light(frame, self.method, self.settings)
         seconds = time.process_time() - began
@@ -134,12 +145,12 @@ class Task:
 
 
 def score_classical(
-    method: str, photos: Sequence[Path], seed: int, cache: Path, jobs: int
+    method: str, photos: Sequence[Path], seed: int, cache: Path, jobs: int, camera: str
 ) -> dict[Cell, Scores]:
     """Scores of a classical method, with the settings tuned for each of `AIMS`."""
     tasks = {
         (cell, aim, number): Task(
-            method, settings_of(method, aim, cell), photo, number, cell, seed, cache
+            method, settings_of(method, aim, cell), photo, number, cell, seed, cache, camera
         )
         for cell in CELLS
         for aim in AIMS
@@ -287,6 +298,8 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = options.add_argument
     add("--model", action="append", default=[], help="an .onnx file or a shipped name; repeatable")
+    add("--blind", action="store_true", help="a second column of each model: noise estimated")
+    add("--camera", default=SONY, help="a camera of undark's table; default: %(default)s")
     add("--methods", nargs="*", default=METHODS, choices=METHODS, help="baselines; default: all")
     add("--photos", type=int, metavar="N", help="only the first N photos; default: all")
     add("--seed", type=int, default=0)
@@ -314,10 +327,18 @@ def main() -> None:
         return
     photos = sorted((SHARED / "photos" / "val").glob("*.jpg"))[: options.photos]
     baselines = partial(
-        score_classical, photos=photos, seed=options.seed, cache=options.cache, jobs=options.jobs
+        score_classical,
+        photos=photos,
+        seed=options.seed,
+        cache=options.cache,
+        jobs=options.jobs,
+        camera=options.camera,
     )
     table: Table = {method: baselines(method) for method in runnable(options.methods)}
-    table |= {Path(m).stem: score_model(m, photos, options.seed) for m in options.model}
+    for model in options.model:
+        for blind in (False, True) if options.blind else (False,):
+            name = f"{Path(model).stem}{', blind' if blind else ''}"
+            table[name] = score_model(model, photos, options.seed, options.camera, blind)
     print(markdown(table))
     if options.out:
         options.out.write_text(json.dumps(as_json(table), indent=1) + "\n")
