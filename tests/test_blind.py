@@ -249,3 +249,17 @@ def test_24_megapixels_take_about_a_second():
     began = time.process_time()
     estimate_noise(photo)
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gain_of_a_black_frame_with_a_bright_part(seed):
+    """Nine tenths hold 0.01 electrons a pixel; each CFA position's black is off by up to 1 DN."""
+    random = np.random.default_rng(seed)
+    noise = NoiseModel(gain=6.6, read=6.5)
+    light = np.full((600, 900), 0.07)
+    light[:120, :450] = random.uniform(20, 60, (4, 15)).repeat(30, 0).repeat(30, 1)
+    plane = noise.add(light.astype(np.float32), NumPySampler(seed))
+    plane += np.tile(random.uniform(-1, 1, (2, 2)), (300, 450))
+    found = estimate(frame(plane))
+    assert found.noise.gain == pytest.approx(6.6, rel=0.15)
+    assert found.noise.read == pytest.approx(6.5, rel=0.05)

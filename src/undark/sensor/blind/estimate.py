@@ -21,6 +21,9 @@ LEAST_GAIN = 3e-6
 """DN per electron as a share of the span: a full well of 330,000 electrons, more than any has."""
 _LEAST_READ = 0.3
 """Read noise in DN: no converter has less."""
+_BLACK_ERROR = 5e-5
+"""Usual error of the black level at a position of the CFA, as a share of the span: 0.8 DN of 14
+bits (of the cameras measured for ELD by Wei et al., 2020)."""
 _ROUGHLY = 700_000
 """Pixels that suffice for the noise by which offsets are found."""
 _BRIGHTEST = 0.9
@@ -162,7 +165,8 @@ def _line(
     coefficients = haar(signal)
     level = block_levels(coefficients, steps.step)
     points = _points(coefficients, level, blocks, mosaic, steps)
-    line = fit_line(points, LEAST_GAIN * mosaic.span, steps.step**2 / 12 + _LEAST_READ**2)
+    least = steps.step**2 / 12 + _LEAST_READ**2
+    line = fit_line(points, LEAST_GAIN * mosaic.span, least, _BLACK_ERROR * mosaic.span)
     return line, level.reshape(blocks.counts.shape[:2])
 
 

@@ -21,6 +21,8 @@ _NOISE_ONLY = 1.15
 _TEXTURE_LIMIT = 2.5
 """Sigma at which a coefficient is cut before a block's texture is judged: one heavy tail or hot
 pixel in a block is no texture, and leaving such blocks out would lose the tails of the noise."""
+_IN_NOISE = 3.0
+"""Standard errors of a block's level up to which it tells nothing of the block's brightness."""
 _BURNT = 0.1
 """Share of a block at white that is more than hot pixels."""
 _OUTLIER = 5.0
@@ -92,7 +94,7 @@ def variances(
     burnt = (coefficients.mean / 2 > brightest).mean(axis=1) > _BURNT
     order = np.argsort(level)
     order = order[(level[order] < brightest) & ~burnt[order]]
-    bins = np.array_split(order, min(max(len(order) // _FEWEST, 1), _BINS)) if len(order) else []
+    bins = _bins(coefficients, level, order)
     found, lost = [], 0
     for chosen in bins:
         share = 0.0 if low is None else float(low[chosen].mean())
@@ -105,6 +107,24 @@ def variances(
         found.append((mean, variance, error * (1 + 2 * share)))
     points = np.array(found, np.float64).reshape(-1, 3)
     return Points(points[:, 0], points[:, 1], points[:, 2], lost / max(len(order), 1))
+
+
+def _bins(coefficients: Haar, level: Array64, order: NDArray[np.int_]) -> list[NDArray[np.int_]]:
+    """Blocks, by brightness; `order` sorts them.
+
+    Blocks whose level is within its own noise are not sorted by it: their bins would differ by
+    chance alone, and the line through them would be too flat (errors in variables).
+    """
+    if not len(order):
+        return []
+    count = min(max(len(order) // _FEWEST, 1), _BINS)
+    sigma = float(np.quantile(np.abs(coefficients.diagonal[order[: len(order) // 4 + 1]]), 0.683))
+    pixels = 4 * coefficients.mean.shape[1]
+    dark = int(np.searchsorted(level[order], _IN_NOISE * sigma / math.sqrt(pixels)))
+    of_dark = round(count * dark / len(order))
+    unsorted = np.array_split(np.sort(order[:dark]), of_dark) if of_dark else []
+    rest = order[dark:] if of_dark else order
+    return unsorted + (np.array_split(rest, max(count - of_dark, 1)) if len(rest) else [])
 
 
 def _of_bin(coefficients: Haar, chosen: NDArray[np.int_]) -> tuple[float, float, NDArray[np.bool_]]:
@@ -153,8 +173,18 @@ def _without_slope(level: Floats) -> Floats:
     return level
 
 
-def fit_line(points: Points, least_gain: float, least: float) -> Line:
+def _steepness(x: Array64, y: Array64) -> float:
+    """Slope between the darker and the brighter half of the range, unweighted."""
+    bright = x > (x.min() + x.max()) / 2
+    apart = float(x[bright].mean() - x[~bright].mean()) if bright.any() else 0.0
+    return max(float(y[bright].mean() - y[~bright].mean()) / apart, 0.0) if apart > 0 else 0.0
+
+
+def fit_line(points: Points, least_gain: float, least: float, black_error: float = 0.0) -> Line:
     """The line through the points, weighted by their precision; `least` is at black, DN².
+
+    `black_error` is the error of the points' levels in DN: that of the black level at each position
+    of the CFA.
 
     Reflecting texture grows with the light, so its variance grows with the light's square: such a
     term is fitted beside the line and left out of it where it is needed.
@@ -162,15 +192,17 @@ def fit_line(points: Points, least_gain: float, least: float) -> Line:
     if not len(points.level):
         return Line(least_gain, max(1.0, least), ((0.0, 0.0), (0.0, 1.0)))
     x = np.maximum(points.level, 0)
-    predicted = points.variance
+    predicted, slope = points.variance, _steepness(x, points.variance)
     kept = np.ones(len(x), bool)
     for _ in range(4):
-        weight = kept / np.maximum(points.error * np.maximum(predicted, least), 1e-6)
+        # of the variance itself, and by the level's error
+        error = np.hypot(points.error * np.maximum(predicted, least), slope * black_error)
+        weight = kept / np.maximum(error, 1e-6)
         terms, chi = _best(x, points.variance, weight)
         predicted = terms[0] + terms[1] * x + terms[2] * x**2
+        slope = terms[1]
         scatter = math.sqrt(max(chi / max(kept.sum() - 2, 1), 1.0))
-        off = (points.variance - predicted) / np.maximum(predicted * points.error, 1e-9)
-        trusted = off < 4 * scatter
+        trusted = points.variance - predicted < 4 * scatter * error
         kept = trusted if trusted.sum() >= max(len(x) // 2, 1) else kept
     design = np.stack([x, np.ones_like(x)], axis=1) * weight[:, None]
     inverse = np.linalg.pinv(design.T @ design) * scatter**2
