@@ -57,9 +57,11 @@ JOBS = {
     ),
     "gallery": Job("benchmarks/gallery.py {work}/sheet.jpg", ("gallery.jpg",), "sheet.jpg"),
     "quality": Job(
-        "benchmarks/quality.py --model src/undark/engine/weights/bayer.onnx"
+        "benchmarks/quality.py --model src/undark/engine/weights/bayer.onnx --blind"
         " --out benchmarks/quality.json"
     ),
+    "agreement": Job("benchmarks/agreement.py --frames 108"),
+    "blind": Job("benchmarks/blind.py --frames 108"),
     "speed": Job("benchmarks/speed.py"),
     "pairs": Job("benchmarks/pairs.py --sheet docs/pairs.jpg", ("pairs.jpg",)),
     "xtrans": Job("benchmarks/xtrans.py"),

@@ -30,6 +30,7 @@ from undark.restoring.bound import bound
 from undark.restoring.confidence import Law, half_widths, law_of, noise_half_widths
 from undark.restoring.frame import Frame
 from undark.restoring.photons import Agreement, keep_to_photons
+from undark.restoring.second_look import second_look
 from undark.sensor.blind import Estimate
 from undark.sensor.cfa import CFA
 from undark.sensor.dark import DarkFrame, average, subtract
@@ -176,8 +177,11 @@ def restore(
     chosen = as_exposure(exposure, mosaic)
     if model is None:
         model = choose(mosaic.cfa.kind.name)
-    mosaic, noise, mended = _without_defects(mosaic, noise, dark)
     network = cached_model(model) if isinstance(model, str) else model
+    if estimate is not None and estimate.own:
+        noise = _noise_of_restored(network, mosaic, noise, chosen.amplification)
+        estimate = replace(estimate, noise=noise)
+    mosaic, noise, mended = _without_defects(mosaic, noise, dark)
     linear = run_network(network, mosaic, noise, chosen.amplification, tile=tile, progress=progress)
     agreement, law = None, None
     if network.card.task != SRGB_TASK:  # whose brightness is a picture's, not the sensor's
@@ -185,6 +189,19 @@ def restore(
         law = law_of(network.path)
     made = Restored(mosaic, linear, chosen, noise, source, mended, estimate, agreement, law)
     return made.blend(strength)
+
+
+def _noise_of_restored(
+    network: Model, mosaic: Mosaic, noise: NoiseModel, amplification: float
+) -> NoiseModel:
+    """See `second_look`; the first estimate for models of finished colours."""
+    if network.card.task == SRGB_TASK:
+        return noise
+
+    def run(part: Mosaic, noise: NoiseModel) -> NDArray[np.float32]:
+        return run_network(network, part, noise, amplification)
+
+    return second_look(mosaic, noise, amplification, run)
 
 
 def _without_defects(

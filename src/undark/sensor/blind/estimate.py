@@ -63,6 +63,8 @@ class Estimate:
     """"masked border", "flat blocks" or "tag"."""
     doubts: tuple[str, ...] = ()
     """Reasons why the estimate is less certain than `error`, to be shown to the user."""
+    own: bool = True
+    """Whether gain and read noise are from the photo's own pixels."""
 
     @property
     def uncorrected(self) -> NoiseModel:
@@ -141,7 +143,7 @@ def with_known_noise(found: Estimate, known: NoiseModel, source: str) -> Estimat
     doubts = found.doubts
     if abs(math.log(ratio)) > max(_FAR, 4 * found.error):
         doubts = (*doubts, f"the photo's own pixels say {ratio:.2g} times this noise")
-    return replace(found, noise=noise, rows=rows, noise_source=source, doubts=doubts)
+    return replace(found, noise=noise, rows=rows, noise_source=source, doubts=doubts, own=False)
 
 
 def estimate_noise(mosaic: Mosaic) -> NoiseModel:
