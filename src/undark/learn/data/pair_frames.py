@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from undark.engine.card import PICTURE_TASK, TASK
 from undark.errors import PhotoError, ReadError, TrainingError
 from undark.files.cache import Decoded, FrameCache
-from undark.files.cameras import calibrated, calibrations_state
+from undark.files.cameras import calibrations_state
 from undark.files.picture import is_picture, open_picture
 from undark.files.raw import read_mosaic
 from undark.learn.aims import Aim
@@ -36,6 +36,7 @@ from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel
 from undark.sensor.offsets import LineOffsets
 from undark.sensor.profiles.lookup import without_defects
+from undark.sensor.shading import Shading
 
 LOOKED_AT = 24
 """Photos that are decoded to find the kind of sensor of most."""
@@ -61,10 +62,7 @@ class PairFrames:
         # the corrections depend on the user's calibrations
         what = f"corrected mosaic {calibrations_state()}".strip()
         plane, facts = self._cache.get(path, what, partial(_decode_mosaic, path))
-        mosaic = _mosaic(plane, facts)
-        # black and noise are the calibration's already; its dark shading is not among the facts
-        shading = calibrated(mosaic).shading
-        return mosaic.replace(shading=shading), NoiseModel(**facts["noise"])
+        return _mosaic(plane, facts), NoiseModel(**facts["noise"])
 
     def bright(self, path: Path, white_balance: NDArray[np.float32]) -> Target:
         """Light of a bright photo in the dark one's white balance, or sRGB in its own, as in SID.
@@ -157,7 +155,7 @@ def _check_found(path: Path) -> None:
 
 def _decode_mosaic(path: Path) -> Decoded:
     mosaic, noise = without_defects(read_mosaic(path))
-    matrix, offsets = mosaic.camera_from_xyz, mosaic.offsets
+    matrix, offsets, shading = mosaic.camera_from_xyz, mosaic.offsets, mosaic.shading
     facts = {
         "cfa": mosaic.cfa.rows,
         "black": mosaic.black.tolist(),
@@ -169,6 +167,7 @@ def _decode_mosaic(path: Path) -> Decoded:
             offsets and offsets.rows.ravel().tolist(),
             offsets and offsets.columns.ravel().tolist(),
         ],
+        "shading": shading and shading.grid.tolist(),
         "black_source": mosaic.black_source,
         "shot": {name: getattr(mosaic.shot, name) for name in ("make", "model", "iso")},
     }
@@ -178,6 +177,7 @@ def _decode_mosaic(path: Path) -> Decoded:
 def _mosaic(plane: NDArray[np.uint16], facts: dict[str, Any]) -> Mosaic:
     matrix = facts["camera_from_xyz"]
     rows, columns = (line and np.array(line, np.float32) for line in facts["offsets"])
+    shape, grid = (plane.shape[0], plane.shape[1]), facts["shading"]
     return Mosaic(
         plane=plane,
         cfa=CFA(tuple(tuple(row) for row in facts["cfa"])),
@@ -187,7 +187,8 @@ def _mosaic(plane: NDArray[np.uint16], facts: dict[str, Any]) -> Mosaic:
         camera_from_xyz=None if matrix is None else np.array(matrix, np.float32),
         black_source=facts["black_source"],
         shot=Shot(**facts["shot"]),
-        offsets=LineOffsets.of((plane.shape[0], plane.shape[1]), rows, columns),
+        shading=grid and Shading.over_frame(np.array(grid, np.float32), shape),
+        offsets=LineOffsets.of(shape, rows, columns),
     )
 
 
