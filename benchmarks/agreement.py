@@ -2,12 +2,13 @@
 
     python benchmarks/agreement.py --frames 1000
 
-Frames are made from photographs with the faults of `blind_frames` and restored without being told
-anything about their noise. In blocks of 16×16 pixels, for each position of the CFA, the restored
-light, put back through the CFA, is compared with the measured signal (`Restored.agreement`) and
-with the signal without noise and faults, before and after the correction towards the measured
-light. A block counts where it is beyond five standard errors of its mean. The comparison with the
-signal without noise is computed here, not by undark; blocks near white are left out of it.
+Frames are made from photographs with the faults of `blind_frames` and restored with noise and black
+estimated from their own pixels (the first estimate). In blocks of 16×16 pixels, for each position
+of the CFA, the restored light, put back through the CFA, is compared with the measured signal
+(`Restored.agreement`) and with the signal without noise and faults, before and after the correction
+towards the measured light. A block counts where it is beyond five standard errors of its mean. The
+comparison with the signal without noise is computed here, not by undark; blocks near white are left
+out of it.
 """
 
 from __future__ import annotations

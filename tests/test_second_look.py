@@ -1,6 +1,7 @@
 """The noise estimated again on a first restoration: texture is no longer taken for noise."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -50,10 +51,7 @@ def test_too_high_an_estimate_is_lowered():
     dark, model = photo(RGGB, texture=0.1), undark.load_model()
     wrong = replace(NOISE, gain=1.4 * NOISE.gain, read=1.4 * NOISE.read)
 
-    def run(part, noise):
-        return run_network(model, part, noise, AMPLIFICATION)
-
-    found = second_look(dark, wrong, AMPLIFICATION, run)
+    found = second_look(dark, wrong, AMPLIFICATION, partial(run_network, model))
     assert found.read == pytest.approx(NOISE.read, rel=0.1)
     assert found.gain == pytest.approx(NOISE.gain, rel=0.15)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import lcm
 from pathlib import Path
 from typing import Any
@@ -178,8 +178,8 @@ def restore(
     if model is None:
         model = choose(mosaic.cfa.kind.name)
     network = cached_model(model) if isinstance(model, str) else model
-    if estimate is not None and estimate.own:
-        noise = _noise_of_restored(network, mosaic, noise, chosen.amplification)
+    if estimate and estimate.own and network.card.task != SRGB_TASK:
+        noise = second_look(mosaic, noise, chosen.amplification, partial(run_network, network))
         estimate = replace(estimate, noise=noise)
     mosaic, noise, mended = _without_defects(mosaic, noise, dark)
     linear = run_network(network, mosaic, noise, chosen.amplification, tile=tile, progress=progress)
@@ -189,19 +189,6 @@ def restore(
         law = law_of(network.path)
     made = Restored(mosaic, linear, chosen, noise, source, mended, estimate, agreement, law)
     return made.blend(strength)
-
-
-def _noise_of_restored(
-    network: Model, mosaic: Mosaic, noise: NoiseModel, amplification: float
-) -> NoiseModel:
-    """See `second_look`; the first estimate for models of finished colours."""
-    if network.card.task == SRGB_TASK:
-        return noise
-
-    def run(part: Mosaic, noise: NoiseModel) -> NDArray[np.float32]:
-        return run_network(network, part, noise, amplification)
-
-    return second_look(mosaic, noise, amplification, run)
 
 
 def _without_defects(

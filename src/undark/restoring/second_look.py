@@ -23,8 +23,8 @@ from undark.sensor.noise import NoiseModel
 from undark.sensor.windows import box_means
 
 Floats = NDArray[np.float32]
-Run = Callable[[Mosaic, NoiseModel], Floats]
-"""A part of the photo and its noise → restored light (H, W, 3), camera RGB, 1 is white."""
+Run = Callable[[Mosaic, NoiseModel, float], Floats]
+"""A photo, its noise and the amplification → restored light (H, W, 3), camera RGB, 1 is white."""
 
 SIDE = 432
 """Sides of the parts that are restored, in pixels: whole periods of every CFA."""
@@ -86,7 +86,7 @@ def _differences(
 ) -> tuple[Floats, Floats, Floats]:
     """Of each pixel: restored level in DN, measured minus restored, and texture in sigmas."""
     mended = mend(part, noise).mosaic
-    light = run(mended, noise)
+    light = run(mended, noise, amplification)
     light = light * (np.float32(part.span / amplification) / part.white_balance.astype(np.float32))
     colours = mended.cfa.colour_map(mended.shape)[..., None].astype(np.intp)
     mean = box_means(np.moveaxis(light, -1, 0), _REACH)

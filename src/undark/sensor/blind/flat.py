@@ -22,7 +22,7 @@ _TEXTURE_LIMIT = 2.5
 """Sigma at which a coefficient is cut before a block's texture is judged: one heavy tail or hot
 pixel in a block is no texture, and leaving such blocks out would lose the tails of the noise."""
 _IN_NOISE = 3.0
-"""Standard errors of a block's level up to which it tells nothing of the block's brightness."""
+"""Standard errors from black within which a block's level is mostly its noise."""
 _BURNT = 0.1
 """Share of a block at white that is more than hot pixels."""
 _OUTLIER = 5.0
