@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import undark
+from frames import as_mosaic
 from undark.errors import DarkFrameError, UnsupportedError
 from undark.files.dng import write_mosaic
 from undark.restoring import jobs
@@ -26,14 +27,7 @@ SHAPE = (96, 120)
 def frame(light, seed=0, cfa=RGGB, **shot):
     """A photo of `light` DN above black, (H, W) or a number."""
     signal = NOISE.add(np.full(SHAPE, light, np.float32), NumPySampler(seed), cfa.period)
-    return Mosaic(
-        np.rint(signal + 512).clip(0, 16383).astype(np.uint16),
-        cfa,
-        np.full(cfa.pattern.shape, 512, np.float32),
-        16383.0,
-        np.array([2, 1, 1.6], np.float32),
-        shot=Shot(**(vars(SHOT) | shot)),
-    )
+    return as_mosaic(signal, cfa, shot=Shot(**(vars(SHOT) | shot)))
 
 
 def glow():

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from frames import as_mosaic
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic
 from undark.sensor.hot import mend
-from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel, NumPySampler
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -22,16 +22,6 @@ SIGMA = 8.1
 def flat(cfa=RGGB, shape=(96, 96), level=20.0, seed=0):
     """(H, W) DN above black with noise."""
     return NOISE.add(np.full(shape, level, np.float32), NumPySampler(seed), cfa.period)
-
-
-def as_mosaic(signal, cfa=RGGB):
-    return Mosaic(
-        np.rint(signal + 512).clip(0, 16383).astype(np.uint16),
-        cfa,
-        np.full(cfa.pattern.shape, 512, np.float32),
-        16383.0,
-        np.array([2, 1, 1.6], np.float32),
-    )
 
 
 @pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda cfa: cfa.name)

@@ -8,15 +8,15 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 import undark
+from frames import BLACK, WHITE, as_mosaic
 from undark.demo import load_scene
 from undark.restoring.raw import run_network
 from undark.restoring.second_look import second_look
 from undark.sensor.cfa import RGGB, X_TRANS, mosaic
-from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel, NumPySampler
 from undark.sensor.profiles.lookup import estimate_of
 
-BLACK, SPAN = 512, 15871
+SPAN = WHITE - BLACK
 NOISE = NoiseModel(gain=1.5, read=4.0)
 AMPLIFICATION = 60.0
 
@@ -30,9 +30,7 @@ def photo(cfa, texture, noise=NOISE, seed=0):
     light[:, : light.shape[1] // 3] = 0.3  # a wall
     signal = mosaic(np.moveaxis(light, -1, 0), cfa) * (SPAN / AMPLIFICATION)
     noisy = noise.add(signal.clip(0, SPAN).astype(np.float32), NumPySampler(seed))
-    plane = np.rint(noisy + BLACK).clip(0, 16383).astype(np.uint16)
-    black = np.full(cfa.pattern.shape, BLACK, np.float32)
-    return Mosaic(plane, cfa, black, BLACK + SPAN, np.ones(3, np.float32), shot=Shot())
+    return as_mosaic(noisy, cfa, white_balance=np.ones(3, np.float32))
 
 
 @pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=["Bayer", "X-Trans"])

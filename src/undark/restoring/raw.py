@@ -181,7 +181,7 @@ def restore(
     if estimate and estimate.own and network.card.task != SRGB_TASK:
         noise = second_look(mosaic, noise, chosen.amplification, partial(run_network, network))
         estimate = replace(estimate, noise=noise)
-    mosaic, noise, mended = _without_defects(mosaic, noise, dark)
+    mosaic, noise, mended = _mended(mosaic, noise, dark)
     linear = run_network(network, mosaic, noise, chosen.amplification, tile=tile, progress=progress)
     agreement, law = None, None
     if network.card.task != SRGB_TASK:  # whose brightness is a picture's, not the sensor's
@@ -191,7 +191,7 @@ def restore(
     return made.blend(strength)
 
 
-def _without_defects(
+def _mended(
     mosaic: Mosaic, noise: NoiseModel, dark: DarkFrame | Sequence[Mosaic]
 ) -> tuple[Mosaic, NoiseModel, int]:
     """Dark frames subtracted, hot pixels mended: the photo, its noise, the number of those."""

@@ -89,8 +89,8 @@ def _differences(
     light = run(mended, noise, amplification)
     light = light * (np.float32(part.span / amplification) / part.white_balance.astype(np.float32))
     colours = mended.cfa.colour_map(mended.shape)[..., None].astype(np.intp)
-    mean = box_means(np.moveaxis(light, -1, 0), _REACH)
-    square = box_means(np.moveaxis(light, -1, 0) ** 2, _REACH)
+    planes = np.moveaxis(light, -1, 0)
+    mean, square = box_means(planes, _REACH), box_means(planes**2, _REACH)
     deviation = np.sqrt(np.maximum(square - mean**2, 0)) / noise.sigma(np.maximum(mean, 0))
     level, texture = (
         np.take_along_axis(values, colours, -1)[..., 0]
