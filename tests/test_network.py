@@ -4,8 +4,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
 from undark.learn.export import halo, measured_halo  # noqa: E402
-from undark.learn.network import NETWORKS, UNet, UNetConfig, bilinear_demosaic  # noqa: E402
+from undark.learn.network import (  # noqa: E402
+    NETWORKS,
+    UNet,
+    UNetConfig,
+    bilinear_demosaic,
+    split_layouts,
+)
 from undark.sensor.cfa import RGGB, X_TRANS, mosaic, pack  # noqa: E402
+from undark.sensor.kind import BAYER_KIND, X_TRANS_KIND  # noqa: E402
 
 SMALL = UNetConfig(widths=(8, 12, 16), encoder=(1, 1, 1), decoder=(1, 1))
 
@@ -29,16 +36,41 @@ def test_size_and_colours():
         assert UNet(config)(torch.rand(1, 8, 16, 16)).shape == (1, 3, 32, 32)
 
 
-@pytest.mark.parametrize("cell", [1, 3])
-def test_it_starts_with_each_cells_colours(cell):
-    """A picture stays as it is; of X-Trans each cell has its mean colours."""
-    colour = torch.tensor([0.3, 0.5, 0.7])
-    planes = colour[list(X_TRANS.colours)] if cell == 3 else colour
-    light = planes[None, :, None, None].expand(1, -1, 16, 16)
-    x = torch.cat([light, torch.ones_like(light)], 1) if cell == 3 else light
+def test_a_picture_stays_as_it_is():
+    light = torch.rand(1, 3, 16, 16)
     with torch.no_grad():
-        made = UNet(UNetConfig(cell=cell))(x)
-    assert torch.allclose(made, colour[None, :, None, None].expand_as(made), atol=1e-6)
+        assert torch.allclose(UNet(UNetConfig(cell=1))(light), light, atol=1e-6)
+
+
+def _nearest_mean(values, known, y, x):
+    """The mean of the known values nearest to a place."""
+    ys, xs = np.nonzero(known)
+    distance = (ys - y) ** 2 + (xs - x) ** 2
+    return values[known][distance == distance.min()].mean()
+
+
+def test_x_trans_starts_as_the_mean_of_the_nearest_pixels_of_each_colour():
+    """Computed pixel by pixel, without cells: both layouts of a cell are where they should be."""
+    measured = np.random.default_rng(0).random((48, 48), np.float32)
+    planes = torch.from_numpy(pack(measured, X_TRANS))
+    with torch.no_grad():
+        made = UNet(UNetConfig(cell=3))(torch.cat([planes, torch.ones_like(planes)])[None])[0]
+    pattern = np.tile(np.array(X_TRANS.pattern), (8, 8))
+    for y in range(15, 27):
+        for x in range(15, 27):
+            for colour in range(3):
+                expected = _nearest_mean(measured, pattern == colour, y, x)
+                assert float(made[colour, y, x]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_layouts_are_split_as_a_chessboard():
+    """Light of both layouts first, then noise; together they are the input."""
+    x = torch.rand(2, 18, 6, 8)
+    split = split_layouts(x).view(2, 2, 2, 9, 6, 8)  # light or noise, layout
+    even = (torch.arange(6)[:, None] + torch.arange(8)) % 2 == 0
+    assert torch.equal(split.sum(2).view(x.shape), x)
+    assert not split[:, :, 0, :, ~even].any()
+    assert not split[:, :, 1, :, even].any()
 
 
 def test_twice_the_light_and_noise_give_twice_the_output():
@@ -57,7 +89,9 @@ def test_it_starts_as_bilinear_demosaicing():
 
 
 def test_bilinear_weights_sum_to_one():
-    assert torch.allclose(bilinear_demosaic().sum(1), torch.ones(12))
+    assert torch.allclose(bilinear_demosaic(BAYER_KIND).sum(1), torch.ones(12))
+    of_layouts = bilinear_demosaic(X_TRANS_KIND).sum(1)  # 1 for each layout
+    assert torch.allclose(of_layouts, torch.full((27,), 2.0))
 
 
 def test_the_measured_halo_is_enough():

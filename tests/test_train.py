@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +11,15 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 from safetensors.torch import save_file  # noqa: E402
+from tensorboard.backend.event_processing.event_accumulator import (  # noqa: E402
+    EventAccumulator,
+)
 
 from undark.cli import train as cli_train  # noqa: E402
 from undark.engine.model import Model, read_card  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
 from undark.files.picture import read_picture  # noqa: E402
+from undark.learn import checkpoints  # noqa: E402
 from undark.learn.aims import AIMS, psnr  # noqa: E402
 from undark.learn.data.batches import make_batch  # noqa: E402
 from undark.learn.data.defects import Defects  # noqa: E402
@@ -176,6 +182,24 @@ def test_a_run_goes_on_where_it_stopped(folder, tmp_path):
     train_photos(settings(folder, parts, steps=12, resume=True, **constant))
     a, b = (load_weights(d / "model.safetensors") for d in (uninterrupted, parts))
     assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
+
+
+def test_a_checkpoint_follows_the_log_of_its_step(folder, tmp_path, monkeypatch):
+    """A run that is killed right after a checkpoint has logged all steps before it."""
+    logged = {}
+    save = checkpoints.AtomicStates.save_checkpoint
+
+    def look(self, checkpoint, path, **options):
+        events = EventAccumulator(str(Path(path).parent / "log")).Reload()
+        scalars = events.Scalars("loss") if "loss" in events.Tags()["scalars"] else []
+        logged[checkpoint["global_step"]] = [event.step for event in scalars]
+        save(self, checkpoint, path, **options)
+
+    monkeypatch.setattr(checkpoints.AtomicStates, "save_checkpoint", look)
+    monkeypatch.setattr(checkpoints, "EVERY", timedelta(0))
+    train_photos(settings(folder, tmp_path / "out", steps=20))
+    assert logged[10] == [9]
+    assert logged[20] == [9, 19]
 
 
 def test_going_on_from_weights(folder, tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -107,15 +107,30 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+LOGGED = 10
+"""Every so many steps the loss is logged."""
+
+
+class Curves(pl.Callback):
+    """Logs the loss and the learning rate, before a checkpoint of the same step is written.
+
+    Lightning's own logging comes after it: a run killed between the two had a gap in its log.
+    """
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        log, steps = trainer.logger, trainer.global_step
+        if log is not None and steps % LOGGED == 0 and trainer.is_global_zero:
+            log.log_metrics({"loss": float(outputs["loss"]), "rate": pl_module.rate}, steps - 1)
+            log.save()  # flushes
+
+
 class KeepState(pl.Callback):
     """Saves a checkpoint at the end, before the averaged weights replace the network's."""
 
     def __init__(self, out: Path) -> None:
         self._path = out / LAST
-
-    def on_save_checkpoint(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Flush the log with each checkpoint, so that a resumed run's log has no gap."""
-        cast(Any, trainer.logger).experiment.flush()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.save_checkpoint(self._path)

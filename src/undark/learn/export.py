@@ -45,7 +45,7 @@ def _onnx_weights(path: Path) -> dict[str, torch.Tensor]:
     found = {}
     for tensor in onnx.load(path).graph.initializer:
         name, kernel = tensor.name.removesuffix(_FP16), numpy_helper.to_array(tensor)
-        if kernel.ndim == 4:
+        if name.endswith(".weight"):
             matrix = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
             found[name] = torch.from_numpy(matrix.astype(np.float32))
     return found

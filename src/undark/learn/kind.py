@@ -43,6 +43,11 @@ class InputKind:
         return self.sensor.cells if self.sensor else 1
 
     @property
+    def layouts(self) -> int:
+        """Number of layouts of the pattern's cells: 2 for X-Trans, otherwise 1."""
+        return self.sensor.layouts if self.sensor else 1
+
+    @property
     def colours(self) -> tuple[int, ...]:
         """The colour (0 red, 1 green, 2 blue) of each plane of light."""
         return self.sensor.colours if self.sensor else (0, 1, 2)

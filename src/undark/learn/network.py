@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from undark.learn.kind import BAYER, InputKind, kind_of_cell
+from undark.learn.kind import InputKind, kind_of_cell
+from undark.sensor.kind import SensorKind
 
 SLOPE = 0.1
 """Slope of the leaky ReLU below 0. With ReLU, units of the coarse scales became inactive: light is
@@ -38,6 +39,8 @@ class UNetConfig:
     """Residual blocks of the encoder at each scale."""
     decoder: tuple[int, ...] = (1, 1, 1)
     """Residual blocks of the decoder at each scale but the coarsest."""
+    inner: tuple[int, ...] = ()
+    """Channels between the two convolutions of a block at each scale; empty: those of `widths`."""
 
     @property
     def kind(self) -> InputKind:
@@ -53,6 +56,11 @@ class UNetConfig:
     def channels(self) -> int:
         """Planes of the input: light and, of a mosaic, as many of noise."""
         return self.kind.channels
+
+    @property
+    def layouts(self) -> int:
+        """Number of layouts of the CFA's cells; see `split_layouts`."""
+        return self.kind.layouts
 
     @property
     def multiple(self) -> int:
@@ -105,9 +113,9 @@ class Conv(nn.Module):
 class Block(nn.Module):
     """x + conv(leaky_relu(conv(x))); starts as the identity."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.first, self.second = Conv(width, width), Conv(width, width)
+        self.first, self.second = Conv(width, inner), Conv(inner, width)
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -132,21 +140,24 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         widths, cell = config.widths, config.cell
-        self.head = Conv(config.channels, widths[0])
-        self.encoder = nn.ModuleList(map(_blocks, widths, config.encoder))
-        self.decoder = nn.ModuleList(map(_blocks, widths, config.decoder))
+        self.head = Conv(config.layouts * config.channels, widths[0])
+        inner = config.inner or widths
+        self.encoder = nn.ModuleList(map(_blocks, widths, inner, config.encoder))
+        self.decoder = nn.ModuleList(map(_blocks, widths, inner, config.decoder))
         pairs = list(pairwise(widths))
         self.down = nn.ModuleList(Conv(a, b, size=2, stride=2) for a, b in pairs)
         self.up = nn.ModuleList(Up(b, a) for a, b in pairs)
         self.tail = Conv(widths[0], 3 * cell**2)
         # a linear path that demosaics, so that the U-Net only has to predict a correction
-        self.demosaic = Conv(config.planes, 3 * cell**2)
+        self.demosaic = Conv(config.layouts * config.planes, 3 * cell**2)
         nn.init.zeros_(self.tail.weight)
         with torch.no_grad():
             self.demosaic.weight.copy_(first_demosaic(config.kind))
 
     def forward(self, x: Tensor) -> Tensor:
-        light = x[:, : self.config.planes]
+        if self.config.layouts > 1:
+            x = split_layouts(x)
+        light = x[:, : self.config.layouts * self.config.planes]
         features = self.tail(self._features(self.head(x)))
         # the sum and the linear path in float32: bfloat16 has a precision of 8 bits, a photo 14
         with torch.autocast(x.device.type, enabled=False):
@@ -171,47 +182,60 @@ def init_network(config: UNetConfig, seed: int) -> UNet:
         return UNet(config)
 
 
-def _blocks(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(Block(width) for _ in range(count)))
+def _blocks(width: int, inner: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(Block(width, inner) for _ in range(count)))
+
+
+def split_layouts(x: Tensor) -> Tensor:
+    """(N, C, h, w) → (N, 2·C, h, w): each plane where the cell is as at (0, 0), 0 elsewhere, then
+    where it is as at (0, 1).
+
+    Neighbouring cells of X-Trans have red and blue in each other's place, and a convolution cannot
+    tell at which it is: here each of the two has weights of its own.
+    """
+    count, channels, height, width = x.shape
+    by_place = F.pixel_unshuffle(x, 2).view(count, channels, 4, height // 2, width // 2)
+    even = by_place.new_tensor([1, 0, 0, 1]).view(1, 1, 4, 1, 1)
+    first = F.pixel_shuffle((by_place * even).flatten(1, 2), 2)
+    both = torch.stack([first, x - first], 1)  # count, layout, plane
+    half = channels // 2
+    return torch.cat([both[:, :, :half].flatten(1, 2), both[:, :, half:].flatten(1, 2)], 1)
 
 
 def first_demosaic(kind: InputKind) -> Tensor:
-    """Initial weights of the linear path: bilinear for Bayer, otherwise the means of cells."""
-    return bilinear_demosaic() if kind == BAYER else mean_demosaic(kind)
+    """Initial weights of the linear path: bilinear interpolation; a picture is not changed."""
+    return bilinear_demosaic(kind.sensor) if kind.sensor else picture_copy()
 
 
-def mean_demosaic(kind: InputKind) -> Tensor:
-    """(3·cell², 9·planes): each colour of a cell is the mean of its pixels of that colour.
+def picture_copy() -> Tensor:
+    """(3, 9·3): the weights of `Conv(3, 3)` that copies."""
+    weight = torch.zeros(3, 9, 3)
+    weight[:, 4] = torch.eye(3)
+    return weight.reshape(3, -1)
 
-    For X-Trans, which has two kinds of cells, so that no fixed interpolation fits, and for RGB,
-    which is not changed.
+
+def bilinear_demosaic(sensor: SensorKind) -> Tensor:
+    """(3·cell², 9·layouts·planes): bilinear interpolation of a packed mosaic, as weights of `Conv`.
+
+    Output channels are cell²·colour + cell·row + column, the order of `pixel_shuffle`; input planes
+    those of the first layout of cells, then those of the second. The mean of the nearest pixels of
+    a colour in the 3×3 cells around; a pixel's own colour is kept.
     """
-    colours = torch.tensor(kind.colours)
-    weight = torch.zeros(3, kind.cell**2, 9, len(colours))  # colour, place | tap, plane
-    for colour in range(3):
-        of_colour = colours == colour
-        weight[colour, :, 4, of_colour] = 1 / float(of_colour.sum())
-    return weight.reshape(3 * kind.cell**2, -1)
-
-
-def bilinear_demosaic() -> Tensor:
-    """(12, 3·3·4): bilinear interpolation of packed RGGB as weights of `Conv(4, 12)`.
-
-    Output channels are 4·colour + 2·row + column, the order of `pixel_shuffle`. The mean of the
-    four (or two) nearest pixels of a colour; a pixel's own colour is kept.
-    """
-    weight = torch.zeros(3, 2, 2, 3, 3, 4)  # colour, row, column | cell row, cell column, plane
-    places = [(0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1)]  # colour, row, column of each plane
-    for colour in range(3):
-        for row in range(2):
-            for column in range(2):
-                near: dict[int, list[tuple[int, int, int]]] = {}
-                for plane, (c, y, x) in enumerate(places):
-                    for cy in range(3) if c == colour else ():
-                        for cx in range(3):
-                            dy, dx = 2 * (cy - 1) + y - row, 2 * (cx - 1) + x - column
-                            near.setdefault(dy * dy + dx * dx, []).append((cy, cx, plane))
-                nearest = near[min(near)]
-                for cy, cx, plane in nearest:
-                    weight[colour, row, column, cy, cx, plane] = 1 / len(nearest)
-    return weight.reshape(12, 36)
+    cell, layouts = sensor.cell, sensor.layouts
+    weight = torch.zeros(3, cell, cell, 3, 3, layouts, sensor.planes)
+    for layout in range(layouts):  # of the cell in the middle
+        taps = [
+            (sensor.colours[plane], cell * (cy - 1) + y, cell * (cx - 1) + x, (cy, cx, of, plane))
+            for cy, cx in product(range(3), range(3))
+            for of in [(layout + cy + cx) % layouts]
+            for plane, (y, x) in enumerate(sensor.places_in(of))
+        ]
+        for colour, row, column in product(range(3), range(cell), range(cell)):
+            near: dict[int, list[tuple[int, ...]]] = {}
+            for c, y, x, tap in taps:
+                if c == colour:
+                    near.setdefault((y - row) ** 2 + (x - column) ** 2, []).append(tap)
+            nearest = near[min(near)]
+            for place in nearest:
+                weight[(colour, row, column, *place)] = 1 / len(nearest)
+    return weight.reshape(3 * cell**2, -1)

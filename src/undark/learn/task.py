@@ -144,6 +144,8 @@ class RestoreTask(pl.LightningModule):
         self._batch, self.fraction_done = batch, fraction_done
         self.peak, self._decay = peak, decay
         self.progress = Progress()
+        self.rate = 0.0
+        """Learning rate of the current step."""
         self.scores: dict[str, float] = {}
         """Mean scores of the last validation in dB."""
 
@@ -176,13 +178,10 @@ class RestoreTask(pl.LightningModule):
             rate = self.trainer.strategy.broadcast(rate)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
-        # copied without synchronisation
-        self._rate = torch.tensor(rate).to(self.device, non_blocking=True)
+        self.rate = rate
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.plan.loss(self.network, batch)
-        self.log("loss", loss, batch_size=self._batch)
-        self.log("rate", self._rate, batch_size=1)
         height, width = batch.inputs.shape[-2:]
         self.progress.packed_pixels += self._batch * height * width
         return loss

@@ -20,6 +20,7 @@ from undark.files.output import writing
 from undark.learn.checkpoints import (
     LAST,
     AtomicStates,
+    Curves,
     KeepState,
     State,
     check_network,
@@ -247,6 +248,7 @@ def _trainer(
         logger=make_log(training.out),
         callbacks=[
             *watch,
+            Curves(),
             KeepState(training.out),  # before the average, which replaces the weights at the end
             average,
             save_often(training.out),
@@ -260,5 +262,4 @@ def _trainer(
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
-        log_every_n_steps=10,
     )

@@ -51,6 +51,17 @@ class SensorKind:
         """Packed planes: cell²."""
         return self.cell**2
 
+    @property
+    def layouts(self) -> int:
+        """Number of layouts of the cells: 1 for Bayer; 2 for X-Trans, whose cells alternate as the
+        squares of a chessboard do."""
+        return self.cells
+
+    def places_in(self, layout: int) -> list[tuple[int, int]]:
+        """(row, column) of each plane in a cell of this layout, 0 at the canonical phase."""
+        column = layout * self.cell
+        return [(y, x - column) for _, cy, cx, y, x in self.places if (cy, cx) == (0, layout)]
+
     @cached_property
     def colours(self) -> tuple[int, ...]:
         """The colour of each packed plane: (0, 1, 1, 2), or two R, five G and two B."""
