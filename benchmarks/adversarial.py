@@ -42,8 +42,8 @@ from darkroom import (
 )
 from undark.develop.metrics import psnr
 from undark.engine.model import Model
+from undark.restoring.bands import run_network
 from undark.restoring.photons import keep_to_photons
-from undark.restoring.raw import run_network
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel, NumPySampler

@@ -26,8 +26,8 @@ from blind import frames
 from blind_frames import Dark, Plane
 from darkroom import SHARED
 from undark.engine.model import Model
+from undark.restoring.bands import run_network
 from undark.restoring.photons import LIMIT, keep_to_photons
-from undark.restoring.raw import run_network
 from undark.sensor.cfa import CFA, mosaic
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel

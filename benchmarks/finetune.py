@@ -32,7 +32,8 @@ from undark.learn.options import Training
 from undark.pairs.check import check_pairs
 from undark.pairs.find import find_pairs
 from undark.pairs.table import NAME, write_rows
-from undark.restoring.raw import amplify_and_demosaic, restore
+from undark.restoring.blend import amplify_and_demosaic
+from undark.restoring.raw import restore
 from undark.sensor.mosaic import Mosaic, Shot
 
 SIZE = (768, 1024)

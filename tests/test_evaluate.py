@@ -30,7 +30,7 @@ from undark.files.dng import write_mosaic
 from undark.files.picture import write_picture
 from undark.pairs.choose import PairsWarning
 from undark.pairs.table import Row, write_rows
-from undark.restoring.raw import amplify_and_demosaic
+from undark.restoring.blend import amplify_and_demosaic
 from undark.sensor.cfa import BAYER_ORDERS, X_TRANS
 from undark.sensor.mosaic import Shot
 

@@ -1,6 +1,7 @@
 """Restoring RAW photos with models that only demosaic: results that must be exact."""
 
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from undark.develop.demosaic import demosaic
 from undark.engine.tiling import place, tiles
 from undark.errors import UnsupportedError
 from undark.files.picture import open_picture
-from undark.restoring import raw
+from undark.restoring import bands, raw
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, pack, unpack
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
 from undark.sensor.exposure import Exposure
@@ -30,8 +31,8 @@ def only_the_model():
     """No mending, bound or correction, which random light would set going; they have tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(raw, "mend", lambda mosaic, *_: Mended(mosaic, np.empty(0, np.intp)))
-        patch.setattr(raw, "bound", lambda output, *_: output)
-        patch.setattr(raw, "keep_to_photons", lambda *_: None)
+        patch.setattr(bands, "bound", lambda output, *_: output)
+        patch.setattr(bands, "correct", lambda *_: None)
         yield
 
 
@@ -151,7 +152,7 @@ def test_a_batch_is_conditioned_like_its_members():
 )
 def test_tiles_have_their_halo_and_about_one_size(size, multiple, halo, side):
     height, width = (n * multiple for n in size)
-    plan = tiles(height, width, multiple, halo * multiple, side * multiple)
+    plan = [*chain(*tiles(height, width, multiple, halo * multiple, side * multiple))]
     for axis, length in enumerate((height, width)):
         for tile in plan:
             outer, inner = tile.outer[axis], tile.inner[axis]

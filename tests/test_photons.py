@@ -1,6 +1,7 @@
 """Restored light against the measured light: found, corrected, bounded; how sure it is."""
 
 import json
+from dataclasses import replace
 
 import imagecodecs
 import numpy as np
@@ -14,9 +15,9 @@ from undark.files.dng import write_mosaic
 from undark.restoring import jobs
 from undark.restoring.bound import bound
 from undark.restoring.comparison import Comparison
-from undark.restoring.confidence import SUFFIX, Law, law_of
+from undark.restoring.confidence import SCALE_KEY, SUFFIX, Law, law_of
 from undark.restoring.photons import LIMIT, keep_to_photons
-from undark.restoring.raw import SCALE_KEY, restore
+from undark.restoring.raw import restore
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel, NumPySampler
@@ -337,15 +338,12 @@ def test_the_command_line_says_what_was_corrected(dark, tmp_path, run, monkeypat
         "a-undark.jpg",
         "a.dng",
     ]
-    original = jobs.restore
+    original = jobs.restore_into
 
-    def corrected(*args, **options):
-        from dataclasses import replace
+    def corrected(*args):
+        return replace(original(*args), beyond=5, corrected=17)
 
-        found = original(*args, **options)
-        return replace(found, agreement=replace(found.agreement, beyond=5, corrected=17))
-
-    monkeypatch.setattr(jobs, "restore", corrected)
+    monkeypatch.setattr(jobs, "restore_into", corrected)
     _, _, err = run("restore", photo, "--overwrite")
     assert "17 of 24 blocks were corrected towards the measured light" in err
 

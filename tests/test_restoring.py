@@ -9,7 +9,8 @@ from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
 from undark.develop.metrics import psnr
 from undark.develop.render import render
 from undark.errors import UnsupportedError
-from undark.restoring.raw import amplify_and_demosaic, restore
+from undark.restoring.blend import amplify_and_demosaic
+from undark.restoring.raw import restore
 from undark.sensor.cfa import BAYER_ORDERS, X_TRANS
 from undark.sensor.exposure import propose_exposure
 from undark.sensor.mosaic import Mosaic, Shot

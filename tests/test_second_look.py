@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 import undark
 from frames import BLACK, WHITE, as_mosaic
 from undark.demo import load_scene
-from undark.restoring.raw import run_network
+from undark.restoring.bands import run_network
 from undark.restoring.second_look import second_look
 from undark.sensor.cfa import RGGB, X_TRANS, mosaic
 from undark.sensor.noise import NoiseModel, NumPySampler

@@ -8,7 +8,7 @@ from undark.demo import load_scene
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
 from undark.develop.metrics import psnr
 from undark.engine.catalogue import choose
-from undark.restoring.raw import amplify_and_demosaic
+from undark.restoring.blend import amplify_and_demosaic
 from undark.sensor.cfa import RGGB, X_TRANS, mosaic
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NumPySampler

@@ -1,15 +1,17 @@
+from itertools import chain
+
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from undark.engine.tiling import run_tiled, tiles
+from undark.engine.tiling import AREA, scaled, tiles
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 8), st.integers(2, 20))
 def test_tiles_cover_the_frame_once(rows, columns, halo, side):
     height, width, multiple = rows * 4, columns * 4, 4
     seen = np.zeros((height, width), int)
-    for tile in tiles(height, width, multiple, halo * 4, side * 4):
+    for tile in chain(*tiles(height, width, multiple, halo * 4, side * 4)):
         seen[tile.inner] += 1
         for outer, inner in zip(tile.outer, tile.inner, strict=True):
             assert (outer.stop - outer.start) % multiple == 0
@@ -29,8 +31,31 @@ def test_tiled_equals_untiled():
     frame = np.random.default_rng(0).random((52, 84))
     expected = _blur(frame[None, None])[0]
     made = np.zeros_like(expected)
-    plan = tiles(52, 84, 4, 4, 16)
-    for (rows, columns), light in run_tiled(_blur, lambda t: frame[t][None, None], plan, 2):
-        made[:, rows, columns] = light
+    plan = [*chain(*tiles(52, 84, 4, 4, 16))]
+    for tile in plan:
+        light = _blur(frame[tile.outer][None, None])[0]
+        made[:, *scaled(tile.inner, 2)] = light[:, *scaled(tile.kept, 2)]
     assert len(plan) > 10
     assert np.allclose(made, expected)
+
+
+def _area(part):
+    return (part[0].stop - part[0].start) * (part[1].stop - part[1].start)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 900), st.integers(1, 900), st.integers(0, 8))
+def test_by_default_tiles_fit_the_memory(rows, columns, halo):
+    """Whatever the frame's size and the network's margin are."""
+    height, width = rows * 8, columns * 8
+    plan = [*chain(*tiles(height, width, 8, halo * 8))]
+    assert max(_area(tile.outer) for tile in plan) <= AREA
+    if height * width <= AREA:
+        assert len(plan) == 1
+    assert sum(_area(tile.inner) for tile in plan) == height * width
+
+
+def test_what_margins_cost():
+    """24 megapixels with a margin of 64: the network computes less than 1.45 of the frame."""
+    plan = [*chain(*tiles(2000, 3000, 8, 64))]
+    assert sum(_area(tile.outer) for tile in plan) < 1.45 * 2000 * 3000

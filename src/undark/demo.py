@@ -19,7 +19,8 @@ from undark.files.dng import write_mosaic
 from undark.files.output import atomic_output
 from undark.files.picture import read_light, write_picture
 from undark.files.raw import read_uncalibrated
-from undark.restoring.raw import amplify_and_demosaic, restore
+from undark.restoring.blend import amplify_and_demosaic
+from undark.restoring.raw import restore
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NumPySampler

@@ -55,21 +55,36 @@ def render(linear: Floats, mosaic: Mosaic, amplification: float, bits: int = 8) 
     RGB is taken for sRGB) and the orientation, which is applied. Raises `ValueError` for
     other than 8 or 16 bits.
     """
-    if bits not in _TYPES:
-        raise ValueError(f"a picture has 8 or 16 bits a channel, not {bits}")
-    level = saturation(mosaic.white_balance, amplification)
-    matrix = srgb_matrix(mosaic.camera_from_xyz) / min(level, 1.0)
-    out, frame = oriented(linear.shape[:2], mosaic.orientation, bits)
+    rendering = Rendering(linear.shape[:2], mosaic, amplification, bits)
+    rendering.add(0, linear)
+    return rendering.picture
 
-    def work(tile: tuple[slice, slice]) -> None:
-        planes = apply_matrix(clip_highlights(linear[tile], level), matrix)
-        planes = shoulder(compress_gamut(planes), max(level, 1.0))
-        for channel, plane in enumerate(planes):
-            frame[(*tile, channel)] = quantise(plane, bits)
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        list(pool.map(work, _tiles(*linear.shape[:2])))
-    return out
+class Rendering:
+    """A picture that is developed from top to bottom, some rows at a time."""
+
+    def __init__(
+        self, shape: tuple[int, ...], mosaic: Mosaic, amplification: float, bits: int
+    ) -> None:
+        """For light of (H, W) pixels; see `render`."""
+        if bits not in _TYPES:
+            raise ValueError(f"a picture has 8 or 16 bits a channel, not {bits}")
+        self._level, self._bits = saturation(mosaic.white_balance, amplification), bits
+        self._matrix = srgb_matrix(mosaic.camera_from_xyz) / min(self._level, 1.0)
+        self.picture, self._frame = oriented(shape, mosaic.orientation, bits)
+
+    def add(self, top: int, linear: Floats) -> None:
+        """Develop rows of linear light (h, W, 3), the first of which is row `top` of the frame."""
+
+        def work(tile: tuple[slice, slice]) -> None:
+            planes = apply_matrix(clip_highlights(linear[tile], self._level), self._matrix)
+            planes = shoulder(compress_gamut(planes), max(self._level, 1.0))
+            rows = slice(tile[0].start + top, tile[0].stop + top)
+            for channel, plane in enumerate(planes):
+                self._frame[rows, tile[1], channel] = quantise(plane, self._bits)
+
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            list(pool.map(work, _tiles(*linear.shape[:2])))
 
 
 def saturation(white_balance: NDArray[np.floating], amplification: float) -> float:

@@ -7,15 +7,15 @@ they are not blended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-TILE = 768
-"""Inner side of a tile in packed pixels; memory grows with its square."""
+AREA = 440_000
+"""Most packed pixels of a tile with its margins, of which each takes 0.8 kB of ONNX Runtime's
+memory in the shipped network."""
 
 
 class Tile(NamedTuple):
@@ -36,39 +36,55 @@ class Tile(NamedTuple):
         return rows, columns
 
 
-def tiles(height: int, width: int, multiple: int, halo: int, side: int = TILE) -> list[Tile]:
-    """Tiles that cover (height, width), multiples of `multiple`; each starts at a multiple.
+def tiles(
+    height: int, width: int, multiple: int, halo: int, side: int | None = None
+) -> list[list[Tile]]:
+    """Tiles that cover (height, width), multiples of `multiple`, by rows; all start at multiples.
 
-    All have about the same size, so that the last is not much smaller. `halo` and `side` are
-    rounded up to multiples.
+    All have about the same size, so that the last is not much smaller: `side`, or, by default, that
+    for which the network computes the fewest pixels with no tile larger than `AREA`. `halo` and
+    `side` are rounded up to multiples.
     """
-    halo, side = (-(-n // multiple) * multiple for n in (halo, side))
-    rows, columns = (_spans(n, multiple, side) for n in (height, width))
+    halo = -(-halo // multiple) * multiple
+    if side is None:
+        down, across = _cheapest(height, width, multiple, halo)
+    else:
+        side = -(-side // multiple) * multiple
+        down, across = -(-height // side), -(-width // side)
+    rows, columns = _spans(height, multiple, down), _spans(width, multiple, across)
     return [
-        Tile(
-            (_widen(r, halo, height), _widen(c, halo, width)),
-            (r, c),
-        )
+        [Tile((_widen(r, halo, height), _widen(c, halo, width)), (r, c)) for c in columns]
         for r in rows
-        for c in columns
     ]
 
 
-def run_tiled(
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    inputs: Callable[[tuple[slice, slice]], NDArray[np.float32]],
-    plan: list[Tile],
-    cell: int,
-) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
-    """Yield for each tile its position in the full-size frame and its output (3, H, W).
+def _cheapest(height: int, width: int, multiple: int, halo: int) -> tuple[int, int]:
+    """Tiles down and across for which the network computes the fewest pixels."""
 
-    `inputs` makes the network's input (1, C, h, w) for rows and columns of packed pixels.
-    """
-    for tile in plan:
-        output = run(inputs(tile.outer))[0]
-        rows, columns = (_scaled(s, cell) for s in tile.kept)
-        top, left = (_scaled(s, cell) for s in tile.inner)
-        yield (top, left), output[:, rows, columns]
+    def outer(length: int, count: int) -> int:
+        """Largest extent of a tile with its margins."""
+        inner = -(-length // count // multiple) * multiple
+        return min(inner + min(2, count - 1) * halo, length)
+
+    def computed(count: tuple[int, int]) -> int:
+        return (height + 2 * (count[0] - 1) * halo) * (width + 2 * (count[1] - 1) * halo)
+
+    most = [max(1, n // max(halo, multiple)) for n in (height, width)]
+    found = []
+    for down in range(1, most[0] + 1):
+        high = outer(height, down)
+        fits = (n for n in range(1, most[1] + 1) if high * outer(width, n) <= AREA)
+        if (across := next(fits, None)) is not None:
+            found.append((down, across))
+        if across == 1:  # more tiles only add margins
+            break
+    return min(found, key=computed, default=(most[0], most[1]))
+
+
+def scaled(spans: tuple[slice, slice], factor: int) -> tuple[slice, slice]:
+    """Rows and columns of packed pixels → those of pixels."""
+    rows, columns = (slice(s.start * factor, s.stop * factor) for s in spans)
+    return rows, columns
 
 
 def place(frame: NDArray[np.float32], part: NDArray[np.float32], top: int, left: int) -> None:
@@ -80,15 +96,10 @@ def place(frame: NDArray[np.float32], part: NDArray[np.float32], top: int, left:
     frame[rows, columns] = np.moveaxis(inside, 0, -1)
 
 
-def _spans(length: int, multiple: int, side: int) -> list[slice]:
-    count = -(-length // side)
+def _spans(length: int, multiple: int, count: int) -> list[slice]:
     edges = [round(i * length / count / multiple) * multiple for i in range(count + 1)]
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def _widen(span: slice, halo: int, length: int) -> slice:
     return slice(max(span.start - halo, 0), min(span.stop + halo, length))
-
-
-def _scaled(span: slice, factor: int) -> slice:
-    return slice(span.start * factor, span.stop * factor)

@@ -12,7 +12,7 @@ from undark.develop.drawing import fitted, most_detail, title_bar
 from undark.develop.render import render
 from undark.engine.model import Model
 from undark.evaluation.methods import AMPLIFIED, DENOISED, NAMES, renditions
-from undark.restoring.raw import amplify_and_demosaic
+from undark.restoring.blend import amplify_and_demosaic
 from undark.sensor.exposure import propose_exposure
 from undark.sensor.mosaic import Mosaic
 

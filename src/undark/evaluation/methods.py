@@ -11,7 +11,8 @@ from undark.develop.classical import TONES, non_local_means
 from undark.develop.colour import decode_rec709, encode_rec709
 from undark.engine.model import Model
 from undark.evaluation.protocols import rendering
-from undark.restoring.raw import amplify_and_demosaic, restore
+from undark.restoring.blend import amplify_and_demosaic
+from undark.restoring.raw import restore
 from undark.sensor.mosaic import Mosaic
 
 Floats = NDArray[np.float32]

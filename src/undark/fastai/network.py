@@ -18,7 +18,7 @@ from undark.fastai.image import RAWImage, TensorLinearImage
 from undark.files.output import writing
 from undark.learn.export import commit, export
 from undark.learn.network import UNet
-from undark.restoring.raw import amplify_and_demosaic
+from undark.restoring.blend import amplify_and_demosaic
 from undark.sensor.conditioning import condition, scale
 from undark.sensor.exposure import exposure_ratio, propose_exposure
 from undark.sensor.mosaic import Mosaic

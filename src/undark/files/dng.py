@@ -79,23 +79,49 @@ def write_linear(
     format requires one. `source` is the digest of the file that the light was restored from
     (`provenance.digest_of`). Raises `OutputError`.
     """
-    gains = mosaic.white_balance.astype(np.float32)
-    brightest = _brightest(linear, gains)
-    factor = (65535 / brightest / gains).astype(np.float32)
-    known = mosaic.camera_from_xyz
-    # renderers take as white the neutral camera RGB whose largest value is 1
-    baseline = math.log2(brightest * float(gains.min()))
-    entries = [
-        *_common(mosaic),
-        *_colour(np.linalg.inv(XYZ_FROM_SRGB) if known is None else known),
-        numbers(50714, SHORT, 0, 0, 0),  # BlackLevel
-        numbers(50717, LONG, 65535, 65535, 65535),  # WhiteLevel
-        signed_rational(50730, round(baseline, 6)),  # BaselineExposure
-        text(37395, f"{software()}: amplified {amplification:g} times"),  # ImageHistory
-        *xmp_entries(source),
-    ]
-    tiles = _linear_tiles(linear, factor)
-    _write(path, tiles, linear.shape, _LINEAR_RAW, entries, mosaic.shot)
+    levels = LinearLevels(mosaic, _brightest(linear.max(axis=(0, 1)), mosaic.white_balance))
+    levels.add(0, linear)
+    levels.write(path, amplification, source)
+
+
+class LinearLevels:
+    """The pixels of a linear DNG (see `write_linear`), made from top to bottom."""
+
+    def __init__(self, mosaic: Mosaic, brightest: float) -> None:
+        """`brightest` is the light, before white balance, that becomes 65535."""
+        self._mosaic, self._brightest = mosaic, brightest
+        self._factor = (65535 / brightest / mosaic.white_balance).astype(np.float32)
+        self._levels = np.empty((*mosaic.shape, 3), np.uint16)
+
+    @classmethod
+    def before(cls, mosaic: Mosaic, amplification: float) -> LinearLevels:
+        """For light that is not known yet: as bright as the noisy photo, and half an EV more."""
+        brightest = 1.4 * float(mosaic.plane.max() - mosaic.black.min()) / mosaic.span
+        light = brightest * amplification * mosaic.white_balance
+        return cls(mosaic, _brightest(light, mosaic.white_balance))
+
+    def add(self, top: int, linear: NDArray[np.float32]) -> None:
+        """Rows of light (h, W, 3), the first of which is row `top` of the frame."""
+        for row, light in enumerate(linear, top):  # by rows, to save memory
+            levels = np.rint(np.clip(light, 0, HEADROOM) * self._factor)
+            self._levels[row] = np.clip(levels, 0, 65535)
+
+    def write(self, path: Path, amplification: float, source: str | None = None) -> None:
+        """Raises `OutputError`."""
+        mosaic, known = self._mosaic, self._mosaic.camera_from_xyz
+        # renderers take as white the neutral camera RGB whose largest value is 1
+        baseline = math.log2(self._brightest * float(mosaic.white_balance.min()))
+        entries = [
+            *_common(mosaic),
+            *_colour(np.linalg.inv(XYZ_FROM_SRGB) if known is None else known),
+            numbers(50714, SHORT, 0, 0, 0),  # BlackLevel
+            numbers(50717, LONG, 65535, 65535, 65535),  # WhiteLevel
+            signed_rational(50730, round(baseline, 6)),  # BaselineExposure
+            text(37395, f"{software()}: amplified {amplification:g} times"),  # ImageHistory
+            *xmp_entries(source),
+        ]
+        shape = self._levels.shape
+        _write(path, _tiles(self._levels), shape, _LINEAR_RAW, entries, mosaic.shot)
 
 
 def _common(mosaic: Mosaic) -> list[Entry]:
@@ -187,14 +213,7 @@ def _tiles(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
             yield np.pad(part, missing + [(0, 0)] * (pixels.ndim - 2), mode="edge")
 
 
-def _linear_tiles(
-    linear: NDArray[np.float32], factor: NDArray[np.float32]
-) -> Iterator[NDArray[np.uint16]]:
-    for tile in _tiles(linear):
-        yield np.rint(np.clip(tile, 0, HEADROOM) * factor).clip(0, 65535).astype(np.uint16)
-
-
-def _brightest(linear: NDArray[np.float32], gains: NDArray[np.float32]) -> float:
-    """The largest value of any channel before white balance, clipped at `HEADROOM`."""
-    channels = (min(float(linear[..., c].max()), HEADROOM) / float(gains[c]) for c in range(3))
-    return max(*channels, 1e-6)
+def _brightest(light: NDArray[Any], gains: NDArray[np.float32]) -> float:
+    """The largest of the channels' brightest values (3,), clipped at `HEADROOM`, before white
+    balance."""
+    return max(float((np.minimum(light, HEADROOM) / gains).max()), 1e-6)

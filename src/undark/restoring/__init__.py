@@ -1,5 +1,6 @@
 """Restoring one RAW photo (`raw`), one finished picture (`picture`), or many (`jobs`)."""
 
-from undark.restoring.raw import Restored, amplify_and_demosaic, restore
+from undark.restoring.blend import amplify_and_demosaic
+from undark.restoring.raw import Restored, restore
 
 __all__ = ["Restored", "amplify_and_demosaic", "restore"]

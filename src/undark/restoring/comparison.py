@@ -18,7 +18,6 @@ from undark.restoring.blocks import (
     BLOCK,
     Patch,
     block_sums,
-    clipped_below,
     corners,
     group_map,
     groups_of,
@@ -55,14 +54,20 @@ class Comparison:
     """
 
     def __init__(
-        self, light: Floats, mosaic: Mosaic, noise: NoiseModel, amplification: float
+        self,
+        light: Floats,
+        mosaic: Mosaic,
+        noise: NoiseModel,
+        amplification: float,
+        floor: int | None = None,
     ) -> None:
+        """`floor` is what `clipped_below` says of the photo that the mosaic is, or is cut from."""
         self._light, self._mosaic, self._noise = light, mosaic, noise
         self._to_signal = np.float32(mosaic.span / amplification) / mosaic.white_balance.astype(
             np.float32
         )
         self._groups, self.colours = groups_of(mosaic.cfa)
-        self._floor = clipped_below(mosaic.plane)
+        self._floor = floor
         self._at_black = float(max(noise.read**2 + noise.step**2 / 12, 1e-6))
         height, width = mosaic.shape
         self.shape = (-(-height // BLOCK), -(-width // BLOCK), len(self.colours))

@@ -20,7 +20,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.develop.render import oriented
 from undark.errors import ModelError
+from undark.files.output import atomic_output
+from undark.files.picture import write_grey_png
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 from undark.sensor.windows import box_means
@@ -35,6 +38,8 @@ SUFFIX = ".confidence.json"
 """A model's law is beside its file: `bayer.onnx`, `bayer.confidence.json`."""
 REACHES = (1, 3)
 """Contrast is that of 3×3 and of 7×7 pixels."""
+SCALE_KEY = "undark:scale"
+"""Keyword of the text chunk that holds what a level of a map of confidence means."""
 _BAND, _REACH = 64, 4
 """Rows that a thread works on at a time, and rows around them that they depend on."""
 _DEMOSAICED = 0.76
@@ -132,6 +137,27 @@ def noise_half_widths(
         rows = slice(top, top + _BAND)
         widths[rows] = NORMAL * _DEMOSAICED * _sigma(light[rows], noise, to_light)
     return widths
+
+
+def write_widths(
+    path: Path, widths: Floats, mosaic: Mosaic, overwrite: bool, source: str | None
+) -> Path:
+    """Write half widths (H, W), 1 is white, as an upright grey PNG of 16 bits, atomically.
+
+    Its scale is in a text chunk; widths above 1 are written as 1. Raises `ExistsError`,
+    `OutputError`.
+    """
+    scale = max(min(float(widths.max(initial=0)), 1.0), 1e-6) / 65535
+    upright, frame = oriented(widths.shape, mosaic.orientation, 16)
+    frame[..., 0] = np.rint(np.minimum(widths / np.float32(scale), 65535))
+    text = {
+        SCALE_KEY: f"{scale:.9g}",
+        "Description": "half width of the 90 % interval of linear light, where 1 is white: "
+        f"value x {scale:.9g}",
+    }
+    with atomic_output(path, overwrite) as temporary:
+        write_grey_png(temporary, upright[..., 0].astype(np.uint16), text, source)
+    return path
 
 
 def describe_rows(

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import DEFAULT_MODEL, choose, find_model
@@ -20,14 +21,15 @@ from undark.errors import PhotoError, UnsupportedError, naming
 from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_picture
 from undark.files.provenance import digest_of, source_of
 from undark.files.raw import RAW_SUFFIXES, read_mosaic
+from undark.restoring.ahead import ahead
 from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
 from undark.restoring.photons import Agreement
-from undark.restoring.picture import RestoredPicture, restore_picture
+from undark.restoring.picture import restore_picture
 from undark.restoring.plan import Job, Plan, kind_of, plan
 from undark.restoring.progress import with_progress
-from undark.restoring.raw import Restored as RestoredPhoto
-from undark.restoring.raw import restore
+from undark.restoring.raw import prepare
+from undark.restoring.saving import Target, restore_into
 from undark.sensor.dark import DarkFrame
 from undark.sensor.exposure import ExposureWish, parse_exposure
 from undark.sensor.mosaic import Mosaic
@@ -49,9 +51,6 @@ __all__ = [
     "run",
     "suffixes_for",
 ]
-
-_Done = RestoredPhoto | RestoredPicture
-
 
 DONE = "restored already; --overwrite to redo"
 ELSEWHERE = "being restored by another run"
@@ -160,10 +159,11 @@ def run(batch: Plan, options: Options) -> Generator[Event, None, None]:
     darks.check(batch.jobs)
     for folder, error in batch.unreadable:
         yield Failed(folder, None, str(error))
+    photos = ahead(_load(job, models.of_pictures, options) for job in batch.jobs)
     for job in batch.jobs:
         yield Started(job.source)
         try:
-            yield (yield from _restore(job, models, darks, options))
+            yield (yield from _restore(job, next(photos), models, darks, options))
         except PhotoError as error:
             yield Failed(job.source, job.target, naming(error, job.source, job.target))
 
@@ -212,27 +212,53 @@ class _Models:
         return self._name is not None and self.of(self._name).card.task == PICTURE_TASK
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """A photo, read while the one before it was restored."""
+
+    digest: str
+    """Of the file, taken before it is read: if the photo is replaced meanwhile, the result does
+    not count as done."""
+    photo: Mosaic | Picture | PhotoError | None
+    """None: it has its result already."""
+    seconds: float
+
+
+def _load(job: Job, of_pictures: bool, options: Options) -> _Loaded:
+    began = time.perf_counter()
+    digest, photo = "", None
+    try:
+        digest = digest_of(job.source) if os.path.isfile(job.source) else ""
+        if _existing(job, digest, options) is None:
+            photo = _read(job.source, of_pictures)
+    except PhotoError as error:
+        return _Loaded(digest, error, time.perf_counter() - began)
+    return _Loaded(digest, photo, time.perf_counter() - began)
+
+
 def _restore(
-    job: Job, models: _Models, darks: Darks, options: Options
+    job: Job, loaded: _Loaded, models: _Models, darks: Darks, options: Options
 ) -> Generator[Progress, None, Outcome]:
     """One photo: its outcome. Raises `PhotoError`, `SetupError`."""
-    began = time.perf_counter()
-    # before the photo is read: if it is replaced meanwhile, the result does not count as done
-    digest = digest_of(job.source) if os.path.isfile(job.source) else ""
-    if outcome := _existing(job, digest, options):
-        return outcome
-    photo = _read(job.source, models.of_pictures)
+    began = time.perf_counter() - loaded.seconds
+    digest, photo = loaded.digest, loaded.photo
+    if isinstance(photo, PhotoError):
+        raise photo
     with claimed(job.target) as ours:
         if not ours:
             return Skipped(job.source, job.target, ELSEWHERE)
         if outcome := _existing(job, digest, options):  # another run has just finished it
             return outcome
+        if photo is None:  # its result was removed meanwhile
+            photo = _read(job.source, models.of_pictures)
+        target = _target(job, digest, options)
         dark = darks.of(photo) if isinstance(photo, Mosaic) else None
-        work = partial(_restored, photo, dark, models, options)
-        done = yield from with_progress(work, partial(Progress, job.source))
-        _save(job, done, options, digest)
-    outcome = _outcome(job, done, options, time.perf_counter() - began)
-    return replace(outcome, dark_frames=(dark.frames if dark else 0) if darks else None)
+        work = partial(_restored, photo, target, dark, models, options)
+        found = yield from with_progress(work, partial(Progress, job.source))
+    frames = (dark.frames if dark else 0) if darks else None
+    seconds = time.perf_counter() - began
+    sure = job.confidence if options.confidence else None
+    return Restored(job.source, job.target, seconds, **found, confidence=sure, dark_frames=frames)
 
 
 def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
@@ -246,47 +272,60 @@ def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
     return Failed(job.source, *taken[0]) if taken else None
 
 
-def _save(job: Job, done: _Done, options: Options, digest: str) -> None:
-    """Write what is not there yet, the map first: where there is a result, there is its map."""
-    overwrite = options.overwrite
-    mapped = done if options.confidence and isinstance(done, RestoredPhoto) else None
-    if mapped and (overwrite or existing_result(job.confidence, digest) != DONE):
-        mapped.save_confidence(job.confidence, overwrite, source=digest)
-    if overwrite or existing_result(job.target, digest) != DONE:
-        done.save(job.target, options.bits, overwrite, source=digest)
+def _target(job: Job, digest: str, options: Options) -> Target:
+    """What is not there yet."""
+
+    def missing(path: Path) -> Path | None:
+        is_done = not options.overwrite and existing_result(path, digest) == DONE
+        return None if is_done else path
+
+    confidence = missing(job.confidence) if options.confidence else None
+    return Target(missing(job.target), confidence, options.bits, options.overwrite, digest)
 
 
 def _read(source: Path, of_pictures: bool) -> Mosaic | Picture:
     return open_picture(source) if of_pictures or is_picture(source) else read_mosaic(source)
 
 
+class _Found(TypedDict, total=False):
+    """What is known of a photo that was restored; fields of `Restored`."""
+
+    amplification: float
+    exposure: str
+    noise: str | None
+    agreement: Agreement | None
+    mended: int | None
+
+
 def _restored(
     photo: Mosaic | Picture,
+    target: Target,
     dark: DarkFrame | None,
     models: _Models,
     options: Options,
     progress: Callable[[float], None],
-) -> _Done:
+) -> _Found:
+    """Restore a photo into its files."""
     model, strength = models.for_photo(photo), options.strength
     if isinstance(photo, Mosaic):
-        return restore(
-            photo,
-            exposure=options.exposure,
-            strength=strength,
-            model=model,
-            dark=dark or (),
-            progress=progress,
-        )
+        ready = prepare(photo, exposure=options.exposure, model=model, dark=dark or ())
+        agreement = restore_into(target, ready, strength, progress)
+        return {
+            "amplification": ready.exposure.amplification,
+            "exposure": ready.exposure.reason,
+            "noise": ready.noise_source,
+            "agreement": agreement,
+            "mended": ready.mended,
+        }
     if options.confidence:
         raise UnsupportedError("a finished picture has no map of confidence; omit --confidence")
-    return restore_picture(
+    made = restore_picture(
         photo, exposure=options.exposure, strength=strength, model=model, progress=progress
     )
-
-
-def _outcome(job: Job, done: _Done, options: Options, seconds: float) -> Restored:
-    said = (job.source, job.target, seconds, done.exposure.amplification, done.exposure.reason)
-    if isinstance(done, RestoredPicture):
-        return Restored(*said, noise=None)
-    sure = job.confidence if options.confidence else None
-    return Restored(*said, done.noise_source, done.agreement, sure, done.mended)
+    if target.path:
+        made.save(target.path, target.bits, target.overwrite, source=target.source)
+    return {
+        "amplification": made.exposure.amplification,
+        "exposure": made.exposure.reason,
+        "noise": None,
+    }

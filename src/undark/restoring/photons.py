@@ -7,11 +7,13 @@ module corrects the blocks that disagree.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.restoring.blocks import clipped_below
 from undark.restoring.comparison import Comparison
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
@@ -67,20 +69,36 @@ def keep_to_photons(
     block (greens that disagree with each other, light sources at a block's corner), a constant for
     the block and the CFA position does.
     """
-    comparison = Comparison(light, mosaic, noise, amplification)
+    floor = clipped_below(mosaic.plane)
+    return correct(Comparison(light, mosaic, noise, amplification, floor), slice(None))
+
+
+def correct(comparison: Comparison, own: slice) -> Agreement:
+    """`keep_to_photons` of a part of a photo. What is returned is of the rows of blocks `own`."""
     before = np.abs(comparison.deviations())
-    wrong = before > LIMIT
-    corrected = wrong.any(axis=-1)
+    wrong = np.asarray(before > LIMIT)
+    corrected = np.asarray(wrong.any(axis=-1))
     if corrected.any():
         comparison.clip_local(comparison.by_colour(wrong))
         corrected |= _correct_smoothly(comparison)
         corrected |= _correct_exactly(comparison)
     return Agreement(
-        blocks=corrected.size,
-        beyond=int(wrong.any(axis=-1).sum()),
-        largest=float(before.max(initial=0)),
-        corrected=int(corrected.sum()),
-        remaining=float(np.abs(comparison.deviations()).max(initial=0)),
+        blocks=corrected[own].size,
+        beyond=int(wrong[own].any(axis=-1).sum()),
+        largest=float(before[own].max(initial=0)),
+        corrected=int(corrected[own].sum()),
+        remaining=float(np.abs(comparison.deviations()[own]).max(initial=0)),
+    )
+
+
+def together(parts: Sequence[Agreement]) -> Agreement:
+    """The agreement of a photo, from those of its bands."""
+    return Agreement(
+        blocks=sum(part.blocks for part in parts),
+        beyond=sum(part.beyond for part in parts),
+        largest=max(part.largest for part in parts),
+        corrected=sum(part.corrected for part in parts),
+        remaining=max(part.remaining for part in parts),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from undark.develop.colour import light_of
 from undark.develop.render import oriented, quantise
 from undark.engine.card import PICTURE_TASK
 from undark.engine.model import Model
-from undark.engine.tiling import TILE, place, run_tiled, tiles
+from undark.engine.tiling import place, tiles
 from undark.errors import UnsupportedError
 from undark.files.output import atomic_output
 from undark.files.picture import Picture, write_picture
-from undark.restoring.raw import check_arguments
+from undark.restoring.ahead import ahead
+from undark.restoring.raw import check_arguments, check_strength
 from undark.sensor.exposure import Exposure, ExposureWish, as_exposure
 
 WHITE = 1.0
@@ -71,7 +73,7 @@ def restore_picture(
     model: Model,
     exposure: Exposure | ExposureWish | float | None = None,
     strength: float = 1.0,
-    tile: int = TILE,
+    tile: int | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> RestoredPicture:
     """Restore a dark picture with a model that was trained on pictures.
@@ -85,7 +87,8 @@ def restore_picture(
             f"a finished picture, but the model {model.card.name} restores RAW photos; give the "
             "RAW file, or a model of `undark train pairs --aim rgb` with --model"
         )
-    check_arguments(picture.levels.shape, strength, tile)
+    check_arguments(picture.levels.shape, tile)
+    check_strength(strength)
     chosen = as_exposure(exposure, picture.mosaic, WHITE)
     linear = _run(model, picture.levels, chosen.amplification, tile, progress)
     if strength < 1:
@@ -98,7 +101,7 @@ def _run(
     model: Model,
     levels: NDArray[np.uint8] | NDArray[np.uint16],
     amplification: float,
-    tile: int,
+    tile: int | None,
     progress: Callable[[float], None],
 ) -> NDArray[np.float32]:
     """Run the network on the picture: (H, W, 3) linear sRGB."""
@@ -111,9 +114,11 @@ def _run(
         light = light_of(padded[part]) * np.float32(amplification)
         return np.ascontiguousarray(np.moveaxis(light, -1, 0)[None])
 
-    plan = tiles(down, across, multiple, model.card.halo, tile)
+    plan = [*chain(*tiles(down, across, multiple, model.card.halo, tile))]
     linear = np.empty(levels.shape, np.float32)
-    for number, ((rows, columns), light) in enumerate(run_tiled(model, inputs, plan, 1), 1):
-        place(linear, light, rows.start, columns.start)
+    outputs = ahead((part, model(inputs(part.outer))[0]) for part in plan)
+    for number, (part, light) in enumerate(outputs, 1):
+        rows, columns = part.inner
+        place(linear, light[:, *part.kept], rows.start, columns.start)
         progress(number / len(plan))
     return linear

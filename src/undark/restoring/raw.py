@@ -2,37 +2,43 @@
 
 mosaic → noise, amplification → tiles of packed planes → model → linear camera RGB
        → correction towards the measured light → picture
+
+`prepare` does what needs the whole photo, `Prepared.bands` the rest, from top to bottom.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from math import lcm
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.develop.demosaic import demosaic
-from undark.develop.render import oriented, render, srgb_matrix
-from undark.engine.card import PICTURE_TASK, SRGB_TASK
+from undark.develop.render import render
+from undark.engine.card import SRGB_TASK
 from undark.engine.catalogue import choose
 from undark.engine.model import Model, cached_model
-from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
 from undark.files.output import atomic_output
-from undark.files.picture import write_grey_png, write_picture
-from undark.restoring.bound import bound
-from undark.restoring.confidence import Law, half_widths, law_of, noise_half_widths
-from undark.restoring.frame import Frame
-from undark.restoring.photons import Agreement, keep_to_photons
+from undark.files.picture import write_picture
+from undark.restoring.bands import (
+    HEIGHT,
+    Band,
+    Progress,
+    check_model,
+    corrected_bands,
+    network_strips,
+    run_network,
+)
+from undark.restoring.blend import blended, widths_of
+from undark.restoring.confidence import Law, law_of, write_widths
+from undark.restoring.photons import Agreement, together
 from undark.restoring.second_look import second_look
 from undark.sensor.blind import Estimate
-from undark.sensor.cfa import CFA
 from undark.sensor.dark import DarkFrame, average, subtract
 from undark.sensor.exposure import Exposure, ExposureWish, as_exposure
 from undark.sensor.hot import mend
@@ -40,8 +46,7 @@ from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 from undark.sensor.profiles.lookup import estimate_of, noise_of
 
-SCALE_KEY = "undark:scale"
-"""Keyword of the text chunk that holds what a level of a map of confidence means."""
+NO_CONFIDENCE = "the model gives finished colours: their confidence is not known"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,17 +81,10 @@ class Restored:
         In the sensor's orientation. Raises `UnsupportedError` for models of finished colours.
         """
         if self.law is None:
-            raise UnsupportedError(
-                "the model gives finished colours: their confidence is not known"
-            )
+            raise UnsupportedError(NO_CONFIDENCE)
+        whole = (self.unblended or self).linear
         amplification = self.exposure.amplification
-        if self.unblended is None:
-            return half_widths(self.law, self.linear, self.mosaic, self.noise, amplification)
-        whole = self.unblended
-        noisy = noise_half_widths(whole.linear, self.mosaic, self.noise, amplification)
-        noisy *= np.float32(1 - self.strength)
-        np.hypot(np.float32(self.strength) * whole.confidence, noisy, out=noisy)
-        return noisy
+        return widths_of(self.law, whole, self.mosaic, self.noise, amplification, self.strength)
 
     def picture(self, bits: int = 8) -> NDArray[Any]:
         """(H, W, 3) uint8 or uint16, sRGB, upright."""
@@ -96,7 +94,11 @@ class Restored:
         """Between the demosaiced photo (0) and the restored one (1); no new run."""
         if strength == 1:
             return self
-        return replace(self, linear=_blend(self, strength), strength=strength, unblended=self)
+        linear, amplification = np.empty_like(self.linear), self.exposure.amplification
+        for top in range(0, len(linear), HEIGHT):
+            light = self.linear[top : top + HEIGHT]
+            linear[top : top + HEIGHT] = blended(light, top, self.mosaic, amplification, strength)
+        return replace(self, linear=linear, strength=strength, unblended=self)
 
     def save(
         self,
@@ -126,19 +128,7 @@ class Restored:
 
         Atomic. Half widths above 1 (white) are written as 1. Raises `ExistsError`, `OutputError`.
         """
-        path = Path(path)
-        widths = self.confidence
-        scale = max(min(float(widths.max(initial=0)), 1.0), 1e-6) / 65535
-        upright, frame = oriented(widths.shape, self.mosaic.orientation, 16)
-        frame[..., 0] = np.rint(np.minimum(widths / np.float32(scale), 65535))
-        text = {
-            SCALE_KEY: f"{scale:.9g}",
-            "Description": "half width of the 90 % interval of linear light, where 1 is white: "
-            f"value x {scale:.9g}",
-        }
-        with atomic_output(path, overwrite) as temporary:
-            write_grey_png(temporary, upright[..., 0].astype(np.uint16), text, source)
-        return path
+        return write_widths(Path(path), self.confidence, self.mosaic, overwrite, source)
 
 
 def restore(
@@ -149,8 +139,8 @@ def restore(
     model: Model | str | None = None,
     noise: NoiseModel | None = None,
     dark: DarkFrame | Sequence[Mosaic] = (),
-    tile: int = TILE,
-    progress: Callable[[float], None] = lambda share: None,
+    tile: int | None = None,
+    progress: Progress = lambda share: None,
 ) -> Restored:
     """Restore a dark photo.
 
@@ -167,7 +157,68 @@ def restore(
     With a given `noise` they are not, since it describes the photo as it is, nor with dark frames,
     which contain those that are the camera's.
     """
-    check_arguments(mosaic.shape, strength, tile)
+    found = prepare(mosaic, exposure=exposure, model=model, noise=noise, dark=dark, tile=tile)
+    check_strength(strength)
+    linear, agreements = np.empty((*found.mosaic.shape, 3), np.float32), []
+    for band in found.bands(progress):
+        linear[band.top : band.top + len(band.light)] = band.light
+        agreements += [band.agreement] if band.agreement else []
+    made = Restored(
+        found.mosaic,
+        linear,
+        found.exposure,
+        found.noise,
+        found.noise_source,
+        found.mended,
+        found.estimate,
+        together(agreements) if agreements else None,
+        found.law,
+    )
+    return made.blend(strength)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A photo of which everything is known but the restored light; fields as of `Restored`."""
+
+    mosaic: Mosaic
+    exposure: Exposure
+    noise: NoiseModel
+    noise_source: str
+    mended: int
+    estimate: Estimate | None
+    model: Model
+    tile: int | None = None
+
+    @cached_property
+    def law(self) -> Law | None:
+        """Of the confidence; None for models that give finished colours."""
+        return None if self.model.card.task == SRGB_TASK else law_of(self.model.path)
+
+    def bands(self, progress: Progress = lambda share: None) -> Iterator[Band]:
+        """The restored light from top to bottom."""
+        photo = (self.mosaic, self.noise, self.exposure.amplification)
+        strips = network_strips(self.model, *photo, tile=self.tile, progress=progress)
+        if self.law is not None:
+            yield from corrected_bands(strips, *photo)
+            return
+        top = 0  # the brightness of finished colours is a picture's, not the sensor's
+        for strip in strips:
+            yield Band(top, strip, slice(0, len(strip)))
+            top += len(strip)
+
+
+def prepare(
+    mosaic: Mosaic,
+    *,
+    exposure: Exposure | ExposureWish | float | None = None,
+    model: Model | str | None = None,
+    noise: NoiseModel | None = None,
+    dark: DarkFrame | Sequence[Mosaic] = (),
+    tile: int | None = None,
+) -> Prepared:
+    """Noise, amplification and model of a photo, its offsets and defects mended; see `restore`."""
+    check_arguments(mosaic.shape, tile)
     estimate, source = None, "as given"
     if noise is None and dark:
         noise, source = noise_of(mosaic)
@@ -178,17 +229,12 @@ def restore(
     if model is None:
         model = choose(mosaic.cfa.kind.name)
     network = cached_model(model) if isinstance(model, str) else model
+    check_model(network, mosaic)
     if estimate and estimate.own and network.card.task != SRGB_TASK:
         noise = second_look(mosaic, noise, chosen.amplification, partial(run_network, network))
         estimate = replace(estimate, noise=noise)
     mosaic, noise, mended = _mended(mosaic, noise, dark)
-    linear = run_network(network, mosaic, noise, chosen.amplification, tile=tile, progress=progress)
-    agreement, law = None, None
-    if network.card.task != SRGB_TASK:  # whose brightness is a picture's, not the sensor's
-        agreement = keep_to_photons(linear, mosaic, noise, chosen.amplification)
-        law = law_of(network.path)
-    made = Restored(mosaic, linear, chosen, noise, source, mended, estimate, agreement, law)
-    return made.blend(strength)
+    return Prepared(mosaic, chosen, noise, source, mended, estimate, network, tile)
 
 
 def _mended(
@@ -205,87 +251,15 @@ def _mended(
     return mended.mosaic, noise, mended.count
 
 
-def run_network(
-    model: Model,
-    mosaic: Mosaic,
-    noise: NoiseModel,
-    amplification: float,
-    *,
-    tile: int = TILE,
-    bounded: bool = True,
-    progress: Callable[[float], None] = lambda share: None,
-) -> NDArray[np.float32]:
-    """The network over the frame: (H, W, 3) linear camera RGB, not yet corrected.
-
-    `bounded` holds it to the measured light around each pixel (see `restoring.bound`).
-    """
-    cfa = _check_cfa(model, mosaic)
-    (height, width), (top, left) = mosaic.shape, cfa.shift
-    multiple = lcm(model.card.multiple, cfa.kind.cells)  # tiles begin at the canonical phase
-    padded = mosaic.canonical(multiple * cfa.cell)
-    frame = Frame(padded, noise, amplification)
-    down, across = (n // cfa.cell for n in padded.shape)
-    plan = tiles(down, across, multiple, model.card.halo, tile)
-    linear = np.empty((height, width, 3), np.float32)
-    to_camera = _to_camera(model, mosaic)
-    run = _within_bound(model, cfa.colours) if bounded and to_camera is None else model
-    done = run_tiled(run, frame.inputs, plan, cfa.cell)
-    for number, ((rows, columns), light) in enumerate(done, 1):
-        light = np.tensordot(to_camera, light, 1) if to_camera is not None else light
-        light = light + frame.highlights(rows, columns)
-        place(linear, light, rows.start - top, columns.start - left)
-        progress(number / len(plan))
-    return linear
+def check_strength(strength: float) -> None:
+    """Raises `ValueError` for other than 0 to 1."""
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is 0 to 1, not {strength}")
 
 
-def _within_bound(
-    model: Model, colours: tuple[int, ...]
-) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """The model, its output held to the measured light that it was given."""
-    return lambda inputs: bound(model(inputs), inputs, colours)
-
-
-def check_arguments(shape: tuple[int, ...], strength: float, tile: int) -> None:
+def check_arguments(shape: tuple[int, ...], tile: int | None) -> None:
     """Raises `ValueError` where nothing can be restored with these."""
     if 0 in shape:
         raise ValueError(f"an empty photo of {shape[0]} x {shape[1]} pixels")
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength is 0 to 1, not {strength}")
-    if tile < 1:
+    if tile is not None and tile < 1:
         raise ValueError(f"tile is 1 packed pixel or more, not {tile}")
-
-
-def _to_camera(model: Model, mosaic: Mosaic) -> NDArray[np.float32] | None:
-    """(3, 3) from the model's colours to camera RGB; None where they are the camera's already."""
-    if model.card.task != SRGB_TASK:
-        return None
-    return np.linalg.inv(srgb_matrix(mosaic.camera_from_xyz)).astype(np.float32)
-
-
-def _check_cfa(model: Model, mosaic: Mosaic) -> CFA:
-    kind = mosaic.cfa.kind.name
-    if model.card.task == PICTURE_TASK:
-        raise UnsupportedError(
-            f"the model {model.card.name} restores finished pictures, not RAW photos; "
-            "choose another with --model (see `undark models`)"
-        )
-    if model.card.cfa != kind:
-        raise UnsupportedError(
-            f"this photo's sensor is {kind}, the model {model.card.name} restores "
-            f"{model.card.cfa}; choose a model for {kind} with --model (see `undark models`)"
-        )
-    return mosaic.cfa
-
-
-def _blend(restored: Restored, strength: float) -> NDArray[np.float32]:
-    mosaic = restored.mosaic
-    blended = amplify_and_demosaic(mosaic, restored.exposure.amplification)
-    blended += np.float32(strength) * (restored.linear - blended)
-    return blended
-
-
-def amplify_and_demosaic(mosaic: Mosaic, amplification: float) -> NDArray[np.float32]:
-    """(H, W, 3) linear camera RGB: amplified and demosaiced, nothing else."""
-    light = demosaic(mosaic.signal(), mosaic.cfa)
-    light *= mosaic.white_balance * np.float32(amplification / mosaic.span)
-    return light

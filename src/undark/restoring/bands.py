@@ -1,0 +1,175 @@
+"""Restored light from top to bottom, so that no frame of floats is held.
+
+The network gives strips, a row of tiles each. A band of a strip can be corrected towards the
+measured light once the rows below it are known. Three stages run beside each other: the network's
+input of the next tile, the network, and what follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from math import lcm
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.develop.render import srgb_matrix
+from undark.engine.card import PICTURE_TASK, SRGB_TASK
+from undark.engine.model import Model
+from undark.engine.tiling import Tile, place, scaled, tiles
+from undark.errors import UnsupportedError
+from undark.restoring.ahead import ahead
+from undark.restoring.blocks import BLOCK, PATCH, clipped_below
+from undark.restoring.bound import bound
+from undark.restoring.comparison import Comparison
+from undark.restoring.frame import Frame
+from undark.restoring.photons import Agreement, correct
+from undark.sensor.mosaic import Mosaic
+from undark.sensor.noise import NoiseModel
+
+Floats = NDArray[np.float32]
+Progress = Callable[[float], None]
+
+HEIGHT = 5 * PATCH
+"""Rows of a band that is corrected at a time: whole blocks, at the same phase of every CFA."""
+AROUND = 2 * PATCH
+"""Rows above and below a band that its correction looks at: 6 blocks."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Some rows of restored light, with rows around them."""
+
+    top: int
+    """The first row of the frame that the band stands for."""
+    around: Floats
+    """(h, W, 3): the band's rows, corrected, and those above and below that are known."""
+    own: slice
+    """The rows of `around` that the band stands for."""
+    agreement: Agreement | None = None
+    """Of the band's own blocks."""
+
+    @property
+    def light(self) -> Floats:
+        """(h, W, 3): the band's own rows."""
+        return self.around[self.own]
+
+
+def network_strips(
+    model: Model,
+    mosaic: Mosaic,
+    noise: NoiseModel,
+    amplification: float,
+    *,
+    tile: int | None = None,
+    bounded: bool = True,
+    progress: Progress = lambda share: None,
+) -> Iterator[Floats]:
+    """The network's output from top to bottom: strips (h, W, 3) of linear camera RGB.
+
+    `bounded` holds it to the measured light around each pixel (see `restoring.bound`), but for
+    models of finished colours. Raises `UnsupportedError` where the model is for another sensor,
+    and `ModelError`.
+    """
+    check_model(model, mosaic)
+    cfa, card, to_camera = mosaic.cfa, model.card, _to_camera(model, mosaic)
+    multiple = lcm(card.multiple, cfa.kind.cells)  # tiles begin at the canonical phase
+    padded = mosaic.canonical(multiple * cfa.cell)
+    frame = Frame(padded, noise, amplification)
+    down, across = (n // cfa.cell for n in padded.shape)
+    plan = tiles(down, across, multiple, card.halo, tile)
+    (height, width), (top, left) = mosaic.shape, cfa.shift
+    count = sum(map(len, plan))
+
+    def finished(tile: Tile, inputs: Floats, output: Floats) -> Floats:
+        """(3, H, W): the inner part of a tile, with the light that the network was not given."""
+        if to_camera is None and bounded:
+            output = bound(output, inputs, cfa.colours)
+        light = output[0][:, *scaled(tile.kept, cfa.cell)]
+        if to_camera is not None:
+            light = np.tensordot(to_camera, light, 1)
+        return np.asarray(light + frame.highlights(*scaled(tile.inner, cfa.cell)), np.float32)
+
+    inputs = ahead((tile, frame.inputs(tile.outer)) for tile in chain(*plan))
+    outputs = ahead((tile, x, model(x)) for tile, x in inputs)
+    done = 0
+    for row in plan:
+        first, last = (n * cfa.cell - top for n in (row[0].inner[0].start, row[0].inner[0].stop))
+        begin, end = max(first, 0), min(last, height)
+        strip = np.empty((max(end - begin, 0), width, 3), np.float32)
+        for _ in row:
+            found, x, output = next(outputs)
+            columns = scaled(found.inner, cfa.cell)[1]
+            place(strip, finished(found, x, output), first - begin, columns.start - left)
+            done += 1
+            progress(done / count)
+        yield strip
+
+
+def run_network(
+    model: Model,
+    mosaic: Mosaic,
+    noise: NoiseModel,
+    amplification: float,
+    *,
+    bounded: bool = True,
+) -> Floats:
+    """The network over the frame: (H, W, 3) linear camera RGB, not yet corrected.
+
+    `bounded` holds it to the measured light around each pixel (see `restoring.bound`).
+    """
+    return np.concatenate([*network_strips(model, mosaic, noise, amplification, bounded=bounded)])
+
+
+def corrected_bands(
+    strips: Iterator[Floats], mosaic: Mosaic, noise: NoiseModel, amplification: float
+) -> Iterator[Band]:
+    """Bands of the strips, corrected towards the measured light (`restoring.photons`).
+
+    A band is corrected with the rows `AROUND` it, so that it fits the next one.
+    """
+    floor, height = clipped_below(mosaic.plane), mosaic.shape[0]
+    held, first, top = np.empty((0, mosaic.shape[1], 3), np.float32), 0, 0
+    for rows in _pieces(strips):
+        held = np.concatenate([held, rows])
+        known = first + len(held)
+        while top < height and (known == height or known >= top + HEIGHT + AROUND):
+            begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, height)
+            band = slice(top - begin, min(top + HEIGHT, height) - begin)
+            light = held[begin - first : end - first].copy()
+            around = mosaic.crop(begin, 0, end - begin, mosaic.shape[1])
+            comparison = Comparison(light, around, noise, amplification, floor)
+            own = slice(band.start // BLOCK, -(-band.stop // BLOCK))
+            yield Band(top, light, band, correct(comparison, own))
+            top += HEIGHT
+            held, first = held[max(top - AROUND - first, 0) :], max(top - AROUND, first)
+
+
+def _pieces(strips: Iterator[Floats]) -> Iterator[Floats]:
+    """The same rows, few at a time: what is held of them stays small."""
+    for strip in strips:
+        for row in range(0, len(strip), HEIGHT):
+            yield strip[row : row + HEIGHT]
+
+
+def _to_camera(model: Model, mosaic: Mosaic) -> Floats | None:
+    """(3, 3) from the model's colours to camera RGB; None where they are the camera's already."""
+    if model.card.task != SRGB_TASK:
+        return None
+    return np.linalg.inv(srgb_matrix(mosaic.camera_from_xyz)).astype(np.float32)
+
+
+def check_model(model: Model, mosaic: Mosaic) -> None:
+    kind = mosaic.cfa.kind.name
+    if model.card.task == PICTURE_TASK:
+        raise UnsupportedError(
+            f"the model {model.card.name} restores finished pictures, not RAW photos; "
+            "choose another with --model (see `undark models`)"
+        )
+    if model.card.cfa != kind:
+        raise UnsupportedError(
+            f"this photo's sensor is {kind}, the model {model.card.name} restores "
+            f"{model.card.cfa}; choose a model for {kind} with --model (see `undark models`)"
+        )

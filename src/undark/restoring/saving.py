@@ -1,0 +1,108 @@
+"""Restore a RAW photo into a file, from top to bottom: no frame of floats is held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from undark.develop.render import Rendering
+from undark.errors import UnsupportedError
+from undark.files.dng import LinearLevels
+from undark.files.output import atomic_output
+from undark.files.picture import write_picture
+from undark.restoring.bands import Band, Progress
+from undark.restoring.blend import blended, widths_of
+from undark.restoring.confidence import write_widths
+from undark.restoring.photons import Agreement, together
+from undark.restoring.raw import NO_CONFIDENCE, Prepared
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is written of a photo."""
+
+    path: Path | None
+    """JPEG, PNG, TIFF or linear DNG, by the suffix."""
+    confidence: Path | None = None
+    """The map of confidence, a PNG."""
+    bits: int = 8
+    """Bits a channel, 8 or 16, of PNG and TIFF."""
+    overwrite: bool = False
+    source: str | None = None
+    """Digest of the photo's file (`files.provenance.digest_of`), kept in the metadata."""
+
+
+def restore_into(
+    target: Target,
+    photo: Prepared,
+    strength: float = 1.0,
+    progress: Progress = lambda share: None,
+) -> Agreement | None:
+    """Restore and write the same files as `Restored.save` and `Restored.save_confidence`.
+
+    The map of confidence is written first. Raises `ExistsError`, `OutputError`, `ModelError`, and
+    `UnsupportedError` for the confidence of finished colours.
+    """
+    files: list[_Pixels | _Widths] = []
+    if target.confidence:
+        files.append(_Widths(target.confidence, photo, strength))
+    if target.path:
+        files.append(_Pixels(target.path, photo, strength, target.bits))
+    agreements = []
+    for band in photo.bands(progress):
+        for file in files:
+            file.add(band)
+        agreements += [band.agreement] if band.agreement else []
+    progress(1.0)  # the last moment to stop: from here on files are written
+    for file in files:
+        file.write(target.overwrite, target.source)
+    return together(agreements) if agreements else None
+
+
+class _Pixels:
+    """The restored photo, as levels."""
+
+    def __init__(self, path: Path, photo: Prepared, strength: float, bits: int) -> None:
+        self._path, self._photo, self._strength = path, photo, strength
+        amplification = photo.exposure.amplification
+        self._levels = (
+            LinearLevels.before(photo.mosaic, amplification)
+            if path.suffix.lower() == ".dng"
+            else Rendering(photo.mosaic.shape, photo.mosaic, amplification, bits)
+        )
+
+    def add(self, band: Band) -> None:
+        light, photo = band.light, self._photo
+        if self._strength < 1:
+            mixed = (photo.mosaic, photo.exposure.amplification, self._strength)
+            light = blended(light, band.top, *mixed)
+        self._levels.add(band.top, light)
+
+    def write(self, overwrite: bool, source: str | None) -> None:
+        shot, amplification = self._photo.mosaic.shot, self._photo.exposure.amplification
+        with atomic_output(self._path, overwrite) as temporary:
+            if isinstance(self._levels, LinearLevels):
+                self._levels.write(temporary, amplification, source)
+            else:
+                write_picture(temporary, self._levels.picture, shot, source=source)
+
+
+class _Widths:
+    """The map of confidence."""
+
+    def __init__(self, path: Path, photo: Prepared, strength: float) -> None:
+        if photo.law is None:
+            raise UnsupportedError(NO_CONFIDENCE)
+        self._path, self._photo, self._law, self._strength = path, photo, photo.law, strength
+        self._widths = np.empty(photo.mosaic.shape, np.float32)
+
+    def add(self, band: Band) -> None:
+        photo = self._photo
+        how = (photo.mosaic, photo.noise, photo.exposure.amplification, self._strength)
+        around = widths_of(self._law, band.around, *how)
+        self._widths[band.top : band.top + len(band.light)] = around[band.own]
+
+    def write(self, overwrite: bool, source: str | None) -> None:
+        write_widths(self._path, self._widths, self._photo.mosaic, overwrite, source)
