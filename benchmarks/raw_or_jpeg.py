@@ -31,6 +31,7 @@ from undark.demo import load_scene
 from undark.develop.colour import camera_from_srgb, encode_srgb
 from undark.develop.drawing import titled
 from undark.develop.metrics import psnr, ssim
+from undark.engine.allocator import keep_memory
 from undark.files.cache import FrameCache
 from undark.files.output import write_atomically
 from undark.files.picture import read_picture, write_picture
@@ -41,7 +42,6 @@ from undark.learn.data.pair_frames import PairFrames
 from undark.learn.data.pairs import FULL_SPAN, held_crops
 from undark.learn.film import shown, write_gif
 from undark.learn.from_pairs import PairLoss, PairSplit, fitted, pair_plan
-from undark.learn.machine import keep_memory
 from undark.learn.options import Training
 from undark.learn.task import RestoreTask
 from undark.learn.train import fit

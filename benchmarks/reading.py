@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from darkroom import SHARED
-from speed import machine, make_frame
+from speed import SIZES, machine, make_frame
 from undark.files.provenance import digest_of
 from undark.files.raw import read_mosaic
 from undark.files.raw.decode import decode
@@ -49,7 +49,7 @@ def main() -> None:
     runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as folder:
         frame = Path(folder) / "24 megapixels.dng"
-        make_frame(frame)
+        make_frame(frame, SIZES[24])
         paths = [p for p in sorted((SHARED / "raw").iterdir()) if p.suffix in (".dng", ".crw")]
         read_libraws_messages(folder)
         decode(paths[0])  # libraries are loaded

@@ -1,10 +1,14 @@
-"""Time `undark restore` and LibRaw's rendering of a 24-megapixel photo, each as a process.
+"""Time and memory of `undark restore`, beside LibRaw's rendering, each as a whole process.
 
-    python benchmarks/speed.py [--runs 5]
+    python benchmarks/speed.py                 # 24 megapixels, LibRaw and both qualities
+    python benchmarks/speed.py --sizes         # 6 to 100 megapixels
+    python benchmarks/speed.py --list          # ten photos in one run and in ten
+    python benchmarks/speed.py --network       # a photo in a list against its tiles alone
 
-Simulates a dark 24-megapixel DNG, then times alternately LibRaw's AHD rendering to JPEG (rawpy's
-defaults) and `undark restore` to JPEG with the default model. Prints a Markdown table: median of
-the runs, peak memory of the largest process, and the machine.
+Simulates dark DNGs, then times in turn LibRaw's AHD rendering to JPEG (rawpy's defaults) and
+`undark restore` to JPEG. Seconds are medians of whole processes; memory is the largest sum of the
+proportional set sizes of a process and all below it, sampled every 20 ms in runs of their own,
+because reading it slows the process down. Prints Markdown tables and the machine.
 """
 
 from __future__ import annotations
@@ -12,22 +16,28 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from undark.demo import load_scene, photograph
+from undark.engine.catalogue import QUALITIES, choose
+from undark.engine.model import load_model
+from undark.engine.tiling import tiles
 from undark.files.dng import write_mosaic
 
-HEIGHT, WIDTH = 4000, 6000
 ISO, AMPLIFICATION = 1600, 200
+SIZES = {6: (2000, 3000), 12: (2832, 4240), 24: (4000, 6000), 50: (5776, 8656), 100: (8160, 12256)}
+"""Megapixels → rows and columns."""
+SAMPLE = 0.02
+"""Seconds between two samples of memory."""
 
 LIBRAW = """
 import sys, rawpy
@@ -38,31 +48,69 @@ Image.fromarray(picture).save(sys.argv[2], quality=95)
 """
 
 
-@dataclass(frozen=True)
-class Run:
-    """One process: wall seconds and peak resident MiB."""
+def make_frame(path: Path, size: tuple[int, int], orientation: int = 1) -> None:
+    """Write a dark photo of the demo's scene, repeated to fill the frame.
 
-    seconds: float
-    mebibytes: float
+    In a child process: what is simulated would count as this process's memory.
+    """
+    arguments = [str(path), *map(str, (*size, orientation))]
+    subprocess.run([sys.executable, __file__, "--make", *arguments], check=True)
 
 
-def make_frame(path: Path) -> None:
-    """Write a dark photo of the demo's scene, tiled to 24 megapixels."""
+def _make(path: Path, rows: int, columns: int, orientation: int) -> None:
     light = load_scene()
     height, width = light.shape[:2]
-    tiled = np.tile(light, (-(-HEIGHT // height), -(-WIDTH // width), 1))[:HEIGHT, :WIDTH]
-    write_mosaic(path, photograph(tiled, ISO, AMPLIFICATION))
+    repeated = np.tile(light, (-(-rows // height), -(-columns // width), 1))[:rows, :columns]
+    dark = photograph(repeated, ISO, AMPLIFICATION)
+    write_mosaic(path, dark.replace(orientation=orientation))
 
 
-def timed(command: list[str]) -> Run:
-    """Run a command and wait for it; raises `CalledProcessError` if it fails."""
+def libraw(photo: Path, result: Path) -> list[str]:
+    return [sys.executable, "-c", LIBRAW, str(photo), str(result)]
+
+
+def undark(quality: str, *photos: Path, to: Path) -> list[str]:
+    command = [sys.executable, "-m", "undark", "restore", "--overwrite", "--quality", quality]
+    return [*command, *map(str, photos), "-o", str(to)]
+
+
+def seconds(command: list[str]) -> float:
+    """Wall time of a process. Raises `CalledProcessError` if it fails."""
     began = time.perf_counter()
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def mebibytes(command: list[str]) -> float:
+    """Largest sum of proportional set sizes of a process and its descendants."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    most = 0
+    while process.poll() is None:
+        most = max(most, sum(_proportional(pid) for pid in _tree(process.pid)))
+        time.sleep(SAMPLE)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Run(time.perf_counter() - began, usage.ru_maxrss / 1024)
+    return most / 1024
+
+
+def _tree(pid: int) -> Iterator[int]:
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found = children.read_text().split()
+        except OSError:  # the thread has ended
+            continue
+        for child in found:
+            yield from _tree(int(child))
+
+
+def _proportional(pid: int) -> int:
+    """KiB; 0 of a process that has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def machine() -> str:
@@ -74,43 +122,138 @@ def machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores of {model}, Python {platform.python_version()}"
 
 
-def row(name: str, runs: list[Run], base: float) -> str:
-    seconds = statistics.median(r.seconds for r in runs)
-    peak = max(r.mebibytes for r in runs)
-    spread = f"{min(r.seconds for r in runs):.2f}–{max(r.seconds for r in runs):.2f}"
-    return f"| {name} | {seconds:.2f} | {spread} | {seconds / base:.1f} | {peak:.0f} |"
+def beside_libraw(folder: Path, runs: int) -> None:
+    """The table of 24 megapixels."""
+    photo, rotated = folder / "dark.dng", folder / "rotated.dng"
+    make_frame(photo, SIZES[24])
+    make_frame(rotated, SIZES[24], orientation=6)
+    commands = {"LibRaw, AHD": libraw(photo, folder / "a.jpg")}
+    for quality in QUALITIES:
+        commands[f"undark, {quality}"] = undark(quality, photo, to=folder / "b.jpg")
+        commands[f"undark, {quality}, rotated"] = undark(quality, rotated, to=folder / "c.jpg")
+    times: dict[str, list[float]] = {label: [] for label in commands}
+    for _ in range(runs):
+        for label, command in commands.items():
+            times[label].append(seconds(command))
+    base = statistics.median(times["LibRaw, AHD"])
+    print("| | seconds | from–to | times LibRaw | peak MiB |\n|---|---|---|---|---|")
+    for label, found in times.items():
+        middle, spread = statistics.median(found), f"{min(found):.2f}–{max(found):.2f}"
+        peak = mebibytes(commands[label])
+        print(f"| {label} | {middle:.2f} | {spread} | {middle / base:.1f} | {peak:.0f} |")
+
+
+def sizes(folder: Path, runs: int) -> None:
+    """The table of sizes, for both qualities, with the time above that of a small photo."""
+    small = folder / "small.dng"
+    make_frame(small, (64, 96))
+    print("| megapixels | quality | seconds | after start-up, s a megapixel | peak MiB |")
+    print("|---|---|---|---|---|")
+    start = {q: seconds(undark(q, small, to=folder / "s.jpg")) for q in QUALITIES}
+    for count, size in SIZES.items():
+        photo = folder / f"{count}.dng"
+        make_frame(photo, size)
+        for quality in QUALITIES:
+            command = undark(quality, photo, to=folder / "b.jpg")
+            took = statistics.median(seconds(command) for _ in range(runs))
+            each = (took - start[quality]) / (size[0] * size[1] / 1e6)
+            print(f"| {count} | {quality} | {took:.2f} | {each:.3f} | {mebibytes(command):.0f} |")
+        photo.unlink()
+    print("\nstart-up: " + ", ".join(f"{q} {s:.2f} s" for q, s in start.items()))
+
+
+def lists(folder: Path, count: int = 10) -> None:
+    """Ten photos of 12 megapixels in one run, and each in its own."""
+    photos = [folder / f"{number}.dng" for number in range(count)]
+    for photo in photos:
+        make_frame(photo, SIZES[12])
+    for quality in QUALITIES:
+        alone = sum(seconds(undark(quality, p, to=folder / "one.jpg")) for p in photos)
+        together = seconds(undark(quality, *photos, to=folder / "all"))
+        share = together / alone
+        print(
+            f"{quality}: {count} photos {together:.1f} s in one run, {alone:.1f} s in {count}: "
+            f"{share:.2f}"
+        )
+
+
+def network(folder: Path, count: int = 4) -> None:
+    """A 24-megapixel photo in a list, its tiles alone, and the rate of the network."""
+    photos = [folder / f"{number}.dng" for number in range(count)]
+    make_frame(photos[0], SIZES[24])
+    for photo in photos[1:]:
+        photo.hardlink_to(photos[0])
+    peak = peak_rate()
+    for quality in QUALITIES:
+        model = load_model(choose("Bayer", quality=quality))
+        rows, columns = (n // 2 for n in SIZES[24])
+        plan = tiles(rows, columns, model.card.multiple, model.card.halo)
+        outer = plan[0][0].outer
+        shape = (1, model.card.channels, *(s.stop - s.start for s in outer))
+        inputs = np.random.default_rng(0).random(shape, np.float32)
+        model(inputs)
+        began = time.perf_counter()
+        tiled = sum(map(len, plan))
+        for _ in range(tiled):
+            model(inputs)
+        alone = time.perf_counter() - began
+        one = seconds(undark(quality, photos[0], to=folder / "one"))
+        all_ = seconds(undark(quality, *photos, to=folder / "all"))
+        each = (all_ - one) / (count - 1)
+        rate = multiply_adds(model.card.training["network"]) * shape[2] * shape[3] * tiled / alone
+        print(
+            f"{quality}: {each:.2f} s a photo in a list, its {tiled} tiles alone {alone:.2f} s: "
+            f"{each / alone:.2f}; the network does {rate / 1e9:.0f} of {peak / 1e9:.0f} GMAC/s"
+        )
+
+
+def multiply_adds(config: dict[str, list[int]]) -> float:
+    """Of a network for Bayer, a packed pixel; its blocks are as wide inside as outside."""
+    widths, encoder, decoder = config["widths"], config["encoder"], [*config["decoder"], 0]
+    total = 9.0 * (8 * widths[0] + widths[0] * 12 + 4 * 12)
+    for scale, width in enumerate(widths):
+        total += (encoder[scale] + decoder[scale]) * 2 * 9 * width**2 / 4**scale
+    for scale, (fine, coarse) in enumerate(pairwise(widths)):
+        total += 2 * fine * coarse / 4**scale  # down by 2×2 with a stride, up by 1×1 and a shuffle
+    return total
+
+
+def peak_rate() -> float:
+    """Multiply-adds a second of a large float32 matrix product, the best of several."""
+    side = 2048
+    a = np.random.default_rng(0).random((side, side), np.float32)
+    best = min(_product(a) for _ in range(10))
+    return side**3 / best
+
+
+def _product(a: np.ndarray) -> float:
+    began = time.perf_counter()
+    a @ a
+    return time.perf_counter() - began
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
+    for name in ("sizes", "list", "network"):
+        parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("--make", nargs=4, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.make:
-        make_frame(asked.make)
+        path, *numbers = asked.make
+        _make(Path(path), *map(int, numbers))
         return
-    runs = asked.runs
-    undark = [sys.executable, "-m", "undark", "restore", "--overwrite"]
-    times: dict[str, list[Run]] = {"LibRaw, AHD": [], "undark restore": []}
+    print(f"{machine()}\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        frame = folder / "dark.dng"
-        # in a child process: a process inherits the peak memory of the one that starts it
-        subprocess.run([sys.executable, __file__, "--make", str(frame)], check=True)
-        commands = {
-            "LibRaw, AHD": [sys.executable, "-c", LIBRAW, str(frame), str(folder / "a.jpg")],
-            "undark restore": [*undark, str(frame), "-o", str(folder / "b.jpg")],
-        }
-        for _ in range(runs):
-            for label, command in commands.items():
-                times[label].append(timed(command))
-    base = statistics.median(r.seconds for r in times["LibRaw, AHD"])
-    print(f"{WIDTH} x {HEIGHT} pixels, median of {runs}; {machine()}\n")
-    print("| | seconds | from–to | times LibRaw | peak MiB |\n|---|---|---|---|---|")
-    for label, done in times.items():
-        print(row(label, done, base))
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"\n(the benchmark itself: {own:.0f} MiB, not counted)")
+        if asked.sizes:
+            sizes(folder, min(asked.runs, 3))
+        elif asked.list:
+            lists(folder)
+        elif asked.network:
+            network(folder)
+        else:
+            beside_libraw(folder, asked.runs)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from darkroom import SHARED
 from speed import machine
 from undark.demo import photograph
 from undark.develop.colour import decode_srgb
+from undark.engine.allocator import keep_memory
 from undark.files.cache import FrameCache
 from undark.files.dng import write_mosaic
 from undark.files.picture import read_picture
@@ -44,7 +45,6 @@ from undark.learn.data.photos import PhotoFiles, PhotoSamples
 from undark.learn.from_pairs import train_pairs, train_sid
 from undark.learn.from_photos import split, train_photos
 from undark.learn.loss import Loss, photo_loss
-from undark.learn.machine import keep_memory
 from undark.learn.network import init_network
 from undark.learn.options import Outcome, Training
 from undark.pairs.sid import sid_rows

@@ -114,6 +114,8 @@ def test_what_stops_the_run_is_one_line(run, dark_dng, args, says):
         ["--to", "gif"],
         ["--bits", "16"],
         ["--nonesuch"],
+        ["--quality", "good"],
+        ["--quality", "fast", "--model", "bayer"],
     ],
 )
 def test_wrong_options_are_refused(run, dark_dng, args):

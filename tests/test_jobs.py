@@ -119,7 +119,16 @@ def test_a_batch_of_pictures_writes_what_the_functions_give(tmp_path, monkeypatc
         assert np.array_equal(read_levels(target), expected.picture())
 
 
-@pytest.mark.parametrize("wrong", [{"strength": 2}, {"strength": float("nan")}, {"bits": 12}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"strength": 2},
+        {"strength": float("nan")},
+        {"bits": 12},
+        {"quality": "good"},
+        {"quality": "fast", "model": "bayer"},
+    ],
+)
 def test_options_are_checked(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Options(**wrong)
@@ -134,18 +143,26 @@ def test_an_unknown_model_stops_before_any_photo(tmp_path):
 def test_the_model_is_chosen_by_the_sensor(make_mosaic, monkeypatch):
     loaded = []
     monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name))
-    monkeypatch.setattr(jobs, "choose", {"Bayer": "bayer", "X-Trans": "xtrans"}.__getitem__)
-    models = jobs._Models(None, "auto")
+    models = jobs._Models(None, "best", "auto")
     for cfa in (RGGB, X_TRANS, RGGB):
         models.for_photo(make_mosaic(cfa))
     assert loaded == ["bayer", "xtrans"]
+
+
+def test_the_fast_models_are_chosen_by_quality(tmp_path, make_mosaic, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name))
+    models = jobs._Models(None, "fast", "auto")
+    for cfa in (RGGB, X_TRANS):
+        models.for_photo(make_mosaic(cfa))
+    assert loaded == ["bayer-fast", "xtrans-fast"]
 
 
 def test_a_sensor_that_no_model_is_for(make_mosaic, monkeypatch):
     bayer = {"bayer": catalogue.find_model("bayer")}
     monkeypatch.setattr(catalogue, "shipped_models", lambda: bayer)
     with pytest.raises(UnsupportedError, match=r"X-Trans.*train one.*--model"):
-        jobs._Models(None, "auto").for_photo(make_mosaic(X_TRANS))
+        jobs._Models(None, "best", "auto").for_photo(make_mosaic(X_TRANS))
 
 
 def test_closing_the_iterator_ends_the_thread_and_leaves_nothing(tmp_path):

@@ -150,19 +150,17 @@ def test_a_batch_is_conditioned_like_its_members():
     halo=st.integers(0, 4),
     side=st.integers(1, 20),
 )
-def test_tiles_have_their_halo_and_about_one_size(size, multiple, halo, side):
+def test_tiles_have_their_halo_and_one_size(size, multiple, halo, side):
     height, width = (n * multiple for n in size)
     plan = [*chain(*tiles(height, width, multiple, halo * multiple, side * multiple))]
     for axis, length in enumerate((height, width)):
         for tile in plan:
             outer, inner = tile.outer[axis], tile.inner[axis]
-            assert outer.start == max(0, inner.start - halo * multiple)
-            assert outer.stop == min(length, inner.stop + halo * multiple)
+            assert outer.start <= max(0, inner.start - halo * multiple)
+            assert outer.stop >= min(length, inner.stop + halo * multiple)
             assert tile.kept[axis].start + outer.start == inner.start
             assert tile.kept[axis].stop + outer.start == inner.stop
-        sides = [tile.inner[axis].stop - tile.inner[axis].start for tile in plan]
-        assert max(sides) - min(sides) <= multiple
-        assert len({tile.inner[axis].start for tile in plan}) == -(-length // (side * multiple))
+        assert len({tile.outer[axis].stop - tile.outer[axis].start for tile in plan}) == 1
 
 
 @given(st.integers(-7, 12), st.integers(-7, 12))

@@ -13,10 +13,9 @@ def test_tiles_cover_the_frame_once(rows, columns, halo, side):
     seen = np.zeros((height, width), int)
     for tile in chain(*tiles(height, width, multiple, halo * 4, side * 4)):
         seen[tile.inner] += 1
-        for outer, inner in zip(tile.outer, tile.inner, strict=True):
+        for outer in tile.outer:
             assert (outer.stop - outer.start) % multiple == 0
             assert outer.start % multiple == 0
-            assert inner.stop - inner.start <= side * 4
     assert (seen == 1).all()
 
 

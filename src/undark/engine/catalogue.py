@@ -12,6 +12,7 @@ from undark.errors import ModelError, UnsupportedError
 DEFAULT_MODEL = "bayer"
 BEST, FAST = "best", "fast"
 """Qualities. A model of the second has a name that ends in "-fast"."""
+QUALITIES = (BEST, FAST)
 
 
 def shipped_models() -> dict[str, Path]:
@@ -37,14 +38,17 @@ def find_model(name: str) -> Path:
 def choose(cfa: str, task: str = TASK, quality: str = BEST) -> str:
     """The name of the shipped model for a sensor ("Bayer", "X-Trans"), a task and a quality.
 
-    Raises `UnsupportedError` where none does.
+    Raises `ValueError` for another quality, `UnsupportedError` where no model is for the sensor.
     """
+    if quality not in QUALITIES:
+        raise ValueError(f"quality is {' or '.join(QUALITIES)}, not {quality}")
     for name, path in shipped_models().items():
         card = read_card(path)
         its_quality = FAST if name.endswith(f"-{FAST}") else BEST
         if (card.cfa, card.task, its_quality) == (cfa, task, quality):
             return name
+    which = f"{quality} model for {cfa}" if quality == FAST else f"model for {cfa}"
     raise UnsupportedError(
-        f"this photo's sensor is {cfa}, and no model for {cfa} ships; train one with "
+        f"this photo's sensor is {cfa}, and no {which} ships; train one with "
         "`undark train` and give it with --model"
     )

@@ -7,13 +7,14 @@ they are not blended.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-AREA = 440_000
+AREA = 320_000
 """Most packed pixels of a tile with its margins, of which each takes 0.8 kB of ONNX Runtime's
 memory in the shipped network."""
 
@@ -41,44 +42,56 @@ def tiles(
 ) -> list[list[Tile]]:
     """Tiles that cover (height, width), multiples of `multiple`, by rows; all start at multiples.
 
-    All have about the same size, so that the last is not much smaller: `side`, or, by default, that
-    for which the network computes the fewest pixels with no tile larger than `AREA`. `halo` and
-    `side` are rounded up to multiples.
+    All have one size, with their margins: runtimes plan their memory by it. By default it is that
+    for which the network computes the fewest pixels with no tile larger than `AREA`; `side` is
+    about that of a tile's inner part. `halo` is rounded up to a multiple; at the frame's border
+    there is no margin.
     """
     halo = -(-halo // multiple) * multiple
     if side is None:
-        down, across = _cheapest(height, width, multiple, halo)
+        counts = _cheapest(height, width, multiple, halo)
     else:
-        side = -(-side // multiple) * multiple
-        down, across = -(-height // side), -(-width // side)
-    rows, columns = _spans(height, multiple, down), _spans(width, multiple, across)
-    return [
-        [Tile((_widen(r, halo, height), _widen(c, halo, width)), (r, c)) for c in columns]
-        for r in rows
-    ]
+        counts = -(-height // side), -(-width // side)
+    rows, columns = (
+        _windows(length, multiple, halo, count)
+        for length, count in zip((height, width), counts, strict=True)
+    )
+    return [[Tile((r[0], c[0]), (r[1], c[1])) for c in columns] for r in rows]
+
+
+def _windows(length: int, multiple: int, halo: int, count: int) -> list[tuple[slice, slice]]:
+    """About `count` spans of one length that cover a line, with their inner parts."""
+    room = length - 2 * halo
+    if count <= 1 or room <= multiple:
+        return [(slice(0, length), slice(0, length))]
+    stride = -(-room // (count * multiple)) * multiple
+    outer = stride + 2 * halo
+    starts = [min(start, length - outer) for start in range(0, room, stride)]
+    edges = [0, *(start + halo for start in starts[1:]), length]
+    spans = (slice(start, start + outer) for start in starts)
+    return [*zip(spans, (slice(a, b) for a, b in pairwise(edges)), strict=True)]
 
 
 def _cheapest(height: int, width: int, multiple: int, halo: int) -> tuple[int, int]:
     """Tiles down and across for which the network computes the fewest pixels."""
 
-    def outer(length: int, count: int) -> int:
-        """Largest extent of a tile with its margins."""
-        inner = -(-length // count // multiple) * multiple
-        return min(inner + min(2, count - 1) * halo, length)
+    def size(length: int, count: int) -> tuple[int, int]:
+        """Of the tiles: their length and their number."""
+        spans = _windows(length, multiple, halo, count)
+        return spans[0][0].stop, len(spans)
 
-    def computed(count: tuple[int, int]) -> int:
-        return (height + 2 * (count[0] - 1) * halo) * (width + 2 * (count[1] - 1) * halo)
-
-    most = [max(1, n // max(halo, multiple)) for n in (height, width)]
-    found = []
-    for down in range(1, most[0] + 1):
-        high = outer(height, down)
-        fits = (n for n in range(1, most[1] + 1) if high * outer(width, n) <= AREA)
-        if (across := next(fits, None)) is not None:
-            found.append((down, across))
+    found, least = (1, 1), math.inf
+    for down in range(1, height // multiple + 1):
+        high, rows = size(height, down)
+        across = 1
+        while high * size(width, across)[0] > AREA and across < width // multiple:
+            across += 1
+        wide, columns = size(width, across)
+        if high * wide <= AREA and (cost := high * rows * wide * columns) < least:
+            found, least = (down, across), cost
         if across == 1:  # more tiles only add margins
             break
-    return min(found, key=computed, default=(most[0], most[1]))
+    return found
 
 
 def scaled(spans: tuple[slice, slice], factor: int) -> tuple[slice, slice]:
@@ -94,12 +107,3 @@ def place(frame: NDArray[np.float32], part: NDArray[np.float32], top: int, left:
     columns = slice(max(left, 0), min(left + part.shape[2], width))
     inside = part[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     frame[rows, columns] = np.moveaxis(inside, 0, -1)
-
-
-def _spans(length: int, multiple: int, count: int) -> list[slice]:
-    edges = [round(i * length / count / multiple) * multiple for i in range(count + 1)]
-    return [slice(a, b) for a, b in pairwise(edges)]
-
-
-def _widen(span: slice, halo: int, length: int) -> slice:
-    return slice(max(span.start - halo, 0), min(span.stop + halo, length))

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
-from contextlib import suppress
 from functools import cache
 
 import torch
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-"""In glibc's malloc.h."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -28,18 +23,6 @@ def is_out_of_memory(error: Exception) -> bool:
 def convolve_exactly() -> None:
     """Switch TF32 convolutions off: its mantissa has 10 bits, a photo has 14."""
     torch.backends.cudnn.allow_tf32 = False
-
-
-def keep_memory() -> None:
-    """Make glibc's allocator keep freed memory; no effect with other C libraries.
-
-    By default it returns large arrays to the system at once and requests them again, page by page,
-    at the next step: on two cores a step took 0.93 s, and 0.78 s with memory kept.
-    """
-    with suppress(OSError, AttributeError):  # not glibc
-        set_option = ctypes.CDLL("libc.so.6").mallopt
-        set_option(_M_MMAP_MAX, 0)
-        set_option(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @cache

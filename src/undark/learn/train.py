@@ -15,6 +15,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Timer
 
+from undark.engine.allocator import keep_memory
 from undark.errors import TrainingError
 from undark.files.output import writing
 from undark.learn.checkpoints import (
@@ -35,7 +36,6 @@ from undark.learn.machine import (
     choose_device,
     convolve_exactly,
     is_out_of_memory,
-    keep_memory,
 )
 from undark.learn.network import UNet, init_network
 from undark.learn.options import Outcome, Training

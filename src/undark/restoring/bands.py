@@ -106,6 +106,7 @@ def network_strips(
             done += 1
             progress(done / count)
         yield strip
+        del strip  # before the next one is allocated
 
 
 def run_network(
@@ -134,6 +135,7 @@ def corrected_bands(
     held, first, top = np.empty((0, mosaic.shape[1], 3), np.float32), 0, 0
     for rows in _pieces(strips):
         held = np.concatenate([held, rows])
+        del rows  # part of a strip
         known = first + len(held)
         while top < height and (known == height or known >= top + HEIGHT + AROUND):
             begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, height)
@@ -152,6 +154,7 @@ def _pieces(strips: Iterator[Floats]) -> Iterator[Floats]:
     for strip in strips:
         for row in range(0, len(strip), HEIGHT):
             yield strip[row : row + HEIGHT]
+        del strip  # before the next one is allocated
 
 
 def _to_camera(model: Model, mosaic: Mosaic) -> Floats | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from undark.engine.card import PICTURE_TASK
-from undark.engine.catalogue import DEFAULT_MODEL, choose, find_model
+from undark.engine.catalogue import BEST, DEFAULT_MODEL, QUALITIES, choose, find_model
 from undark.engine.model import Model, load_model, read_card
 from undark.errors import PhotoError, UnsupportedError, naming
 from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_picture
@@ -30,7 +30,6 @@ from undark.restoring.plan import Job, Plan, kind_of, plan
 from undark.restoring.progress import with_progress
 from undark.restoring.raw import prepare
 from undark.restoring.saving import Target, restore_into
-from undark.sensor.dark import DarkFrame
 from undark.sensor.exposure import ExposureWish, parse_exposure
 from undark.sensor.mosaic import Mosaic
 
@@ -65,6 +64,8 @@ class Options:
     """Fraction of the noise to remove, 0 to 1."""
     model: str | None = None
     """A shipped model's name or a file; None: the shipped model of each photo's sensor."""
+    quality: str = BEST
+    """ "best" or "fast": of the shipped models, where none is named."""
     device: str = "auto"
     bits: int = 8
     """Bits a channel, 8 or 16, of PNG and TIFF."""
@@ -77,6 +78,10 @@ class Options:
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength is 0 to 1, not {self.strength}")
+        if self.quality not in QUALITIES:
+            raise ValueError(f"quality is {' or '.join(QUALITIES)}, not {self.quality}")
+        if self.model is not None and self.quality != BEST:
+            raise ValueError("a quality chooses among the shipped models: give it or a model")
         if self.bits not in (8, 16):
             raise ValueError(f"bits are 8 or 16, not {self.bits}")
 
@@ -154,7 +159,7 @@ def run(batch: Plan, options: Options) -> Generator[Event, None, None]:
     an unknown model or device, a full disk, dark frames that fit no photo. Closing the iterator
     stops after the current tile.
     """
-    models = _Models(options.model, options.device)
+    models = _Models(options.model, options.quality, options.device)
     darks = Darks(options.dark_frames)
     darks.check(batch.jobs)
     for folder, error in batch.unreadable:
@@ -187,8 +192,8 @@ def existing_result(target: Path, digest: str) -> str | None:
 class _Models:
     """The model of each sensor kind, loaded when first needed."""
 
-    def __init__(self, name: str | None, device: str) -> None:
-        self._name, self._device = name, device
+    def __init__(self, name: str | None, quality: str, device: str) -> None:
+        self._name, self._quality, self._device = name, quality, device
         self._loaded: dict[str, Model] = {}
         if name is not None:  # an unknown name stops the run before any work
             self.of(name)
@@ -205,14 +210,16 @@ class _Models:
         """
         if self._name is not None:
             return self.of(self._name)
-        return self.of(choose(photo.cfa.kind.name) if isinstance(photo, Mosaic) else DEFAULT_MODEL)
+        if not isinstance(photo, Mosaic):
+            return self.of(DEFAULT_MODEL)
+        return self.of(choose(photo.cfa.kind.name, quality=self._quality))
 
     @property
     def of_pictures(self) -> bool:
         return self._name is not None and self.of(self._name).card.task == PICTURE_TASK
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Loaded:
     """A photo, read while the one before it was restored."""
 
@@ -220,8 +227,15 @@ class _Loaded:
     """Of the file, taken before it is read: if the photo is replaced meanwhile, the result does
     not count as done."""
     photo: Mosaic | Picture | PhotoError | None
-    """None: it has its result already."""
+    """None: it has its result already, or was taken."""
     seconds: float
+
+    def take(self, job: Job, of_pictures: bool) -> Mosaic | Picture:
+        """The photo, which is not kept here: it is large. Raises `PhotoError`."""
+        photo, self.photo = self.photo, None
+        if isinstance(photo, PhotoError):
+            raise photo
+        return _read(job.source, of_pictures) if photo is None else photo
 
 
 def _load(job: Job, of_pictures: bool, options: Options) -> _Loaded:
@@ -241,24 +255,22 @@ def _restore(
 ) -> Generator[Progress, None, Outcome]:
     """One photo: its outcome. Raises `PhotoError`, `SetupError`."""
     began = time.perf_counter() - loaded.seconds
-    digest, photo = loaded.digest, loaded.photo
-    if isinstance(photo, PhotoError):
-        raise photo
+    digest = loaded.digest
+    if isinstance(loaded.photo, PhotoError):
+        raise loaded.photo
     with claimed(job.target) as ours:
         if not ours:
             return Skipped(job.source, job.target, ELSEWHERE)
         if outcome := _existing(job, digest, options):  # another run has just finished it
             return outcome
-        if photo is None:  # its result was removed meanwhile
-            photo = _read(job.source, models.of_pictures)
         target = _target(job, digest, options)
-        dark = darks.of(photo) if isinstance(photo, Mosaic) else None
-        work = partial(_restored, photo, target, dark, models, options)
+        # the photo goes into the work and is not held here, where it would outlast its correction
+        take = partial(loaded.take, job, models.of_pictures)
+        work = partial(_restored, take, target, darks, models, options)
         found = yield from with_progress(work, partial(Progress, job.source))
-    frames = (dark.frames if dark else 0) if darks else None
     seconds = time.perf_counter() - began
     sure = job.confidence if options.confidence else None
-    return Restored(job.source, job.target, seconds, **found, confidence=sure, dark_frames=frames)
+    return Restored(job.source, job.target, seconds, **found, confidence=sure)
 
 
 def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
@@ -295,20 +307,24 @@ class _Found(TypedDict, total=False):
     noise: str | None
     agreement: Agreement | None
     mended: int | None
+    dark_frames: int | None
 
 
 def _restored(
-    photo: Mosaic | Picture,
+    take: Callable[[], Mosaic | Picture],
     target: Target,
-    dark: DarkFrame | None,
+    darks: Darks,
     models: _Models,
     options: Options,
     progress: Callable[[float], None],
 ) -> _Found:
     """Restore a photo into its files."""
+    photo = take()
     model, strength = models.for_photo(photo), options.strength
     if isinstance(photo, Mosaic):
+        dark = darks.of(photo)
         ready = prepare(photo, exposure=options.exposure, model=model, dark=dark or ())
+        del photo
         agreement = restore_into(target, ready, strength, progress)
         return {
             "amplification": ready.exposure.amplification,
@@ -316,6 +332,7 @@ def _restored(
             "noise": ready.noise_source,
             "agreement": agreement,
             "mended": ready.mended,
+            "dark_frames": (dark.frames if dark else 0) if darks else None,
         }
     if options.confidence:
         raise UnsupportedError("a finished picture has no map of confidence; omit --confidence")

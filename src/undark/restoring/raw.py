@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from undark.develop.render import render
 from undark.engine.card import SRGB_TASK
-from undark.engine.catalogue import choose
+from undark.engine.catalogue import BEST, choose
 from undark.engine.model import Model, cached_model
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
@@ -137,6 +137,7 @@ def restore(
     exposure: Exposure | ExposureWish | float | None = None,
     strength: float = 1.0,
     model: Model | str | None = None,
+    quality: str = BEST,
     noise: NoiseModel | None = None,
     dark: DarkFrame | Sequence[Mosaic] = (),
     tile: int | None = None,
@@ -145,20 +146,29 @@ def restore(
     """Restore a dark photo.
 
     `exposure` is an amplification ratio, an `Exposure` or what `parse_exposure` gives, by
-    default chosen from the corrected photo; `model` by default the one that ships for its
-    sensor, `noise` that of its tags, its camera or its own pixels. Hot and dead pixels are
-    mended. `dark` are dark frames of the same camera and setting, `[undark.read("dark.arw"),
-    …]`, or their mean, made once for many photos: an argument and no part of the mosaic, which
-    is what the file says, and because the noise changes with it. `progress` is called with the
-    share done. Raises `ValueError` for arguments out of range, `UnsupportedError` where the
-    model is for another CFA or the dark frames do not fit, and `ModelError`.
+    default chosen from the corrected photo; `model` by default the one that ships for its sensor
+    and the `quality`, "best" or "fast", `noise` that of its tags, its camera or its own pixels.
+    Hot and dead pixels are mended. `dark` are dark frames of the same camera and setting,
+    `[undark.read("dark.arw"), …]`, or their mean, made once for many photos: an argument and no
+    part of the mosaic, which is what the file says, and because the noise changes with it.
+    `progress` is called with the share done. Raises `ValueError` for arguments out of range,
+    `UnsupportedError` where the model is for another CFA or the dark frames do not fit, and
+    `ModelError`.
 
     Offsets of rows and columns and black-level errors that the photo shows are subtracted first.
     With a given `noise` they are not, since it describes the photo as it is, nor with dark frames,
     which contain those that are the camera's.
     """
-    found = prepare(mosaic, exposure=exposure, model=model, noise=noise, dark=dark, tile=tile)
     check_strength(strength)
+    found = prepare(
+        mosaic,
+        exposure=exposure,
+        model=model,
+        quality=quality,
+        noise=noise,
+        dark=dark,
+        tile=tile,
+    )
     linear, agreements = np.empty((*found.mosaic.shape, 3), np.float32), []
     for band in found.bands(progress):
         linear[band.top : band.top + len(band.light)] = band.light
@@ -213,6 +223,7 @@ def prepare(
     *,
     exposure: Exposure | ExposureWish | float | None = None,
     model: Model | str | None = None,
+    quality: str = BEST,
     noise: NoiseModel | None = None,
     dark: DarkFrame | Sequence[Mosaic] = (),
     tile: int | None = None,
@@ -227,7 +238,7 @@ def prepare(
         mosaic, noise, source = estimate.correct(mosaic), estimate.noise, estimate.noise_source
     chosen = as_exposure(exposure, mosaic)
     if model is None:
-        model = choose(mosaic.cfa.kind.name)
+        model = choose(mosaic.cfa.kind.name, quality=quality)
     network = cached_model(model) if isinstance(model, str) else model
     check_model(network, mosaic)
     if estimate and estimate.own and network.card.task != SRGB_TASK:
