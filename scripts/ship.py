@@ -1,14 +1,14 @@
-"""Ship a trained model: add it to the package, and its weights to `models/` for fine-tuning.
+"""Ship a trained model: add it to the package, and the record of its training to `models/`.
 
     python scripts/ship.py RUN [--name bayer]
 
-RUN is the --out folder of `undark train photos`. Writes `src/undark/engine/weights/NAME.onnx` and
-`models/NAME/` (model.safetensors, training.json), with the training photos' licences in the card.
+RUN is the --out folder of `undark train photos`. Writes `src/undark/engine/weights/NAME.onnx`, whose
+weights `undark train --from NAME` starts from, with the training photos' licences in the card, and
+`models/NAME/training.json`.
 """
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 from undark.engine.card import TASK
@@ -39,7 +39,6 @@ def main() -> None:
     start_from(network, asked.run / "model.safetensors")
     home = ROOT / "models" / asked.name
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copy(asked.run / "model.safetensors", home)
     (home / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     shown = {k: v for k, v in record.items() if k != "photographs"}
     card = make_card(network, shown, asked.name)
