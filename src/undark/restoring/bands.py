@@ -32,7 +32,7 @@ from undark.sensor.noise import NoiseModel
 Floats = NDArray[np.float32]
 Progress = Callable[[float], None]
 
-HEIGHT = 5 * PATCH
+HEIGHT = 4 * PATCH
 """Rows of a band that is corrected at a time: whole blocks, at the same phase of every CFA."""
 AROUND = 2 * PATCH
 """Rows above and below a band that its correction looks at: 6 blocks."""
@@ -132,21 +132,45 @@ def corrected_bands(
     A band is corrected with the rows `AROUND` it, so that it fits the next one.
     """
     floor, height = clipped_below(mosaic.plane), mosaic.shape[0]
-    held, first, top = np.empty((0, mosaic.shape[1], 3), np.float32), 0, 0
+    held, top = _Rows(mosaic.shape[1]), 0
     for rows in _pieces(strips):
-        held = np.concatenate([held, rows])
+        known = held.add(rows, needed=max(top - AROUND, 0))
         del rows  # part of a strip
-        known = first + len(held)
         while top < height and (known == height or known >= top + HEIGHT + AROUND):
             begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, height)
             band = slice(top - begin, min(top + HEIGHT, height) - begin)
-            light = held[begin - first : end - first].copy()
+            light = held.copy(begin, end)
             around = mosaic.crop(begin, 0, end - begin, mosaic.shape[1])
             comparison = Comparison(light, around, noise, amplification, floor)
             own = slice(band.start // BLOCK, -(-band.stop // BLOCK))
             yield Band(top, light, band, correct(comparison, own))
             top += HEIGHT
-            held, first = held[max(top - AROUND - first, 0) :], max(top - AROUND, first)
+
+
+class _Rows:
+    """Some rows of a frame, in one of two buffers in turn: fresh memory would cost more time than
+    the copying."""
+
+    def __init__(self, width: int) -> None:
+        shape = (2 * (HEIGHT + AROUND), width, 3)
+        self._buffers = [np.empty(shape, np.float32) for _ in range(2)]
+        self._rows, self._first = self._buffers[0][:0], 0
+
+    def add(self, rows: Floats, needed: int) -> int:
+        """Rows below those held, of which those above row `needed` of the frame are dropped.
+
+        Returns the number of the frame's first row that is not known yet.
+        """
+        kept = self._rows[needed - self._first :]
+        count = len(kept) + len(rows)
+        self._rows = np.concatenate([kept, rows], out=self._buffers[1][:count])
+        self._buffers.reverse()
+        self._first = needed
+        return needed + count
+
+    def copy(self, begin: int, end: int) -> Floats:
+        """Rows `begin` to `end` of the frame."""
+        return self._rows[begin - self._first : end - self._first].copy()
 
 
 def _pieces(strips: Iterator[Floats]) -> Iterator[Floats]:
