@@ -208,3 +208,12 @@ def test_a_healthy_photo_costs_at_most_a_tenth_of_a_second(tmp_path, make_mosaic
         sender.join()
         took.append(time.perf_counter() - began)
     assert min(took) < 0.1
+
+
+def test_idle_children_can_be_ended(make_mosaic, tmp_path):
+    write_mosaic(tmp_path / "a.dng", make_mosaic())
+    expected = read_mosaic(tmp_path / "a.dng").plane
+    assert pool._pool._all
+    pool.end_idle()
+    assert not pool._pool._all
+    assert np.array_equal(read_mosaic(tmp_path / "a.dng").plane, expected)  # a new one is started

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from undark.engine.model import Model, load_model, read_card
 from undark.errors import PhotoError, UnsupportedError, naming
 from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_picture
 from undark.files.provenance import digest_of, source_of
-from undark.files.raw import RAW_SUFFIXES, read_mosaic
+from undark.files.raw import RAW_SUFFIXES, end_idle, read_mosaic
 from undark.restoring.ahead import ahead
 from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
@@ -164,7 +164,7 @@ def run(batch: Plan, options: Options) -> Generator[Event, None, None]:
     darks.check(batch.jobs)
     for folder, error in batch.unreadable:
         yield Failed(folder, None, str(error))
-    photos = ahead(_load(job, models.of_pictures, options) for job in batch.jobs)
+    photos = ahead(_load_all(batch, models.of_pictures, options))
     for job in batch.jobs:
         yield Started(job.source)
         try:
@@ -236,6 +236,14 @@ class _Loaded:
         if isinstance(photo, PhotoError):
             raise photo
         return _read(job.source, of_pictures) if photo is None else photo
+
+
+def _load_all(batch: Plan, of_pictures: bool, options: Options) -> Iterator[_Loaded]:
+    for number, job in enumerate(batch.jobs, 1):
+        loaded = _load(job, of_pictures, options)
+        if number == len(batch.jobs):
+            end_idle()  # nothing more is decoded
+        yield loaded
 
 
 def _load(job: Job, of_pictures: bool, options: Options) -> _Loaded:
