@@ -4,11 +4,11 @@
 
 Trains on photos, on pairs and on SID with the shipped architecture and the default batch and crop,
 through the functions behind `undark train`. A training step includes data, noise, optimiser, weight
-averaging, checkpoints and log; validation takes at most 3 % of a long run's time and is left out:
-the first comes after 30 s, in which it would be a third. A gradient step is the forward and
-backward pass of one batch that is already in memory, in the same process, measured alternately.
-Prints two Markdown tables; the second is the time to make a batch of pairs without and with the
-cache of decoded frames.
+averaging, checkpoints and log. After every step of the run comes a gradient step, the forward and
+backward pass of one batch that is already in memory, in the same precision: the machine's drift
+falls on both. Medians are given, so a validation, which comes after 30 s and takes at most 3 % of a
+long run, is left out. Prints two Markdown tables; the second is the time to make a batch of pairs
+without and with the cache of decoded frames.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
+import lightning.pytorch as pl
 import numpy as np
 import torch
-from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
-    EventAccumulator,
-)
 
 from darkroom import SHARED
 from speed import machine
@@ -37,6 +36,7 @@ from undark.engine.allocator import keep_memory
 from undark.files.cache import FrameCache
 from undark.files.dng import write_mosaic
 from undark.files.picture import read_picture
+from undark.learn import train as learn
 from undark.learn.aims import AIMS, l1_loss
 from undark.learn.data.batches import Samples, make_batch
 from undark.learn.data.pair_frames import PairFrames
@@ -53,9 +53,8 @@ SIZE = (2848, 4256)
 """Rows and columns of SID's Sony photos."""
 SCENES = ("00001", "00002", "00003", "20001")
 """Three for training, one for validation. Each takes 34 MB of disk as files and 100 MB decoded."""
-STEPS = 50
-"""Steps of a training run; the first ten are not counted."""
-BARE_STEPS = 20
+WARM_UP = 5
+"""Steps that are not counted."""
 
 
 @dataclass(frozen=True)
@@ -104,27 +103,26 @@ def variants(folder: Path) -> list[Variant]:
     ]
 
 
-def gradient_step(variant: Variant, training: Training) -> float:
-    """Seconds per forward and backward pass."""
-    network = init_network(training.config, training.seed)
-    batch = make_batch(variant.source, 0, range(training.batch))
+class InTurn(pl.Callback):
+    """Takes a gradient step after every training step, and times both."""
 
-    def step() -> None:
-        network.zero_grad()
-        variant.loss(network, batch).backward()  # type: ignore[no-untyped-call]
+    def __init__(self, variant: Variant, training: Training) -> None:
+        self._loss, self._network = variant.loss, init_network(training.config, training.seed)
+        self._batch = make_batch(variant.source, 0, range(training.batch))
+        self._began = time.perf_counter()
+        self.training: list[float] = []
+        self.gradient: list[float] = []
 
-    step()
-    return timed(step, BARE_STEPS)
-
-
-def training_step(variant: Variant, training: Training) -> float:
-    """Seconds per training step without validation, from the log."""
-    variant.run(training)
-    steps = EventAccumulator(str(training.out / "log")).Reload().Scalars("loss")
-    # of every ten steps; the median leaves out those with a validation
-    times = [(step.wall_time, step.step) for step in steps]
-    spans = [(end - start) / (to - first) for (start, first), (end, to) in pairwise(times)]
-    return float(statistics.median(spans))
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """The first of the callbacks: the others of this step count to the next one."""
+        began = time.perf_counter()
+        self.training.append(began - self._began)
+        self._network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in str(trainer.precision)):
+            loss = self._loss(self._network, self._batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._began = time.perf_counter()
+        self.gradient.append(self._began - began)
 
 
 def timed(action: Callable[[], object], times: int) -> float:
@@ -135,14 +133,15 @@ def timed(action: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - began) / times
 
 
-def throughput(variant: Variant, folder: Path, runs: int) -> str:
-    """A row of the table: medians of alternating runs."""
-    gradient_times, training_times = [], []
-    for number in range(runs):
-        training = Training(variant.folder, folder / f"{variant.name}-{number}", steps=STEPS)
-        gradient_times.append(gradient_step(variant, training))
-        training_times.append(training_step(variant, training))
-    base, full = statistics.median(gradient_times), statistics.median(training_times)
+def throughput(variant: Variant, folder: Path, steps: int) -> str:
+    """A row of the table: medians of the steps of one run."""
+    training = Training(variant.folder, folder / variant.name, steps=steps)
+    in_turn, fit = InTurn(variant, training), learn.fit
+    with mock.patch.object(learn, "fit", partial(fit, watch=[in_turn])):
+        variant.run(training)
+    base, full = (
+        statistics.median(times[WARM_UP:]) for times in (in_turn.gradient, in_turn.training)
+    )
     pixels = training.batch * training.crop**2 / 1e6
     return f"| {variant.name} | {base:.3f} | {full:.3f} | {pixels / full:.3f} | {base / full:.3f} |"
 
@@ -174,7 +173,7 @@ class _NoCache(FrameCache):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--only", choices=("photos", "pairs", "SID"))
     asked = parser.parse_args()
     keep_memory()
@@ -185,7 +184,7 @@ def main() -> None:
         print("| | gradient step, s | training step, s | Mpx/s | ratio |\n|---|---|---|---|---|")
         for variant in variants(folder):
             if asked.only in (None, variant.name):
-                print(throughput(variant, folder, asked.runs), flush=True)
+                print(throughput(variant, folder, asked.steps), flush=True)
         if asked.only is None:
             print()
             print(cache_table(folder))
