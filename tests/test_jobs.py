@@ -133,7 +133,8 @@ def test_an_unknown_model_stops_before_any_photo(tmp_path):
 
 def test_the_model_is_chosen_by_the_sensor(make_mosaic, monkeypatch):
     loaded = []
-    monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name))
+    one = SimpleNamespace(fell_back=False)
+    monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name) or one)
     monkeypatch.setattr(jobs, "choose", {"Bayer": "bayer", "X-Trans": "xtrans"}.__getitem__)
     models = jobs._Models(None, "auto")
     for cfa in (RGGB, X_TRANS, RGGB):

@@ -21,6 +21,7 @@ from undark.develop.render import oriented, render, srgb_matrix
 from undark.engine.card import PICTURE_TASK, SRGB_TASK
 from undark.engine.catalogue import choose
 from undark.engine.model import Model, cached_model
+from undark.engine.recovery import redone_on_cpu
 from undark.engine.tiling import TILE, place, run_tiled, tiles
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
@@ -205,6 +206,7 @@ def _mended(
     return mended.mosaic, noise, mended.count
 
 
+@redone_on_cpu
 def run_network(
     model: Model,
     mosaic: Mosaic,
