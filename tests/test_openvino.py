@@ -1,5 +1,7 @@
 """OpenVINO gives what ONNX Runtime gives; in bfloat16 nearly, and never for the linear path."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,15 @@ def test_results_are_kept():
     before = first.copy()
     backend.run(light("bayer", 3))
     assert np.array_equal(first, before)
+
+
+def test_several_threads():
+    backend = OpenVino(find_model("bayer"))
+    given = [light("bayer", level) for level in (1, 2, 3, 4)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(backend.run, given))
+    for one, level in zip(found, (1, 2, 3, 4), strict=True):
+        assert one == pytest.approx(level * found[0], rel=1e-3)
 
 
 def test_a_network_without_a_last_sum(tmp_path):

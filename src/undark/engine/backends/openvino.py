@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class OpenVino:
 
     def __init__(self, path: Path, precision: str = F32) -> None:
         """Raises `ModelError`, for bfloat16 also where a network has no last sum."""
-        core = ov.Core()
+        core, self._lock = ov.Core(), Lock()
         try:
             if precision == F32:
                 parts = [core.read_model(path)]
@@ -74,10 +75,11 @@ class OpenVino:
     def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Backend`."""
         given = [inputs]
-        for request in self._requests:
-            result = request.infer(given, share_inputs=True, share_outputs=True)[0]
-            given = [inputs, result]
-        output: NDArray[np.float32] = np.array(result)
+        with self._lock:  # a request does one inference at a time
+            for request in self._requests:
+                result = request.infer(given, share_inputs=True, share_outputs=True)[0]
+                given = [inputs, result]
+            output: NDArray[np.float32] = np.array(result)
         return output
 
 
