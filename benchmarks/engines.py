@@ -1,10 +1,10 @@
 """Compare the engines that can run the network: time, memory, and what each loses in quality.
 
-    python benchmarks/engines.py                 # both tables, about ten minutes on two cores
+    python benchmarks/engines.py                 # all tables, half an hour on two cores
     python benchmarks/engines.py --only speed    # on an idle machine
     python benchmarks/engines.py --only loss --photos 4
 
-Speed: a tile of the usual size, all engines in turn, the best of five. Memory: of a process that
+Speed: a tile of the usual size, all engines in turn, the best of nine. Memory: of a process that
 runs one such tile. Loss: each engine restores the same dark photos (see `quality.py`) as ONNX
 Runtime in float32; the difference of PSNR, and the largest difference in smooth light of 0.1 to
 16 times white. The 8-bit network is quantised statically by `onnxruntime.quantization`, all but
@@ -55,7 +55,7 @@ LEVELS = (0.1, 1.0, 4.0, 16.0)
 """Of smooth light; 1 is white."""
 CALIBRATION = 8
 """Photos of the training set that the 8-bit network is calibrated on."""
-ROUNDS = 5
+ROUNDS = 9
 
 
 class OneModel:
@@ -192,21 +192,27 @@ def speed_table(model: Path, eight_bit: Path) -> Iterator[str]:
     backends = {name: load() for name, load in engines(model, eight_bit).items()}
     for backend in backends.values():
         backend.run(tile)
-    times: dict[str, list[float]] = {name: [] for name in backends}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in backends}
     for _ in range(ROUNDS):
         for name, backend in backends.items():
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.process_time()
             backend.run(tile)
-            times[name].append(time.perf_counter() - began)
+            times[name].append((time.perf_counter() - began, time.process_time() - cpu))
     photo = run_megapixels(card, 4000, 6000) / megapixels
-    yield f"| | Mpx/s | seconds for 24 megapixels | times as fast | peak MiB |\n|{'---|' * 5}"
-    base = min(next(iter(times.values())))
+    yield f"| 24 megapixels | seconds | CPU seconds | Mpx/s | times as fast |\n|{'---|' * 5}"
+    base = min(next(iter(times.values())))[0]
     for name, seconds in times.items():
-        best = min(seconds)  # other load only adds
+        wall, cpu = (min(s) for s in zip(*seconds, strict=True))  # other load only adds
         yield (
-            f"| {name} | {24 / (photo * best):.2f} | {photo * best:.2f} | {base / best:.2f} "
-            f"| {peak(name, eight_bit)} |"
+            f"| {name} | {photo * wall:.2f} | {photo * cpu:.2f} | {24 / (photo * wall):.2f} "
+            f"| {base / wall:.2f} |"
         )
+
+
+def memory_table(model: Path, eight_bit: Path) -> Iterator[str]:
+    yield "| | peak MiB |\n|---|---|"
+    for name in engines(model, eight_bit):
+        yield f"| {name} | {peak(name, eight_bit)} |"
 
 
 def peak(name: str, eight_bit: Path) -> str:
@@ -304,6 +310,7 @@ def main() -> None:
             quantised(model, eight_bit)
         if asked.only != "loss":
             print(f"{machine()}\n\n" + "\n".join(speed_table(model, eight_bit)))
+            print("\n" + "\n".join(memory_table(model, eight_bit)))
         if asked.only != "speed":
             print("\n" + "\n".join(loss_table(model, eight_bit, asked.photos)))
             print("\n" + "\n".join(xtrans_table(asked.photos)))

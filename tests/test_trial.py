@@ -128,6 +128,9 @@ def test_a_change_asks_for_another_trial(here, monkeypatch, change):
         b'{"KEY": {"tpu float32": 1}}',
         b'{"KEY": {"cpu": 1}}',
         b'{"KEY": {"cpu float32": "x"}}',
+        b'{"KEY": {"cpu float32": -1}}',
+        b'{"KEY": {"cpu float32": NaN}}',
+        b'{"KEY": {}}',
         b"[" * 100_000,
     ],
 )
