@@ -62,7 +62,8 @@ class OneModel:
     """OpenVINO in bfloat16 throughout, without undark's two parts."""
 
     def __init__(self, path: Path) -> None:
-        from undark.engine.backends.openvino import ov
+        _openvino(F32)  # imports it without its telemetry
+        import openvino as ov
 
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16"}
         self._request = ov.Core().compile_model(path, "CPU", hints).create_infer_request()

@@ -22,6 +22,13 @@ from undark.engine.backends.openvino import OpenVino
 CHANNELS = {"bayer": 8, "xtrans": 18}
 
 
+@pytest.fixture(autouse=True)
+def memory(tmp_path, monkeypatch):
+    """The file of trials, in a folder of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "undark" / "engines.json"
+
+
 def light(name, level=1.0, shape=(64, 96)):
     """A ramp of light with a little texture, and a small noise map."""
     channels = CHANNELS[name]
@@ -87,8 +94,7 @@ def test_a_file_that_is_no_model(tmp_path, precision):
         OpenVino(path, precision)
 
 
-def test_a_photo_by_openvino(make_mosaic, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_a_photo_by_openvino(make_mosaic, monkeypatch):
     monkeypatch.setattr("undark.engine.trial.SIDE", 64)
     model = undark.load_model(device="openvino")
     assert model.engine.device == "openvino"
@@ -97,12 +103,11 @@ def test_a_photo_by_openvino(make_mosaic, tmp_path, monkeypatch):
     assert found == pytest.approx(undark.restore(dark, exposure=30).linear, abs=0.02)
 
 
-def test_auto_tries_openvino(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_auto_tries_openvino(memory, monkeypatch):
     monkeypatch.setattr("undark.engine.trial.SIDE", 64)
     monkeypatch.delenv("UNDARK_DEVICE")
     assert undark.load_model().engine.device in ("cpu", "openvino")
-    assert "openvino" in (tmp_path / "undark" / "engines.json").read_text()
+    assert "openvino" in memory.read_text()
 
 
 def test_openvino_that_is_not_installed(monkeypatch):
