@@ -52,7 +52,7 @@ class OnnxRuntime:
         if device == "cuda":
             _load_cuda()
         self._session = _open(path, device)
-        self._session.disable_fallback()  # which prints; `engine.fallback` does it
+        self._session.disable_fallback()  # which prints; `engine.recovery` does it
         if self._session.get_providers()[0] != PROVIDERS[device]:  # it goes to the CPU in silence
             raise DeviceError(
                 f"{device}: does not start here; check its driver and libraries, "
