@@ -12,6 +12,7 @@ resume from there. Timings need an idle machine.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import subprocess
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.develop.drawing import resized
+from undark.engine.devices import ENVIRONMENT
 from undark.files.picture import read_picture, write_picture
 from undark.sensor.mosaic import Shot
 
@@ -67,6 +69,7 @@ JOBS = {
     "speed-list": Job("benchmarks/speed.py --list"),
     "speed-network": Job("benchmarks/speed.py --network"),
     "low-frequency": Job("benchmarks/low_frequency.py"),
+    "engines": Job("benchmarks/engines.py"),
     "pairs": Job("benchmarks/pairs.py --sheet docs/pairs.jpg", ("pairs.jpg",)),
     "xtrans": Job("benchmarks/xtrans.py"),
     "finetune": Job("benchmarks/finetune.py"),
@@ -92,7 +95,12 @@ def make(name: str, work: Path) -> None:
     job = JOBS[name]
     (work / name).mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        command(name, work), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+        command(name, work),
+        cwd=ROOT,
+        env={ENVIRONMENT: "cpu"} | os.environ,  # the same engine on every machine
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     if job.sheet:
         write_picture(DOCS / job.pictures[0], _small(work / name / job.sheet), Shot(), quality=80)

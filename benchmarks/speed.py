@@ -22,7 +22,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import pairwise
+from importlib.util import find_spec
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,9 @@ def libraw(photo: Path, result: Path) -> list[str]:
     return [sys.executable, "-c", LIBRAW, str(photo), str(result)]
 
 
-def undark(quality: str, *photos: Path, to: Path) -> list[str]:
+def undark(quality: str, *photos: Path, to: Path, device: str = "cpu") -> list[str]:
     command = [sys.executable, "-m", "undark", "restore", "--overwrite", "--quality", quality]
-    return [*command, *map(str, photos), "-o", str(to)]
+    return [*command, "--device", device, *map(str, photos), "-o", str(to)]
 
 
 def seconds(command: list[str]) -> float:
@@ -122,15 +123,21 @@ def machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores of {model}, Python {platform.python_version()}"
 
 
+def devices() -> list[str]:
+    """The engines of the CPU that are installed."""
+    return ["cpu", *(["openvino"] if find_spec("openvino") else [])]
+
+
 def beside_libraw(folder: Path, runs: int) -> None:
     """The table of 24 megapixels."""
     photo, rotated = folder / "dark.dng", folder / "rotated.dng"
     make_frame(photo, SIZES[24])
     make_frame(rotated, SIZES[24], orientation=6)
     commands = {"LibRaw, AHD": libraw(photo, folder / "a.jpg")}
-    for quality in QUALITIES:
-        commands[f"undark, {quality}"] = undark(quality, photo, to=folder / "b.jpg")
-        commands[f"undark, {quality}, rotated"] = undark(quality, rotated, to=folder / "c.jpg")
+    for quality, device in product(QUALITIES, devices()):
+        label = f"undark, {quality}, {device}"
+        commands[label] = undark(quality, photo, to=folder / "b.jpg", device=device)
+    commands["undark, best, cpu, rotated"] = undark("best", rotated, to=folder / "c.jpg")
     times: dict[str, list[float]] = {label: [] for label in commands}
     for _ in range(runs):
         for label, command in commands.items():

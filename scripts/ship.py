@@ -2,8 +2,8 @@
 
     python scripts/ship.py RUN [--name bayer]
 
-RUN is the --out folder of `undark train photos`. Writes `src/undark/engine/weights/NAME.onnx`, whose
-weights `undark train --from NAME` starts from, with the training photos' licences in the card, and
+RUN is the --out folder of `undark train photos`. Writes `src/undark/engine/weights/NAME.onnx`,
+which `undark train --from NAME` starts from, with the training photos' licences in the card, and
 `models/NAME/training.json`.
 """
 

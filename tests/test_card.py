@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict
 
-import onnxruntime
 import pytest
 
 import undark
@@ -72,26 +71,3 @@ def test_a_card_with_a_field_missing(missing):
     rest = {name: value for name, value in GOOD.items() if name != missing}
     with pytest.raises(KeyError, match=missing):
         Card.from_json(json.dumps(rest))
-
-
-@pytest.mark.parametrize(
-    ("device", "providers"),
-    [
-        ("cpu", ["CPUExecutionProvider"]),
-        ("cuda", ["CUDAExecutionProvider"]),
-        ("auto", ["CUDAExecutionProvider", "CPUExecutionProvider"]),
-    ],
-)
-def test_a_model_runs_where_it_is_told_to(monkeypatch, device, providers):
-    """As if there were a graphics card; "auto" is all there is, the CPU last."""
-    asked, session = [], onnxruntime.InferenceSession
-
-    def recorded(path, options=None, providers=None):
-        asked.append(providers)
-        return session(path, options, providers=["CPUExecutionProvider"])
-
-    there = ["CPUExecutionProvider", "AzureExecutionProvider", "CUDAExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", recorded)
-    assert undark.load_model(device=device).device == device
-    assert asked == [providers]

@@ -269,13 +269,13 @@ def test_onnx_runtime_imported_before_undark_is_said_once(tmp_path):
 
 
 def test_a_card_is_read_without_loading_the_model(tmp_path, monkeypatch):
-    from undark.engine import model
     from undark.engine.card import read_card
+    from undark.engine.devices import Engine
 
     def refused(*_):
         raise AssertionError("a session was started")
 
-    monkeypatch.setattr(model, "OnnxRuntime", refused)
+    monkeypatch.setattr(Engine, "open", refused)
     facts = card(task=PICTURE_TASK, cfa="none", channels=3)
     found = read_card(write(tmp_path / "model.onnx", facts, cell=1))
     assert found == Card(**facts)

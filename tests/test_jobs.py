@@ -142,7 +142,8 @@ def test_an_unknown_model_stops_before_any_photo(tmp_path):
 
 def test_the_model_is_chosen_by_the_sensor(make_mosaic, monkeypatch):
     loaded = []
-    monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name))
+    one = SimpleNamespace(fell_back=False)
+    monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name) or one)
     models = jobs._Models(None, "best", "auto")
     for cfa in (RGGB, X_TRANS, RGGB):
         models.for_photo(make_mosaic(cfa))
@@ -151,7 +152,8 @@ def test_the_model_is_chosen_by_the_sensor(make_mosaic, monkeypatch):
 
 def test_the_fast_models_are_chosen_by_quality(tmp_path, make_mosaic, monkeypatch):
     loaded = []
-    monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name))
+    one = SimpleNamespace(fell_back=False)
+    monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name) or one)
     models = jobs._Models(None, "fast", "auto")
     for cfa in (RGGB, X_TRANS):
         models.for_photo(make_mosaic(cfa))

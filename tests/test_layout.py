@@ -65,6 +65,8 @@ def test_packages_import_only_from_above(name, path):
         ("lightning", {"learn"}),
         ("fastai", {"fastai"}),
         ("rawpy", {"files"}),
+        ("onnxruntime", {"engine"}),
+        ("openvino", {"engine"}),
         ("skimage", {"develop"}),
         ("OpenImageIO", set()),
     ],
@@ -108,7 +110,8 @@ def test_from_the_command_to_the_restored_photo_are_three_hops():
 def test_importing_undark_is_light():
     code = (
         "import sys, undark; from undark import cli;"
-        "heavy = {'torch', 'lightning', 'fastai', 'skimage', 'scipy'} & set(sys.modules);"
+        "names = {'torch', 'lightning', 'fastai', 'skimage', 'scipy', 'onnxruntime', 'openvino'};"
+        "heavy = names & set(sys.modules);"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

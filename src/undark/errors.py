@@ -9,6 +9,7 @@ UndarkError
 │   └── NameTooLongError  the output's name is longer than the disk allows
 └── SetupError            no photo can be done: the run stops
     ├── ModelError        unknown model, or a file that is not an undark model
+    │   └── EngineFailedError  an engine other than the CPU's failed; the CPU may do it
     ├── DeviceError       no such device on this machine or in this installation
     ├── OutputError       the output cannot be written: read-only, disk full
     ├── DarkFrameError    dark frames that fit no photo, or are not dark
@@ -59,6 +60,10 @@ class SetupError(UndarkError):
 
 class ModelError(SetupError):
     """An unknown model, or a file that is not an undark model."""
+
+
+class EngineFailedError(ModelError):
+    """A device or an engine failed while it ran a model; ONNX Runtime on the CPU may run it."""
 
 
 class DeviceError(SetupError):

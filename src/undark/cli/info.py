@@ -1,4 +1,4 @@
-"""The command that describes a photo: `undark info`."""
+"""The command that describes a photo, or the devices of this machine: `undark info`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,39 @@ from typing import Annotated
 import typer
 
 from undark.cli.terminal import path, printable, tell
+from undark.engine.card import Card, read_card
+from undark.engine.catalogue import DEFAULT_MODEL, find_model
+from undark.engine.devices import INSTALL
+from undark.engine.trial import Trial, run_megapixels, survey
 from undark.errors import PhotoError
 from undark.restoring.describe import describe
 
+HEIGHT, WIDTH = 4000, 6000
+"""Of the photo whose time is shown."""
+
 
 def info(
-    photos: Annotated[list[Path], typer.Argument(parser=path, metavar="PHOTO", help="RAW files.")],
+    photos: Annotated[
+        list[Path] | None, typer.Argument(parser=path, metavar="PHOTO", help="RAW files.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    device: Annotated[
+        bool,
+        typer.Option(
+            "--device",
+            help="Instead of photos: which devices and engines are here, how fast each runs the "
+            "network, and the line that installs the others. Takes some seconds.",
+        ),
+    ] = False,
 ) -> None:
     """Describe a RAW photo: camera, exposure, black, noise, proposed amplification and why."""
+    if device == bool(photos):
+        raise typer.BadParameter("give photos, or --device")
+    if device:
+        _describe_devices(as_json)
+        return
     reports = []
-    for photo in photos:
+    for photo in photos or []:
         report = _report(photo)
         reports.append(report)
         if "error" in report:
@@ -39,3 +61,49 @@ def _report(photo: Path) -> dict[str, str]:
         return {"file": str(photo)} | describe(photo)
     except PhotoError as error:
         return {"file": str(photo), "error": str(error)}
+
+
+Row = dict[str, str | float | bool | None]
+
+
+def _describe_devices(as_json: bool) -> None:
+    model = find_model(DEFAULT_MODEL)
+    card = read_card(model)
+    done, best = survey(model, card)
+    rows = [_row(trial, card, auto=trial.engine == best) for trial in done]
+    rows += [{"device": d, "install": line} for d, line in INSTALL.items() if not _has(rows, d)]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    print(f"The network {card.name} alone, on a photo of {HEIGHT * WIDTH / 1e6:.0f} megapixels:")
+    for row in rows:
+        print(printable(_line(row)))
+
+
+def _has(rows: list[Row], device: str) -> bool:
+    return any(row["device"] == device for row in rows)
+
+
+def _row(trial: Trial, card: Card, auto: bool) -> Row:
+    row: Row = {
+        "device": trial.engine.device,
+        "engine": trial.engine.runtime,
+        "precision": trial.engine.precision,
+        "auto": auto,
+    }
+    if trial.problem or trial.seconds is None:
+        return row | {"problem": trial.problem}
+    seconds = trial.seconds * run_megapixels(card, HEIGHT, WIDTH)
+    rate = HEIGHT * WIDTH / 1e6 / seconds
+    return row | {"seconds": round(seconds, 2), "megapixels_per_second": round(rate, 2)}
+
+
+def _line(row: Row) -> str:
+    begin = f"  {row['device']:<9} "
+    if "install" in row:
+        return f"{begin}not here; to install: {row['install']}"
+    begin += f"{row['engine']:<13} {row['precision']:<9} "
+    if "problem" in row:
+        return f"{begin}cannot be used: {row['problem']}"
+    auto = "  (auto)" if row["auto"] else ""
+    return f"{begin}{row['seconds']:6.2f} s  {row['megapixels_per_second']:6.2f} Mpx/s{auto}"

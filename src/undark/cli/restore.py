@@ -102,7 +102,11 @@ def restore_command(
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda|...", help="The device that runs the model.")
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda|...",
+            help="What runs the model; auto: the fastest here. `undark info --device` lists all.",
+        ),
     ] = "auto",
     dark_frame: Annotated[
         list[Path] | None,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.engine.backends import Backend
-from undark.engine.backends.onnxruntime import DEVICES, OnnxRuntime
 from undark.engine.card import read_card
 from undark.engine.catalogue import DEFAULT_MODEL, find_model
-from undark.errors import ModelError
+from undark.engine.devices import AUTO, DEFAULT, DEVICES, Engine, meant
+from undark.engine.recovery import EngineWarning, SmallerTiles
+from undark.engine.trial import fastest
+from undark.errors import DeviceError, EngineFailedError, ModelError, UndarkError
 
 __all__ = ["DEVICES", "Model", "cached_model", "load_model", "read_card"]
 
@@ -23,41 +25,73 @@ KEPT = 4
 class Model:
     """A loaded model, which can be used for many photos."""
 
-    def __init__(self, path: Path, device: str = "auto") -> None:
-        """Raises `ModelError` or `DeviceError`."""
+    def __init__(self, path: Path, device: str = AUTO) -> None:
+        """`device` is one of `DEVICES`. Raises `ModelError` or `DeviceError`."""
         self.path = path
         self.card = read_card(path)
-        self._backend: Backend = OnnxRuntime(path, device)
         self.device = device
+        self.fell_back = False
+        """Whether an engine failed, so that the CPU is used instead."""
+        engine = fastest(path, self.card, meant(device))
+        try:
+            self.use(engine)
+        except (DeviceError, ModelError) as error:
+            if engine == DEFAULT or meant(device) != AUTO:
+                raise
+            self.fall_back(error)  # it has worked here before
+
+    def use(self, engine: Engine) -> None:
+        """Load the model into an engine. Raises `ModelError`, `DeviceError`."""
+        self.engine = engine
+        self._backend = SmallerTiles(engine.open(self.path), self.card, str(engine))
+
+    def fall_back(self, failure: UndarkError) -> None:
+        """Use ONNX Runtime on the CPU from now on; warns (`EngineWarning`)."""
+        warnings.warn(
+            f"{failure}; going on with the CPU, from the beginning of this photo",
+            EngineWarning,
+            stacklevel=2,
+        )
+        self.fell_back = True
+        self.use(DEFAULT)
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(1, channels, h, w) → (1, 3, cell·h, cell·w); h and w multiples of `card.multiple`.
 
-        Raises `ModelError` where the model does not run, or gives another shape or no numbers.
+        Raises `ModelError` where the model does not run, or gives another shape or no numbers, and
+        `EngineFailedError` if that happens with another engine than ONNX Runtime on the CPU.
         """
         try:
             output = self._backend.run(inputs)
         except Exception as error:  # the exceptions of runtimes share no base class
             why = str(error).splitlines()[0] if str(error) else "no reason given"
-            raise ModelError(f"{self.path}: cannot be run here ({why})") from error
-        self._check(inputs, output)
+            raise self._error(f"cannot be run here ({why})") from error
+        if problem := self._problem(inputs, output):
+            raise self._error(problem)
         return output
 
-    def _check(self, inputs: NDArray[np.float32], output: NDArray[np.float32]) -> None:
+    def _error(self, what: str) -> ModelError:
+        if self.engine == DEFAULT:
+            return ModelError(f"{self.path}: {what}")
+        return EngineFailedError(f"{self.engine}: {self.path.name} {what}")
+
+    def _problem(self, inputs: NDArray[np.float32], output: NDArray[np.float32]) -> str | None:
         height, width = (n * self.card.cell for n in inputs.shape[-2:])
         if output.shape != (1, 3, height, width):
-            raise ModelError(
-                f"{self.path}: gives {output.shape} where (1, 3, {height}, {width}) is due; "
+            return (
+                f"gives {output.shape} where (1, 3, {height}, {width}) is due; "
                 "its card does not fit its network: train or choose another"
             )
         if not np.isfinite(output).all():
-            raise ModelError(
-                f"{self.path}: gives values that are no numbers; train or choose another"
-            )
+            return "gives values that are no numbers; train or choose another"
+        return None
 
 
-def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
-    """A shipped model, by name, or any undark model, by the path of its .onnx file."""
+def load_model(name: str = DEFAULT_MODEL, device: str = AUTO) -> Model:
+    """A shipped model, by name, or any undark model, by the path of its .onnx file.
+
+    `device` "auto" is the one that the environment's `UNDARK_DEVICE` names, or else the fastest.
+    """
     return Model(find_model(name), device)
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from undark.develop.render import srgb_matrix
 from undark.engine.card import PICTURE_TASK, SRGB_TASK
 from undark.engine.model import Model
+from undark.engine.recovery import redone_on_cpu
 from undark.engine.tiling import Tile, place, scaled, tiles
 from undark.errors import UnsupportedError
 from undark.restoring.ahead import ahead
@@ -109,6 +110,7 @@ def network_strips(
         del strip  # before the next one is allocated
 
 
+@redone_on_cpu
 def run_network(
     model: Model,
     mosaic: Mosaic,

@@ -200,7 +200,8 @@ class _Models:
 
     def of(self, name: str) -> Model:
         if name not in self._loaded:
-            self._loaded[name] = load_model(name, self._device)
+            failed = any(model.fell_back for model in self._loaded.values())
+            self._loaded[name] = load_model(name, "cpu" if failed else self._device)
         return self._loaded[name]
 
     def for_photo(self, photo: Mosaic | Picture) -> Model:

@@ -21,6 +21,7 @@ from undark.develop.colour import light_of
 from undark.develop.render import oriented, quantise
 from undark.engine.card import PICTURE_TASK
 from undark.engine.model import Model
+from undark.engine.recovery import redone_on_cpu
 from undark.engine.tiling import place, tiles
 from undark.errors import UnsupportedError
 from undark.files.output import atomic_output
@@ -97,6 +98,7 @@ def restore_picture(
     return RestoredPicture(picture, linear, chosen)
 
 
+@redone_on_cpu
 def _run(
     model: Model,
     levels: NDArray[np.uint8] | NDArray[np.uint16],

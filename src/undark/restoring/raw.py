@@ -21,6 +21,7 @@ from undark.develop.render import render
 from undark.engine.card import SRGB_TASK
 from undark.engine.catalogue import BEST, choose
 from undark.engine.model import Model, cached_model
+from undark.engine.recovery import redone_on_cpu
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear
 from undark.files.output import atomic_output
@@ -169,10 +170,7 @@ def restore(
         dark=dark,
         tile=tile,
     )
-    linear, agreements = np.empty((*found.mosaic.shape, 3), np.float32), []
-    for band in found.bands(progress):
-        linear[band.top : band.top + len(band.light)] = band.light
-        agreements += [band.agreement] if band.agreement else []
+    linear, agreement = _whole(found.model, found, progress)
     made = Restored(
         found.mosaic,
         linear,
@@ -181,10 +179,22 @@ def restore(
         found.noise_source,
         found.mended,
         found.estimate,
-        together(agreements) if agreements else None,
+        agreement,
         found.law,
     )
     return made.blend(strength)
+
+
+@redone_on_cpu
+def _whole(
+    model: Model, photo: Prepared, progress: Progress
+) -> tuple[NDArray[np.float32], Agreement | None]:
+    """The restored light (H, W, 3) by the photo's `model`, and its agreement with the measured."""
+    linear, agreements = np.empty((*photo.mosaic.shape, 3), np.float32), []
+    for band in photo.bands(progress):
+        linear[band.top : band.top + len(band.light)] = band.light
+        agreements += [band.agreement] if band.agreement else []
+    return linear, together(agreements) if agreements else None
 
 
 @dataclass(frozen=True, eq=False)

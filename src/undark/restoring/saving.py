@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from undark.develop.render import Rendering
+from undark.engine.model import Model
+from undark.engine.recovery import redone_on_cpu
 from undark.errors import UnsupportedError
 from undark.files.dng import LinearLevels
 from undark.files.output import atomic_output
@@ -45,6 +47,18 @@ def restore_into(
     The map of confidence is written first. Raises `ExistsError`, `OutputError`, `ModelError`, and
     `UnsupportedError` for the confidence of finished colours.
     """
+    files, agreement = _made(photo.model, target, photo, strength, progress)
+    progress(1.0)  # the last moment to stop: from here on files are written
+    for file in files:
+        file.write(target.overwrite, target.source)
+    return agreement
+
+
+@redone_on_cpu
+def _made(
+    model: Model, target: Target, photo: Prepared, strength: float, progress: Progress
+) -> tuple[list[_Pixels | _Widths], Agreement | None]:
+    """What is to be written, by the photo's `model`."""
     files: list[_Pixels | _Widths] = []
     if target.confidence:
         files.append(_Widths(target.confidence, photo, strength))
@@ -55,10 +69,7 @@ def restore_into(
         for file in files:
             file.add(band)
         agreements += [band.agreement] if band.agreement else []
-    progress(1.0)  # the last moment to stop: from here on files are written
-    for file in files:
-        file.write(target.overwrite, target.source)
-    return together(agreements) if agreements else None
+    return files, together(agreements) if agreements else None
 
 
 class _Pixels:

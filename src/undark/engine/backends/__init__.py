@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+F32, BF16 = "float32", "bfloat16"
+"""Precisions."""
 
 
 class Backend(Protocol):
@@ -14,3 +18,10 @@ class Backend(Protocol):
     def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(1, channels, h, w) → the model's only output. May raise any exception."""
         ...
+
+
+def thread_count() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.engine.backends import thread_count
 from undark.errors import DeviceError, ModelError
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
@@ -27,22 +30,35 @@ os.environ[TELEMETRY] = "1"
 
 import onnxruntime as ort  # noqa: E402
 
-_PROVIDERS = {
-    "cpu": ("CPUExecutionProvider", "onnxruntime"),
-    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
-    "rocm": ("ROCMExecutionProvider", "onnxruntime-rocm"),
-    "directml": ("DmlExecutionProvider", "onnxruntime-directml"),
-    "coreml": ("CoreMLExecutionProvider", "onnxruntime on macOS"),
+ort.set_default_logger_severity(4)  # errors are reported once, by undark
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
 }
-DEVICES = ("auto", *_PROVIDERS)
+"""Device → ONNX Runtime's name of it."""
+_OPTIONS = {"cuda": {"use_tf32": "0"}}
+"""TF32 has a precision of 11 bits, a photo 14."""
 
 
 class OnnxRuntime:
-    """A session of ONNX Runtime."""
+    """A session of ONNX Runtime, in float32."""
 
-    def __init__(self, path: Path, device: str = "auto") -> None:
-        """Raises `ModelError` or `DeviceError`."""
-        self._session = _open(path, _providers(device))
+    def __init__(self, path: Path, device: str = "cpu") -> None:
+        """Raises `ModelError`, and `DeviceError` where the device does not start here."""
+        if not is_built_in(device):
+            raise DeviceError(f"{device}: this installation of ONNX Runtime cannot use it")
+        if device == "cuda":
+            _load_cuda()
+        self._session = _open(path, device)
+        self._session.disable_fallback()  # which prints; `engine.recovery` does it
+        if self._session.get_providers()[0] != PROVIDERS[device]:  # it goes to the CPU in silence
+            raise DeviceError(
+                f"{device}: does not start here; check its driver and libraries, "
+                "or use --device cpu"
+            )
 
     def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Backend`."""
@@ -50,20 +66,9 @@ class OnnxRuntime:
         return output
 
 
-def _providers(device: str) -> list[str]:
-    available = ort.get_available_providers()
-    if device == "auto":
-        known = [provider for provider, _ in _PROVIDERS.values() if provider in available]
-        return sorted(known, key="CPUExecutionProvider".__eq__)  # the CPU last
-    if device not in _PROVIDERS:
-        raise DeviceError(f"{device}: no such device; choose one of: {', '.join(DEVICES)}")
-    provider, package = _PROVIDERS[device]
-    if provider not in available:
-        raise DeviceError(
-            f"{device}: this installation of ONNX Runtime cannot use it; "
-            f"install {package} in place of onnxruntime, or use --device cpu"
-        )
-    return [provider]
+def is_built_in(device: str) -> bool:
+    """Whether the installed package of ONNX Runtime was built for a device."""
+    return PROVIDERS[device] in ort.get_available_providers()
 
 
 @cache
@@ -78,16 +83,22 @@ def _share_memory() -> None:
     ort.create_and_register_allocator(memory, ort.OrtArenaCfg(sizes | as_requested))
 
 
-def _open(path: Path, providers: list[str]) -> ort.InferenceSession:
+def _load_cuda() -> None:
+    """Load CUDA and cuDNN from the packages of `onnxruntime-gpu[cuda,cudnn]`, if they are there."""
+    with redirect_stdout(io.StringIO()):  # it prints what it does not find
+        ort.preload_dlls()
+
+
+def _open(path: Path, device: str) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    _share_memory()
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    options.enable_mem_pattern = False  # it doubles memory for a few per cent of the time
-    options.log_severity_level = 4  # errors are reported once, by undark
-    options.intra_op_num_threads = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    )
+    if device == "cpu":
+        _share_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.enable_mem_pattern = False  # it doubles memory for a few per cent of the time
+    options.log_severity_level = 4  # as above
+    options.intra_op_num_threads = thread_count()
+    provider = (PROVIDERS[device], _OPTIONS.get(device, {}))
     try:
-        return ort.InferenceSession(str(path), options, providers=providers)
+        return ort.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
     except Exception as error:  # ONNX Runtime's own exceptions share no base class
         raise ModelError(f"{path}: not a model that can be run; train or choose another") from error

@@ -1,0 +1,109 @@
+"""What happens when a device or an engine fails in the middle: smaller tiles, then the CPU."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from itertools import chain
+from math import lcm
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.engine.backends import Backend
+from undark.engine.card import Card
+from undark.engine.tiling import scaled, tiles
+from undark.errors import EngineFailedError, UndarkError
+from undark.sensor.kind import SENSOR_KINDS
+
+SMALLEST_TILE = 96
+"""Packed pixels of a tile's inner side, down to which it is halved where memory is short."""
+_OUT_OF_MEMORY = (
+    "out of memory",  # CUDA, cuDNN
+    "failed to allocate memory",  # ONNX Runtime's arenas
+    "bad_alloc",
+    "not enough memory",  # DirectML
+    "8007000e",  # the same, as Windows' code
+)
+
+
+class EngineWarning(UserWarning):
+    """A device failed, or has too little memory for tiles of the usual size."""
+
+
+class SmallerTiles:
+    """A backend that runs its input in smaller tiles where the device's memory is too small.
+
+    Tiles are halved until they fit, and stay so for the next inputs.
+    """
+
+    def __init__(self, backend: Backend, card: Card, name: str) -> None:
+        """`name` is the engine's, for the warning."""
+        self._backend, self._card, self._name = backend, card, name
+        self._side: int | None = None  # whole inputs
+
+    def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Backend`. Warns (`EngineWarning`) when tiles become smaller."""
+        while True:
+            try:
+                return self._attempt(inputs)
+            except Exception as error:  # runtimes' exceptions share no base class
+                side = (self._side or max(inputs.shape[-2:])) // 2
+                if not is_out_of_memory(error) or side < SMALLEST_TILE:
+                    raise
+                self._side = side
+                warnings.warn(
+                    f"{self._name}: out of memory; tiles have {side} packed pixels from now on",
+                    EngineWarning,
+                    stacklevel=2,
+                )
+
+    def _attempt(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._side is None:
+            return self._backend.run(inputs)
+        card, (height, width) = self._card, inputs.shape[-2:]
+        cells = next((kind.cells for kind in SENSOR_KINDS if kind.name == card.cfa), 1)
+        plan = tiles(height, width, lcm(card.multiple, cells), card.halo, self._side)
+        output = np.empty((1, 3, card.cell * height, card.cell * width), np.float32)
+
+        for tile in chain(*plan):
+            light = self._backend.run(np.ascontiguousarray(inputs[:, :, *tile.outer]))
+            kept = light[0, :, *scaled(tile.kept, card.cell)]
+            output[0, :, *scaled(tile.inner, card.cell)] = kept
+        return output
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a runtime's exception says that memory is short."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(text in said for text in _OUT_OF_MEMORY)
+
+
+class FallsBack(Protocol):
+    """A model that can go on with ONNX Runtime on the CPU."""
+
+    def fall_back(self, failure: UndarkError) -> None: ...
+
+
+M = TypeVar("M", bound=FallsBack)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def redone_on_cpu(work: Callable[Concatenate[M, P], R]) -> Callable[Concatenate[M, P], R]:
+    """Decorate what runs a model over a photo: if its engine fails, once more on the CPU.
+
+    From the start, so that no photo is made by two engines.
+    """
+
+    @wraps(work)
+    def attempt(model: M, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return work(model, *args, **kwargs)
+        except EngineFailedError as failure:
+            model.fall_back(failure)
+        return work(model, *args, **kwargs)
+
+    return attempt
