@@ -63,6 +63,7 @@ JOBS = {
     "agreement": Job("benchmarks/agreement.py --frames 108"),
     "blind": Job("benchmarks/blind.py --frames 108"),
     "speed": Job("benchmarks/speed.py"),
+    "peers": Job("benchmarks/peers.py {work} --sheet docs/peers.jpg", ("peers.jpg",)),
     "pairs": Job("benchmarks/pairs.py --sheet docs/pairs.jpg", ("pairs.jpg",)),
     "xtrans": Job("benchmarks/xtrans.py"),
     "finetune": Job("benchmarks/finetune.py"),
