@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -141,25 +142,25 @@ class Darktable:
     def grids(self) -> Sequence[Grid]:
         # the modes "auto" set shadows, bias, patch and scattering by formulas: tuned here
         common: Grid = {
-            "profile": ("installed", "true"),
+            "profile": ("true", "installed"),
             "shadows": (1.0, 0.85, 1.15),
-            "bias": (0.0, -1.0, -3.0, 3.0),
+            "bias": (0.0, -1.0, 3.0),
             "demosaic": ("VNG4", "LMMSE", "RCD"),
         }
         wavelets: Grid = {
-            "strength": (2.5, 1.0, 1.5, 4.0, 6.0),
-            "luminance": (0.5, 0.4, 0.6),
-            "colour": (0.5, 0.4, 0.6, 0.8),
+            "strength": (2.5, 1.0, 1.5, 4.0),
+            "luminance": (0.5, 0.6),
+            "colour": (0.5, 0.6, 0.8),
         }
         means: Grid = {
-            "strength": (0.3, 0.1, 0.2, 0.5, 1.0),
+            "strength": (0.3, 0.1, 0.2, 0.5),
             "patch": (2.0, 1.0, 4.0, 7.0),
-            "scattering": (0.3, 0.0, 1.0),
-            "centre": (0.1, 0.5),
+            "scattering": (0.3, 1.0),
+            "centre": (0.1,),
         }
         return (
-            {"mode": ("wavelets",), **common, **wavelets},
-            {"mode": ("non-local means",), **common, **means},
+            {"mode": ("non-local means",), **means, **common},
+            {"mode": ("wavelets",), **wavelets, **common},
         )
 
     def version(self) -> str | None:
@@ -310,9 +311,13 @@ def _first_line(program: str, option: str, prefix: str) -> str | None:
     """The version that a program prints after `prefix`; None if it is not installed."""
     if shutil.which(program) is None:
         return None
-    said = subprocess.run([program, option], capture_output=True, text=True).stdout
-    line = said.splitlines()[0]
+    line = _said(program, option).splitlines()[0]
     return f"{program} {line.partition(prefix)[2].partition(',')[0].strip()}"
+
+
+@cache
+def _said(program: str, option: str) -> str:
+    return subprocess.run([program, option], capture_output=True, text=True).stdout
 
 
 PROGRAMS: tuple[Program, ...] = (
@@ -321,8 +326,8 @@ PROGRAMS: tuple[Program, ...] = (
         "LibRaw, non-local means",
         (
             {
-                "strength": (1.1, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.4, 1.7, 2.0),
-                "demosaic": ("AHD", "VNG", "DCB"),
+                "strength": (1.4, 0.8, 1.1, 1.7, 2.0),
+                "demosaic": ("VNG", "AHD", "DCB"),
             },
         ),
     ),

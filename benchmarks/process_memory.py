@@ -7,6 +7,7 @@ sum over a tree of processes counts it once. Linux only: it is read from `/proc/
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +27,15 @@ class Run:
 def timed(command: list[str]) -> Run:
     """Run a command and wait for it; raises `CalledProcessError`, with its output, if it fails."""
     began, peak = time.perf_counter(), 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         while process.poll() is None:
             peak = max(peak, sum(_pss(one) for one in tree(process.pid)))
             time.sleep(INTERVAL)
         seconds = time.perf_counter() - began
-        assert process.stdout is not None
-        output = process.stdout.read()
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, output)
+        if process.returncode:
+            output.seek(0)
+            raise subprocess.CalledProcessError(process.returncode, command, output.read())
     return Run(seconds, peak / 1024)
 
 
