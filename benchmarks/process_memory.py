@@ -1,4 +1,4 @@
-"""Time a command, and its peak memory: the sum of the proportional set sizes of its processes.
+"""Seconds and peak memory of a command: the sum of its processes' proportional set sizes.
 
 The proportional set size (PSS) divides a page that several processes share among them, so that the
 sum over a tree of processes counts it once. Linux only: it is read from `/proc/PID/smaps_rollup`.
@@ -6,6 +6,7 @@ sum over a tree of processes counts it once. Linux only: it is read from `/proc/
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import tempfile
 import time
@@ -18,15 +19,18 @@ INTERVAL = 0.02
 
 @dataclass(frozen=True)
 class Run:
-    """One command: wall seconds and peak MiB."""
+    """One command."""
 
     seconds: float
+    cpu: float
+    """Seconds of all its processes on all cores: what a busy machine changes little."""
     mebibytes: float
+    """At the peak."""
 
 
 def timed(command: list[str]) -> Run:
     """Run a command and wait for it; raises `CalledProcessError`, with its output, if it fails."""
-    began, peak = time.perf_counter(), 0
+    began, before, peak = time.perf_counter(), _cpu(), 0
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         while process.poll() is None:
@@ -36,7 +40,13 @@ def timed(command: list[str]) -> Run:
         if process.returncode:
             output.seek(0)
             raise subprocess.CalledProcessError(process.returncode, command, output.read())
-    return Run(seconds, peak / 1024)
+    return Run(seconds, _cpu() - before, peak / 1024)
+
+
+def _cpu() -> float:
+    """Seconds on a core of all processes that this one has waited for, and of those they did."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def tree(pid: int) -> list[int]:

@@ -114,11 +114,13 @@ def test_a_noise_free_photo_is_rendered_as_it_is(
 
 
 def test_memory_is_that_of_all_processes_and_failures_are_raised() -> None:
-    child = "x = bytearray(150 << 20); import time; time.sleep(0.4)"
+    work = "x = bytearray(150 << 20); import time; end = time.process_time() + 0.3\n"
+    child = work + "while time.process_time() < end: pass\ntime.sleep(0.2)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     run = process_memory.timed([sys.executable, "-c", parent])
     assert 150 < run.mebibytes < 250
-    assert run.seconds > 0.4
+    assert run.seconds > 0.5
+    assert run.cpu > 0.3
     with pytest.raises(subprocess.CalledProcessError):
         process_memory.timed([sys.executable, "-c", "raise SystemExit(3)"])
 
