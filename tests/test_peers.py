@@ -15,8 +15,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import peer_programs
 import peers
 import process_memory
-from darkroom import picture
+from darkroom import SHARED, picture
 from undark.develop.metrics import psnr
+
+with_shared = pytest.mark.skipif(
+    not (SHARED / "noise").is_dir(), reason="no ../shared/noise beside the repository"
+)
 
 
 def test_a_monotone_tone_curve_is_undone() -> None:
@@ -57,6 +61,7 @@ def test_the_same_pixels_are_compared_where_a_program_leaves_borders_out() -> No
     assert peers.inner(photo, photo.shape).shape == (48, 38, 3)
 
 
+@with_shared
 def test_darktable_is_told_exposure_and_the_sensors_noise(tmp_path: Path) -> None:
     program = peer_programs.Darktable()
     settings = {name: values[-1] for name, values in program.grids[0].items()}
@@ -125,6 +130,7 @@ def test_memory_is_that_of_all_processes_and_failures_are_raised() -> None:
         process_memory.timed([sys.executable, "-c", "raise SystemExit(3)"])
 
 
+@with_shared
 def test_scores_are_of_the_program_at_the_cells_amplification(tmp_path: Path) -> None:
     """A picture without noise scores high; the measurement is kept, and found again."""
     room, program = peers.Darkroom(tmp_path), peer_programs.LibRaw("LibRaw")
