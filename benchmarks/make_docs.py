@@ -70,6 +70,7 @@ JOBS = {
     "speed-network": Job("benchmarks/speed.py --network"),
     "low-frequency": Job("benchmarks/low_frequency.py"),
     "engines": Job("benchmarks/engines.py"),
+    "peers": Job("benchmarks/peers.py {work} --sheet docs/peers.jpg", ("peers.jpg",)),
     "pairs": Job("benchmarks/pairs.py --sheet docs/pairs.jpg", ("pairs.jpg",)),
     "xtrans": Job("benchmarks/xtrans.py"),
     "finetune": Job("benchmarks/finetune.py"),

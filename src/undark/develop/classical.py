@@ -71,11 +71,12 @@ def retinex(picture: Picture) -> Picture:
     return _toned(picture, _multiscale)
 
 
-def non_local_means(picture: Picture) -> Picture:
+def non_local_means(picture: Picture, strength: float = STRENGTH) -> Picture:
     """Non-local means: weighted means over similar patches (Buades, Coll & Morel, CVPR 2005).
 
-    The noise level is estimated from the finest wavelet coefficients (Donoho & Johnstone 1994) of
-    every second pixel, because demosaicing correlates neighbours.
+    `strength` is h in standard deviations of the noise. The noise level is estimated from the
+    finest wavelet coefficients (Donoho & Johnstone 1994) of every second pixel, because
+    demosaicing correlates neighbours.
     """
     from skimage import restoration
 
@@ -88,7 +89,7 @@ def non_local_means(picture: Picture) -> Picture:
         above = min(reach, top)
         part = picture[top - above : top + BAND + reach]
         clean = tools.denoise_nl_means(
-            part, PATCH, DISTANCE, h=STRENGTH * sigma, sigma=sigma, fast_mode=True, channel_axis=-1
+            part, PATCH, DISTANCE, h=strength * sigma, sigma=sigma, fast_mode=True, channel_axis=-1
         )
         out[top : top + BAND] = clean[above:][:BAND]
 
