@@ -136,8 +136,9 @@ class Darkroom:
         path = self._folder / f"frame-{cell.iso}-{cell.amplification}.dng"
         if not path.exists():
             light = load_scene()
-            repeats = (-(-speed.HEIGHT // light.shape[0]), -(-speed.WIDTH // light.shape[1]), 1)
-            tiled = np.tile(light, repeats)[: speed.HEIGHT, : speed.WIDTH]
+            height, width = speed.SIZES[24]
+            repeats = (-(-height // light.shape[0]), -(-width // light.shape[1]), 1)
+            tiled = np.tile(light, repeats)[:height, :width]
             write_mosaic(path, photograph(tiled, cell.iso, cell.amplification))
         return path
 
@@ -367,8 +368,7 @@ def time_table(room: Darkroom, programs: Sequence[Program]) -> str:
     """Markdown: seconds and MiB of each program for 24 megapixels."""
     cell = CELLS[0]
     lines = [
-        f"{speed.WIDTH} x {speed.HEIGHT} pixels, ISO {cell}, one run, `times` by CPU seconds;"
-        f" {speed.machine()}\n",
+        f"24 megapixels, ISO {cell}, one run, `times` by CPU seconds; {speed.machine()}\n",
         "| program | seconds | CPU seconds | times LibRaw | peak MiB |",
         "|---|---:|---:|---:|---:|",
     ]

@@ -21,13 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 
+import process_memory
 from undark.demo import load_scene, photograph
 from undark.engine.catalogue import QUALITIES, choose
 from undark.engine.model import load_model
@@ -37,8 +37,6 @@ from undark.files.dng import write_mosaic
 ISO, AMPLIFICATION = 1600, 200
 SIZES = {6: (2000, 3000), 12: (2832, 4240), 24: (4000, 6000), 50: (5776, 8656), 100: (8160, 12256)}
 """Megapixels → rows and columns."""
-SAMPLE = 0.02
-"""Seconds between two samples of memory."""
 
 LIBRAW = """
 import sys, rawpy
@@ -84,34 +82,7 @@ def seconds(command: list[str]) -> float:
 
 def mebibytes(command: list[str]) -> float:
     """Largest sum of proportional set sizes of a process and its descendants."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    most = 0
-    while process.poll() is None:
-        most = max(most, sum(_proportional(pid) for pid in _tree(process.pid)))
-        time.sleep(SAMPLE)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return most / 1024
-
-
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found = children.read_text().split()
-        except OSError:  # the thread has ended
-            continue
-        for child in found:
-            yield from _tree(int(child))
-
-
-def _proportional(pid: int) -> int:
-    """KiB; 0 of a process that has ended."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return process_memory.timed(command).mebibytes
 
 
 def machine() -> str:
