@@ -33,7 +33,7 @@ $(VENV)/core: $(UV) pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(INSTALL) --editable '.[train,fastai,tune,evaluate]' --group dev
+	$(INSTALL) --editable '.[train,fastai,tune,evaluate,cluster]' --group dev
 	touch $@
 
 clean:

@@ -13,7 +13,7 @@ SOURCE = Path(undark.__file__).parent
 
 # A package imports only from those above it. Front ends come last.
 PACKAGES = [
-    ["errors"],
+    ["errors", "cpus"],
     ["sensor"],
     ["develop"],
     ["align"],
@@ -66,6 +66,7 @@ def test_packages_import_only_from_above(name, path):
         ("fastai", {"fastai"}),
         ("rawpy", {"files"}),
         ("skimage", {"develop"}),
+        ("ray", {"restoring"}),
         ("OpenImageIO", set()),
     ],
 )
@@ -108,7 +109,7 @@ def test_from_the_command_to_the_restored_photo_are_three_hops():
 def test_importing_undark_is_light():
     code = (
         "import sys, undark; from undark import cli;"
-        "heavy = {'torch', 'lightning', 'fastai', 'skimage', 'scipy'} & set(sys.modules);"
+        "heavy = {'torch', 'lightning', 'fastai', 'skimage', 'scipy', 'ray'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -36,6 +36,7 @@ __all__ = [
     "Event",
     "Failed",
     "Job",
+    "Loaded",
     "Options",
     "Outcome",
     "Plan",
@@ -148,22 +149,27 @@ def suffixes_for(model: str | None) -> frozenset[str]:
     return frozenset(PICTURE_SUFFIXES if of_pictures else RAW_SUFFIXES)
 
 
-def run(batch: Plan, options: Options) -> Generator[Event, None, None]:
+def run(
+    batch: Plan, options: Options, loaded: Loaded | None = None
+) -> Generator[Event, None, None]:
     """Restore photos one after another; the first event of a photo is `Started`.
+
+    `loaded` are the models and dark frames of these options, by default loaded here; the photos
+    are then not checked to have a dark frame that fits.
 
     One photo that fails does not stop the others. Raises `SetupError` where no photo can be done:
     an unknown model or device, a full disk, dark frames that fit no photo. Closing the iterator
     stops after the current tile.
     """
-    models = _Models(options.model, options.device)
-    darks = Darks(options.dark_frames)
-    darks.check(batch.jobs)
+    if loaded is None:
+        loaded = Loaded(options, Darks(options.dark_frames))
+        loaded.darks.check(batch.jobs)
     for folder, error in batch.unreadable:
         yield Failed(folder, None, str(error))
     for job in batch.jobs:
         yield Started(job.source)
         try:
-            yield (yield from _restore(job, models, darks, options))
+            yield (yield from _restore(job, loaded.models, loaded.darks, options))
         except PhotoError as error:
             yield Failed(job.source, job.target, naming(error, job.source, job.target))
 
@@ -210,6 +216,15 @@ class _Models:
     @property
     def of_pictures(self) -> bool:
         return self._name is not None and self.of(self._name).card.task == PICTURE_TASK
+
+
+class Loaded:
+    """What the photos of a batch share, and several batches may: models and dark frames."""
+
+    def __init__(self, options: Options, darks: Darks) -> None:
+        """Raises `ModelError`, `DeviceError` for a named model that cannot be used."""
+        self.models = _Models(options.model, options.device)
+        self.darks = darks
 
 
 def _restore(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.cpus import usable_cpus
 from undark.errors import DeviceError, ModelError
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
@@ -68,9 +69,7 @@ def _providers(device: str) -> list[str]:
 def _open(path: Path, providers: list[str]) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors are reported once, by undark
-    options.intra_op_num_threads = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    )
+    options.intra_op_num_threads = usable_cpus()
     try:
         return ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime's own exceptions share no base class
