@@ -13,7 +13,7 @@ demo: $(VENV)/core
 	$(VENV)/bin/undark demo --overwrite
 
 test: $(VENV)/dev
-	$(PYTHON) -m pytest --numprocesses auto
+	$(PYTHON) -m pytest --numprocesses auto --dist loadgroup
 
 check: lint types test
 

@@ -63,6 +63,7 @@ JOBS = {
     "agreement": Job("benchmarks/agreement.py --frames 108"),
     "blind": Job("benchmarks/blind.py --frames 108"),
     "speed": Job("benchmarks/speed.py"),
+    "cluster": Job("benchmarks/cluster.py --megapixels 6"),
     "pairs": Job("benchmarks/pairs.py --sheet docs/pairs.jpg", ("pairs.jpg",)),
     "xtrans": Job("benchmarks/xtrans.py"),
     "finetune": Job("benchmarks/finetune.py"),
