@@ -13,7 +13,7 @@ demo: $(VENV)/core
 	$(VENV)/bin/undark demo --overwrite
 
 test: $(VENV)/dev
-	$(PYTHON) -m pytest --numprocesses auto
+	$(PYTHON) -m pytest --numprocesses auto --dist loadgroup
 
 check: lint types test
 
@@ -33,7 +33,7 @@ $(VENV)/core: $(UV) pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(INSTALL) --editable '.[train,fastai,tune,evaluate,openvino]' --group dev
+	$(INSTALL) --editable '.[train,fastai,tune,evaluate,openvino,cluster]' --group dev
 	touch $@
 
 clean:

@@ -71,6 +71,7 @@ JOBS = {
     "low-frequency": Job("benchmarks/low_frequency.py"),
     "engines": Job("benchmarks/engines.py"),
     "peers": Job("benchmarks/peers.py {work} --sheet docs/peers.jpg", ("peers.jpg",)),
+    "cluster": Job("benchmarks/cluster.py --megapixels 6"),
     "pairs": Job("benchmarks/pairs.py --sheet docs/pairs.jpg", ("pairs.jpg",)),
     "xtrans": Job("benchmarks/xtrans.py"),
     "finetune": Job("benchmarks/finetune.py"),

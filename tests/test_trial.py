@@ -92,7 +92,7 @@ def _other_model(monkeypatch):
 
 
 def _other_threads(monkeypatch):
-    monkeypatch.setattr(trial, "thread_count", lambda: 99)
+    monkeypatch.setattr(trial, "usable_cpus", lambda: 99)
     return PATH
 
 
@@ -156,7 +156,7 @@ def test_a_memory_that_cannot_be_written(here, tmp_path):
 def test_the_oldest_trials_are_forgotten(here, monkeypatch):
     here(cpu=3.0, openvino=1.0)
     for count in range(trial._KEPT + 3):
-        monkeypatch.setattr(trial, "thread_count", lambda count=count: count)
+        monkeypatch.setattr(trial, "usable_cpus", lambda count=count: count)
         trial.fastest(PATH, CARD, "auto")
     kept = list(json.loads(trial.memory().read_text()))
     assert len(kept) == trial._KEPT

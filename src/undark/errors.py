@@ -13,6 +13,7 @@ UndarkError
     ├── DeviceError       no such device on this machine or in this installation
     ├── OutputError       the output cannot be written: read-only, disk full
     ├── DarkFrameError    dark frames that fit no photo, or are not dark
+    ├── ClusterError      a Ray cluster that does not answer, or has no machine for the work
     ├── DataError         a folder of pairs, or a data set, without what is needed of it
     └── TrainingError     training cannot start or continue
 """
@@ -76,6 +77,10 @@ class OutputError(SetupError):
 
 class DarkFrameError(SetupError):
     """Dark frames that fit no photo, cannot be read or are not dark."""
+
+
+class ClusterError(SetupError):
+    """A Ray cluster that does not answer, or none of whose machines can do the work."""
 
 
 class DataError(SetupError):

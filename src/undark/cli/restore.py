@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from enum import StrEnum
@@ -12,11 +12,13 @@ from typing import Annotated
 
 import typer
 
+from undark.cli.extras import needed
 from undark.cli.terminal import interruptible, not_empty, path, printable, progress_bars, tell
 from undark.engine import catalogue
 from undark.engine.allocator import return_memory
 from undark.files.picture import PICTURE_SUFFIXES
 from undark.restoring.jobs import (
+    Event,
     Failed,
     Options,
     Outcome,
@@ -117,6 +119,15 @@ def restore_command(
             "their mean is taken.",
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            parser=not_empty,
+            metavar="auto|ADDRESS",
+            help="Restore on the machines of a Ray cluster (docs/cluster.md); auto: the one that "
+            "runs here, else one of this machine alone.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results.")] = False,
     confidence: Annotated[
         bool,
@@ -149,7 +160,7 @@ def restore_command(
     outcomes: list[Outcome] = []
     try:
         with interruptible("finished photos are kept, the same command continues from there"):
-            for outcome in _restore_all(batch, options):
+            for outcome in _restore_all(batch, options, cluster):
                 outcomes.append(outcome)
     finally:
         if as_json:  # also after an interruption: finished photos are reported
@@ -181,12 +192,23 @@ def _wish(text: str) -> ExposureWish:
         raise typer.BadParameter(str(error)) from error
 
 
-def _restore_all(batch: Plan, options: Options) -> Iterator[Outcome]:
-    """Yield the outcome of each photo when it is done, with bars for the photo and the batch."""
-    count = len(batch.jobs)
-    with progress_bars() as bars, closing(run(batch, options)) as events:
-        all_photos = bars.add_task("all photos", total=count, visible=count > 1)
-        one_photo = bars.add_task("", total=100)
+def _events(batch: Plan, options: Options, cluster: str | None) -> Generator[Event, None, None]:
+    if cluster is None:
+        return run(batch, options)
+    with needed("--cluster", "cluster"):
+        from undark.restoring.cluster import run_on_cluster
+    return run_on_cluster(batch, options, cluster)
+
+
+def _restore_all(batch: Plan, options: Options, cluster: str | None) -> Iterator[Outcome]:
+    """Yield the outcome of each photo when it is done.
+
+    With a bar for the batch, and one for the photo where there is one at a time.
+    """
+    count, alone = len(batch.jobs), cluster is None
+    with progress_bars() as bars, closing(_events(batch, options, cluster)) as events:
+        all_photos = bars.add_task("all photos", total=count, visible=count > 1 or not alone)
+        one_photo = bars.add_task("", total=100, visible=alone)
         for event in events:
             match event:
                 case Started():

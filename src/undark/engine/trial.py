@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from undark.engine.backends import BF16, F32, Backend, thread_count
+from undark.cpus import usable_cpus
+from undark.engine.backends import BF16, F32, Backend
 from undark.engine.card import Card
 from undark.engine.devices import AUTO, DEFAULT, DEVICES, Engine, engines_of, meant
 from undark.engine.tiling import tiles
@@ -186,7 +187,7 @@ def _found(engines: dict[str, float | None]) -> Found:
 
 def _key(path: Path, device: str) -> str:
     versions = [f"{name} {_version(name)}" for name in _RUNTIMES if _version(name)]
-    parts = [device, _processor(), f"{thread_count()} threads", digest_of(path)[:16], *versions]
+    parts = [device, _processor(), f"{usable_cpus()} threads", digest_of(path)[:16], *versions]
     return ", ".join(parts)
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "Event",
     "Failed",
     "Job",
+    "Loaded",
     "Options",
     "Outcome",
     "Plan",
@@ -152,23 +153,30 @@ def suffixes_for(model: str | None) -> frozenset[str]:
     return frozenset(PICTURE_SUFFIXES if of_pictures else RAW_SUFFIXES)
 
 
-def run(batch: Plan, options: Options) -> Generator[Event, None, None]:
+def run(
+    batch: Plan, options: Options, loaded: Loaded | None = None
+) -> Generator[Event, None, None]:
     """Restore photos one after another; the first event of a photo is `Started`.
+
+    `loaded` are the models and dark frames of these options, by default loaded here; the photos
+    are then not checked to have a dark frame that fits.
 
     One photo that fails does not stop the others. Raises `SetupError` where no photo can be done:
     an unknown model or device, a full disk, dark frames that fit no photo. Closing the iterator
     stops after the current tile.
     """
-    models = _Models(options.model, options.quality, options.device)
-    darks = Darks(options.dark_frames)
-    darks.check(batch.jobs)
+    alone = loaded is None
+    if loaded is None:
+        loaded = Loaded(options, Darks(options.dark_frames))
+        loaded.darks.check(batch.jobs)
     for folder, error in batch.unreadable:
         yield Failed(folder, None, str(error))
-    photos = ahead(_load_all(batch, models.of_pictures, options))
+    photos = ahead(_open_all(batch, loaded.models.of_pictures, options, end=alone))
     for job in batch.jobs:
         yield Started(job.source)
         try:
-            yield (yield from _restore(job, next(photos), models, darks, options))
+            opened = next(photos)
+            yield (yield from _restore(job, opened, loaded.models, loaded.darks, options))
         except PhotoError as error:
             yield Failed(job.source, job.target, naming(error, job.source, job.target))
 
@@ -220,8 +228,17 @@ class _Models:
         return self._name is not None and self.of(self._name).card.task == PICTURE_TASK
 
 
+class Loaded:
+    """What the photos of a batch share, and several batches may: models and dark frames."""
+
+    def __init__(self, options: Options, darks: Darks) -> None:
+        """Raises `ModelError`, `DeviceError` for a named model that cannot be used."""
+        self.models = _Models(options.model, options.quality, options.device)
+        self.darks = darks
+
+
 @dataclass
-class _Loaded:
+class _Opened:
     """A photo, read while the one before it was restored."""
 
     digest: str
@@ -239,15 +256,16 @@ class _Loaded:
         return _read(job.source, of_pictures) if photo is None else photo
 
 
-def _load_all(batch: Plan, of_pictures: bool, options: Options) -> Iterator[_Loaded]:
+def _open_all(batch: Plan, of_pictures: bool, options: Options, end: bool) -> Iterator[_Opened]:
+    """The photos, one after another; `end` ends the process that decodes after the last one."""
     for number, job in enumerate(batch.jobs, 1):
-        loaded = _load(job, of_pictures, options)
-        if number == len(batch.jobs):
-            end_idle()  # nothing more is decoded
-        yield loaded
+        opened = _open(job, of_pictures, options)
+        if end and number == len(batch.jobs):
+            end_idle()
+        yield opened
 
 
-def _load(job: Job, of_pictures: bool, options: Options) -> _Loaded:
+def _open(job: Job, of_pictures: bool, options: Options) -> _Opened:
     began = time.perf_counter()
     digest, photo = "", None
     try:
@@ -255,18 +273,18 @@ def _load(job: Job, of_pictures: bool, options: Options) -> _Loaded:
         if _existing(job, digest, options) is None:
             photo = _read(job.source, of_pictures)
     except PhotoError as error:
-        return _Loaded(digest, error, time.perf_counter() - began)
-    return _Loaded(digest, photo, time.perf_counter() - began)
+        return _Opened(digest, error, time.perf_counter() - began)
+    return _Opened(digest, photo, time.perf_counter() - began)
 
 
 def _restore(
-    job: Job, loaded: _Loaded, models: _Models, darks: Darks, options: Options
+    job: Job, opened: _Opened, models: _Models, darks: Darks, options: Options
 ) -> Generator[Progress, None, Outcome]:
     """One photo: its outcome. Raises `PhotoError`, `SetupError`."""
-    began = time.perf_counter() - loaded.seconds
-    digest = loaded.digest
-    if isinstance(loaded.photo, PhotoError):
-        raise loaded.photo
+    began = time.perf_counter() - opened.seconds
+    digest = opened.digest
+    if isinstance(opened.photo, PhotoError):
+        raise opened.photo
     with claimed(job.target) as ours:
         if not ours:
             return Skipped(job.source, job.target, ELSEWHERE)
@@ -274,7 +292,7 @@ def _restore(
             return outcome
         target = _target(job, digest, options)
         # the photo goes into the work and is not held here, where it would outlast its correction
-        take = partial(loaded.take, job, models.of_pictures)
+        take = partial(opened.take, job, models.of_pictures)
         work = partial(_restored, take, target, darks, models, options)
         found = yield from with_progress(work, partial(Progress, job.source))
     seconds = time.perf_counter() - began

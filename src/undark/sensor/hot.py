@@ -8,7 +8,6 @@ stands out most can be a defect; the next pass looks at the others after it has 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.cpus import usable_cpus
 from undark.sensor.cfa import extend
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.neighbours import (
@@ -275,5 +275,5 @@ class _Frame:
 
 def _in_threads(work: Callable[[_Part], _Result], parts: Iterable[_Part]) -> list[_Result]:
     """NumPy frees the interpreter while it works on arrays: several parts at once."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(usable_cpus()) as threads:
         return list(threads.map(work, parts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Protocol
 
 import numpy as np
@@ -18,10 +17,3 @@ class Backend(Protocol):
     def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(1, channels, h, w) → the model's only output. May raise any exception."""
         ...
-
-
-def thread_count() -> int:
-    """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

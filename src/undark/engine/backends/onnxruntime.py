@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.engine.backends import thread_count
+from undark.cpus import usable_cpus
 from undark.errors import DeviceError, ModelError
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
@@ -96,7 +96,7 @@ def _open(path: Path, device: str) -> ort.InferenceSession:
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.enable_mem_pattern = False  # it doubles memory for a few per cent of the time
     options.log_severity_level = 4  # as above
-    options.intra_op_num_threads = thread_count()
+    options.intra_op_num_threads = usable_cpus()
     provider = (PROVIDERS[device], _OPTIONS.get(device, {}))
     try:
         return ort.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.engine.backends import BF16, F32, thread_count
+from undark.cpus import usable_cpus
+from undark.engine.backends import BF16, F32
 from undark.errors import ModelError
 
 TELEMETRY = "openvino_telemetry"
@@ -87,7 +88,7 @@ def _compiled(core: Any, model: Any, precision: str) -> Any:
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
-        "INFERENCE_NUM_THREADS": thread_count(),
+        "INFERENCE_NUM_THREADS": usable_cpus(),
         "ENABLE_CPU_PINNING": False,  # two processes would be pinned to the same cores
     }
     return core.compile_model(model, "CPU", settings).create_infer_request()
