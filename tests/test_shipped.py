@@ -7,7 +7,8 @@ import undark
 from undark.demo import load_scene
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
 from undark.develop.metrics import psnr
-from undark.engine.catalogue import choose
+from undark.engine.card import read_card
+from undark.engine.catalogue import QUALITIES, choose, shipped_models
 from undark.restoring.blend import amplify_and_demosaic
 from undark.sensor.cfa import RGGB, X_TRANS, mosaic
 from undark.sensor.mosaic import Mosaic
@@ -42,13 +43,14 @@ def score(made, light):
     return psnr(np.clip(made, 0, 1), np.clip(light, 0, 1))
 
 
+@pytest.mark.parametrize("quality", QUALITIES)
 @pytest.mark.parametrize(("cfa", "name"), [(RGGB, "bayer"), (X_TRANS, "xtrans")])
-def test_each_sensor_has_a_model_that_restores(light, cfa, name):
-    assert choose(cfa.kind.name) == name
+def test_each_sensor_has_models_that_restore(light, cfa, name, quality):
+    assert choose(cfa.kind.name, quality=quality) == {"best": name, "fast": f"{name}-fast"}[quality]
     dark = shoot(light, cfa)
-    made = undark.restore(dark, exposure=RATIO, noise=NOISE)
+    made = undark.restore(dark, exposure=RATIO, noise=NOISE, quality=quality)
     assert score(made.linear, light) > score(amplify_and_demosaic(dark, RATIO), light) + 6
-    assert score(made.linear, light) > 29
+    assert score(made.linear, light) > {"best": 29, "fast": 28}[quality]
     # no cast: the mean of each colour is that of the scene, as far as black is known
     black = RATIO * NOISE.bias / SPAN * BALANCE
     error = np.abs(made.linear.mean(axis=(0, 1)) - light.mean(axis=(0, 1)))
@@ -70,9 +72,37 @@ def test_an_x_trans_photo_may_begin_at_any_phase(light):
         assert difference[60:-60, 60:-60].max() < 3e-3
 
 
-def test_x_trans_tiles_leave_no_seams(light):
-    dark = shoot(light, X_TRANS)
-    whole, tiled = (
-        undark.restore(dark, exposure=RATIO, noise=NOISE, tile=tile).linear for tile in (768, 24)
-    )
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS])
+def test_tiles_leave_no_seams(light, cfa, quality):
+    how = {"exposure": RATIO, "noise": NOISE, "quality": quality}
+    whole, tiled = (undark.restore(shoot(light, cfa), **how, tile=n).linear for n in (768, 24))
     assert np.abs(whole - tiled).max() < 2e-3
+
+
+def multiply_adds(name):
+    """Of a shipped network, for a pixel of the photo: from its kernels, each of which is used once
+    for every pixel of its scale."""
+    onnx = pytest.importorskip("onnx", reason="onnx comes with undark[train]")
+    graph = onnx.load(shipped_models()[name]).graph
+    kernels = {t.name.removesuffix(".fp16"): t.dims for t in graph.initializer}
+    scales = {"encoder": 0, "decoder": 0, "down": 1, "up": 1}
+    total = 0.0
+    for kernel, dims in kernels.items():
+        if kernel.endswith(".weight"):
+            part, *rest = kernel.split(".")
+            scale = scales.get(part, 0) + int(rest[0]) if part in scales else 0
+            if part == "decoder":
+                scale = int(rest[0])
+            total += np.prod(dims) / 4**scale
+    return total / read_card(shipped_models()[name]).cell ** 2
+
+
+@pytest.mark.parametrize("name", ["bayer", "xtrans"])
+def test_fast_costs_a_third(name):
+    assert multiply_adds(f"{name}-fast") < multiply_adds(name) / 3
+
+
+def test_an_unknown_quality(light):
+    with pytest.raises(ValueError, match="best or fast"):
+        undark.restore(shoot(light, RGGB), quality="good")

@@ -49,9 +49,9 @@ from undark.restoring.ray_connection import AUTO, connected
 
 TRIES = 3
 """Workers that may die of one photo."""
-MEMORY = 7 << 28
-"""Bytes that a photo reserves on its machine: 24 megapixels take 1560 MiB, LibRaw's child included
-(`benchmarks/cluster.py --photos 2 --workers 0`)."""
+MEMORY = 1 << 30
+"""Bytes that a photo reserves on its machine: 24 megapixels take 680 MiB, LibRaw's child included
+(`benchmarks/speed.py`)."""
 
 _STOP_SECONDS = 60.0
 """Time that workers get to end their current tile."""

@@ -17,7 +17,7 @@ from typing import TypedDict
 from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import BEST, DEFAULT_MODEL, QUALITIES, choose, find_model
 from undark.engine.model import Model, load_model, read_card
-from undark.errors import PhotoError, UnsupportedError, naming
+from undark.errors import PhotoError, naming
 from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_picture
 from undark.files.provenance import digest_of, source_of
 from undark.files.raw import RAW_SUFFIXES, end_idle, read_mosaic
@@ -25,7 +25,7 @@ from undark.restoring.ahead import ahead
 from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
 from undark.restoring.photons import Agreement
-from undark.restoring.picture import restore_picture
+from undark.restoring.picture import restore_picture_into
 from undark.restoring.plan import Job, Plan, kind_of, plan
 from undark.restoring.progress import with_progress
 from undark.restoring.raw import prepare
@@ -361,15 +361,11 @@ def _restored(
             "mended": ready.mended,
             "dark_frames": (dark.frames if dark else 0) if darks else None,
         }
-    if options.confidence:
-        raise UnsupportedError("a finished picture has no map of confidence; omit --confidence")
-    made = restore_picture(
-        photo, exposure=options.exposure, strength=strength, model=model, progress=progress
+    exposure = restore_picture_into(
+        target, photo, exposure=options.exposure, strength=strength, model=model, progress=progress
     )
-    if target.path:
-        made.save(target.path, target.bits, target.overwrite, source=target.source)
     return {
-        "amplification": made.exposure.amplification,
-        "exposure": made.exposure.reason,
+        "amplification": exposure.amplification,
+        "exposure": exposure.reason,
         "noise": None,
     }

@@ -8,7 +8,7 @@ renderer's tone curve is not applied.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,13 +22,17 @@ from undark.develop.render import oriented, quantise
 from undark.engine.card import PICTURE_TASK
 from undark.engine.model import Model
 from undark.engine.recovery import redone_on_cpu
-from undark.engine.tiling import place, tiles
+from undark.engine.tiling import Tile, place, tiles
 from undark.errors import UnsupportedError
 from undark.files.output import atomic_output
 from undark.files.picture import Picture, write_picture
 from undark.restoring.ahead import ahead
+from undark.restoring.bands import Progress
 from undark.restoring.raw import check_arguments, check_strength
+from undark.restoring.saving import Target
 from undark.sensor.exposure import Exposure, ExposureWish, as_exposure
+
+Floats = NDArray[np.float32]
 
 WHITE = 1.0
 """Linear level below which all but light sources stay: without a shoulder, light above it clips."""
@@ -39,16 +43,15 @@ class RestoredPicture:
     """A restored picture, in linear light."""
 
     source: Picture
-    linear: NDArray[np.float32]
+    linear: Floats
     """(H, W, 3) linear sRGB in the file's pixel order; 1 is white."""
     exposure: Exposure
 
     def picture(self, bits: int = 8) -> NDArray[Any]:
         """(H, W, 3) uint8 or uint16, sRGB, upright."""
-        out, frame = oriented(self.linear.shape[:2], self.source.orientation, bits)
-        for row, light in zip(frame, self.linear, strict=True):  # by rows, to save memory
-            row[:] = quantise(light.copy(), bits)
-        return out
+        levels = _Levels(self.source, bits)
+        levels.add(0, self.linear)
+        return levels.picture
 
     def save(
         self,
@@ -75,7 +78,7 @@ def restore_picture(
     exposure: Exposure | ExposureWish | float | None = None,
     strength: float = 1.0,
     tile: int | None = None,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = lambda share: None,
 ) -> RestoredPicture:
     """Restore a dark picture with a model that was trained on pictures.
 
@@ -83,6 +86,44 @@ def restore_picture(
     `strength` 0 only amplifies. `progress` is called with the fraction done. Raises `ValueError`
     for arguments out of range, `UnsupportedError` if the model is for RAW photos, `ModelError`.
     """
+    chosen = _prepare(picture, model, exposure, strength, tile)
+    linear = _whole(model, picture, chosen.amplification, strength, tile, progress)
+    return RestoredPicture(picture, linear, chosen)
+
+
+def restore_picture_into(
+    target: Target,
+    picture: Picture,
+    *,
+    model: Model,
+    exposure: Exposure | ExposureWish | float | None = None,
+    strength: float = 1.0,
+    progress: Progress = lambda share: None,
+) -> Exposure:
+    """Restore and write what `RestoredPicture.save` does, without a frame of floats.
+
+    Returns the exposure. Raises as `restore_picture` does, and `ExistsError`, `OutputError`, and
+    `UnsupportedError` for a map of confidence, which pictures have none of.
+    """
+    if target.confidence:
+        raise UnsupportedError("a finished picture has no map of confidence; omit --confidence")
+    chosen = _prepare(picture, model, exposure, strength, None)
+    if target.path:
+        made = _made(model, picture, chosen.amplification, strength, target.bits, progress)
+        progress(1.0)  # the last moment to stop: from here on the file is written
+        with atomic_output(target.path, target.overwrite) as temporary:
+            write_picture(temporary, made, picture.shot, source=target.source)
+    return chosen
+
+
+def _prepare(
+    picture: Picture,
+    model: Model,
+    exposure: Exposure | ExposureWish | float | None,
+    strength: float,
+    tile: int | None,
+) -> Exposure:
+    """The exposure; raises as `restore_picture` says."""
     if model.card.task != PICTURE_TASK:
         raise UnsupportedError(
             f"a finished picture, but the model {model.card.name} restores RAW photos; give the "
@@ -90,37 +131,84 @@ def restore_picture(
         )
     check_arguments(picture.levels.shape, tile)
     check_strength(strength)
-    chosen = as_exposure(exposure, picture.mosaic, WHITE)
-    linear = _run(model, picture.levels, chosen.amplification, tile, progress)
-    if strength < 1:
-        amplified = light_of(picture.levels) * np.float32(chosen.amplification)
-        linear += np.float32(1 - strength) * (amplified - linear)
-    return RestoredPicture(picture, linear, chosen)
+    return as_exposure(exposure, picture.mosaic, WHITE)
+
+
+class _Levels:
+    """An upright picture that is made from top to bottom."""
+
+    def __init__(self, source: Picture, bits: int) -> None:
+        self._bits = bits
+        self.picture, self._frame = oriented(source.levels.shape[:2], source.orientation, bits)
+
+    def add(self, top: int, linear: Floats) -> None:
+        for row, light in enumerate(linear, top):
+            self._frame[row] = quantise(light.copy(), self._bits)
 
 
 @redone_on_cpu
-def _run(
+def _whole(
+    model: Model,
+    picture: Picture,
+    amplification: float,
+    strength: float,
+    tile: int | None,
+    progress: Progress,
+) -> Floats:
+    """(H, W, 3) linear sRGB."""
+    strips = _strips(model, picture.levels, amplification, strength, tile, progress)
+    return np.concatenate([strip for _, strip in strips])
+
+
+@redone_on_cpu
+def _made(
+    model: Model,
+    picture: Picture,
+    amplification: float,
+    strength: float,
+    bits: int,
+    progress: Progress,
+) -> NDArray[Any]:
+    """(H, W, 3) levels, upright."""
+    levels = _Levels(picture, bits)
+    for top, strip in _strips(model, picture.levels, amplification, strength, None, progress):
+        levels.add(top, strip)
+    return levels.picture
+
+
+def _strips(
     model: Model,
     levels: NDArray[np.uint8] | NDArray[np.uint16],
     amplification: float,
+    strength: float,
     tile: int | None,
-    progress: Callable[[float], None],
-) -> NDArray[np.float32]:
-    """Run the network on the picture: (H, W, 3) linear sRGB."""
+    progress: Progress,
+) -> Iterator[tuple[int, Floats]]:
+    """From top to bottom: a strip's first row, and its linear sRGB (h, W, 3)."""
     multiple = model.card.multiple
-    down, across = (-(-n // multiple) * multiple for n in levels.shape[:2])
-    after = ((0, down - levels.shape[0]), (0, across - levels.shape[1]), (0, 0))
+    height, width = levels.shape[:2]
+    down, across = (-(-n // multiple) * multiple for n in (height, width))
+    after = ((0, down - height), (0, across - width), (0, 0))
     padded: NDArray[Any] = np.pad(levels, after, mode="edge")
 
-    def inputs(part: tuple[slice, slice]) -> NDArray[np.float32]:
-        light = light_of(padded[part]) * np.float32(amplification)
-        return np.ascontiguousarray(np.moveaxis(light, -1, 0)[None])
+    def amplified(part: tuple[slice, slice]) -> Floats:
+        return light_of(padded[part]) * np.float32(amplification)
 
-    plan = [*chain(*tiles(down, across, multiple, model.card.halo, tile))]
-    linear = np.empty(levels.shape, np.float32)
-    outputs = ahead((part, model(inputs(part.outer))[0]) for part in plan)
-    for number, (part, light) in enumerate(outputs, 1):
-        rows, columns = part.inner
-        place(linear, light[:, *part.kept], rows.start, columns.start)
-        progress(number / len(plan))
-    return linear
+    def inputs(tile: Tile) -> Floats:
+        return np.ascontiguousarray(np.moveaxis(amplified(tile.outer), -1, 0)[None])
+
+    plan = tiles(down, across, multiple, model.card.halo, tile)
+    outputs = ahead((tile, model(inputs(tile))[0]) for tile in chain(*plan))
+    done, count = 0, sum(map(len, plan))
+    for row in plan:
+        top, end = row[0].inner[0].start, min(row[0].inner[0].stop, height)
+        strip = np.empty((max(end - top, 0), width, 3), np.float32)
+        for _ in row:
+            found, light = next(outputs)
+            place(strip, light[:, *found.kept], 0, found.inner[1].start)
+            done += 1
+            progress(done / count)
+        if strength < 1:
+            noisy = amplified((slice(top, end), slice(0, width)))
+            strip += np.float32(1 - strength) * (noisy - strip)
+        yield top, strip
