@@ -59,7 +59,8 @@ JOBS = {
     ),
     "gallery": Job("benchmarks/gallery.py {work}/sheet.jpg", ("gallery.jpg",), "sheet.jpg"),
     "quality": Job(
-        "benchmarks/quality.py --model src/undark/engine/weights/bayer.onnx --blind"
+        "benchmarks/quality.py --model src/undark/engine/weights/bayer.onnx"
+        " --model src/undark/engine/weights/bayer-fast.onnx --blind"
         " --out benchmarks/quality.json"
     ),
     "agreement": Job("benchmarks/agreement.py --frames 108"),
