@@ -47,11 +47,14 @@ def test_bands_are_corrected_as_the_whole_frame_is(cfa, height):
     whole = wrong.copy()
     expected = keep_to_photons(whole, dark, NOISE, AMPLIFICATION)
     strips = iter(np.array_split(wrong, [100, 150, 400]))
-    bands = [*corrected_bands(strips, dark, NOISE, AMPLIFICATION)]
-    made = np.concatenate([band.light for band in bands])
-    assert [band.top for band in bands] == [*range(0, height, HEIGHT)]
+    bands = [
+        (band.top, band.light.copy(), band.agreement)
+        for band in corrected_bands(strips, dark, NOISE, AMPLIFICATION)
+    ]
+    made = np.concatenate([light for _, light, _ in bands])
+    assert [top for top, _, _ in bands] == [*range(0, height, HEIGHT)]
     assert np.abs(made - whole).max() < 1e-3 * whole.max()
-    found = together([band.agreement for band in bands])
+    found = together([agreement for _, _, agreement in bands])
     assert found.blocks == expected.blocks
     assert found.beyond == expected.beyond
     assert (found.beyond > 0) == (height >= HEIGHT)

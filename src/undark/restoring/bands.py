@@ -41,7 +41,7 @@ AROUND = 2 * PATCH
 
 @dataclass(frozen=True)
 class Band:
-    """Some rows of restored light, with rows around them."""
+    """Some rows of restored light, with rows around them; valid until the next band is made."""
 
     top: int
     """The first row of the frame that the band stands for."""
@@ -157,6 +157,7 @@ class _Rows:
         shape = (2 * (HEIGHT + AROUND), width, 3)
         self._buffers = [np.empty(shape, np.float32) for _ in range(2)]
         self._rows, self._first = self._buffers[0][:0], 0
+        self._copy = np.empty((HEIGHT + 2 * AROUND, width, 3), np.float32)
 
     def add(self, rows: Floats, needed: int) -> int:
         """Rows below those held, of which those above row `needed` of the frame are dropped.
@@ -171,8 +172,10 @@ class _Rows:
         return needed + count
 
     def copy(self, begin: int, end: int) -> Floats:
-        """Rows `begin` to `end` of the frame."""
-        return self._rows[begin - self._first : end - self._first].copy()
+        """Rows `begin` to `end` of the frame, in a buffer that the next copy uses again."""
+        copy = self._copy[: end - begin]
+        copy[:] = self._rows[begin - self._first : end - self._first]
+        return copy
 
 
 def _pieces(strips: Iterator[Floats]) -> Iterator[Floats]:

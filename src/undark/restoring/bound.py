@@ -10,6 +10,7 @@ of RAW PSNR at ISO 400 ×10, 0.004 dB at ×100 and 0 at ×300 (`benchmarks/adver
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +47,9 @@ def bound(output: Floats, inputs: Floats, colours: tuple[int, ...]) -> Floats:
         reach += CONTRAST * (over_3x3(middle, np.maximum) - over_3x3(middle, np.minimum))
         most = over_3x3(np.maximum(middle + reach, peaks), np.maximum)
         least = over_3x3(np.minimum(middle - reach, dips), np.minimum)
-        # each packed pixel's limits hold for the pixels of its cell
-        cells = output[0, colour].reshape(most.shape[0], cell, most.shape[1], cell)
-        np.clip(cells, least[:, None, :, None], most[:, None, :, None], out=cells)
+        for row, column in product(range(cell), repeat=2):  # the limits hold for a whole cell
+            pixels = output[0, colour, row::cell, column::cell]
+            np.clip(pixels, least, most, out=pixels)
     return output
 
 
