@@ -66,7 +66,7 @@ JOBS = {
     "agreement": Job("benchmarks/agreement.py --frames 108"),
     "blind": Job("benchmarks/blind.py --frames 108"),
     "speed": Job("benchmarks/speed.py --runs 3"),
-    "speed-sizes": Job("benchmarks/speed.py --sizes --runs 1"),
+    "speed-sizes": Job("benchmarks/speed.py --sizes"),
     "speed-list": Job("benchmarks/speed.py --list"),
     "speed-network": Job("benchmarks/speed.py --network"),
     "low-frequency": Job("benchmarks/low_frequency.py"),

@@ -55,6 +55,6 @@ def test_by_default_tiles_fit_the_memory(rows, columns, halo):
 
 
 def test_what_margins_cost():
-    """24 megapixels with a margin of 64: the network computes less than 1.45 of the frame."""
+    """24 megapixels with a margin of 64: the network computes less than 1.55 of the frame."""
     plan = [*chain(*tiles(2000, 3000, 8, 64))]
-    assert sum(_area(tile.outer) for tile in plan) < 1.45 * 2000 * 3000
+    assert sum(_area(tile.outer) for tile in plan) < 1.55 * 2000 * 3000
