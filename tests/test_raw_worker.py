@@ -208,22 +208,3 @@ def test_a_healthy_photo_costs_at_most_a_tenth_of_a_second(tmp_path, make_mosaic
         sender.join()
         took.append(time.perf_counter() - began)
     assert min(took) < 0.1
-
-
-ENDED = """
-import sys
-from pathlib import Path
-from undark.files.raw import end_idle, pool, read_mosaic
-first = read_mosaic(Path(sys.argv[1])).plane
-assert len(pool._pool._all) == 1
-end_idle()
-assert not pool._pool._all
-assert (read_mosaic(Path(sys.argv[1])).plane == first).all()  # by a new one
-print("read twice")
-"""
-
-
-def test_idle_children_can_be_ended(photo):
-    command = [sys.executable, "-c", ENDED, str(photo("good"))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("read twice\n", "")
