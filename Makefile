@@ -7,14 +7,17 @@ PYTHON := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 INSTALL := $(UV) pip install --quiet --python $(PYTHON) --constraint constraints.txt
 
+# Ray starts workers for all CPUs; processes that crash took pytest's own with them
+ALONE := tests/test_cluster.py tests/test_raw_worker.py
+
 .PHONY: demo test check lint types clean
 
 demo: $(VENV)/core
 	$(VENV)/bin/undark demo --overwrite
 
 test: $(VENV)/dev
-	$(PYTHON) -m pytest --numprocesses auto --ignore tests/test_cluster.py
-	$(PYTHON) -m pytest tests/test_cluster.py  # Ray starts workers for all CPUs
+	$(PYTHON) -m pytest --numprocesses auto $(ALONE:%=--ignore=%)
+	$(PYTHON) -m pytest $(ALONE)
 
 check: lint types test
 
