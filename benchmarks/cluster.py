@@ -20,13 +20,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+import process_memory
 from speed import AMPLIFICATION, ISO, SIZES, machine
 from undark.demo import load_scene, photograph
 from undark.files.dng import write_mosaic
@@ -59,25 +59,16 @@ def make_photos(folder: Path, count: int, megapixels: float) -> tuple[int, int]:
     return size
 
 
-def family(pid: int) -> Iterator[int]:
-    """A process and its descendants."""
-    yield pid
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        with suppress(OSError):
-            for child in (task / "children").read_text().split():
-                yield from family(int(child))
-
-
 def memory(pid: int) -> tuple[float, float]:
     """MiB of a command's processes, by proportional set size: of all, and of Ray's own."""
     total, rays = 0.0, 0.0
-    for one in family(pid):
-        with suppress(OSError, IndexError, ValueError):
-            words = Path(f"/proc/{one}/smaps_rollup").read_text().split("Pss:")[1].split()
+    for one in process_memory.tree(pid):
+        with suppress(OSError):  # it has ended
             command = Path(f"/proc/{one}/cmdline").read_bytes()
-            total += int(words[0]) / 1024
+            size = process_memory.pss(one) / 1024
             works = command.startswith((b"ray::undark", b"ray::IDLE")) or b"raw.worker" in command
-            rays += 0 if one == pid or works else int(words[0]) / 1024
+            total += size
+            rays += 0 if one == pid or works else size
     return total, rays
 
 

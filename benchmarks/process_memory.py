@@ -34,7 +34,7 @@ def timed(command: list[str]) -> Run:
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         while process.poll() is None:
-            peak = max(peak, sum(_pss(one) for one in tree(process.pid)))
+            peak = max(peak, sum(pss(one) for one in tree(process.pid)))
             time.sleep(INTERVAL)
         seconds = time.perf_counter() - began
         if process.returncode:
@@ -62,7 +62,7 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
     """KiB; 0 of a process that has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()

@@ -99,7 +99,7 @@ def restore_command(
     quality: Annotated[
         Quality | None,
         typer.Option(
-            help="best, the default, or fast: about a third of the time, more noise left. "
+            help="best, the default, or fast: two thirds of the time, more noise left. "
             "Of the shipped models, so not with --model."
         ),
     ] = None,

@@ -8,6 +8,7 @@ they are not blended.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -98,6 +99,37 @@ def scaled(spans: tuple[slice, slice], factor: int) -> tuple[slice, slice]:
     """Rows and columns of packed pixels → those of pixels."""
     rows, columns = (slice(s.start * factor, s.stop * factor) for s in spans)
     return rows, columns
+
+
+def strips(
+    plan: list[list[Tile]],
+    parts: Iterable[tuple[Tile, NDArray[np.float32]]],
+    shape: tuple[int, int],
+    cell: int,
+    corner: tuple[int, int] = (0, 0),
+    progress: Callable[[float], None] = lambda share: None,
+) -> Iterator[NDArray[np.float32]]:
+    """A frame from top to bottom: a strip (h, W, 3) for each row of tiles of the plan.
+
+    `parts` are the tiles, in the plan's order, with the output (3, h, w) for their inner parts, of
+    `cell` pixels a packed pixel. The frame of `shape` (H, W) pixels begins at `corner` of what the
+    plan covers. `progress` is called with the share of the tiles that is done.
+    """
+    (height, width), (top, left) = shape, corner
+    tiled, done, count = iter(parts), 0, sum(map(len, plan))
+    for row in plan:
+        rows = scaled(row[0].inner, cell)[0]
+        first, last = rows.start - top, rows.stop - top
+        begin, end = max(first, 0), min(last, height)
+        strip = np.empty((max(end - begin, 0), width, 3), np.float32)
+        for _ in row:
+            tile, light = next(tiled)
+            place(strip, light, first - begin, scaled(tile.inner, cell)[1].start - left)
+            del light
+            done += 1
+            progress(done / count)
+        yield strip
+        del strip  # before the next one is allocated
 
 
 def place(frame: NDArray[np.float32], part: NDArray[np.float32], top: int, left: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -123,7 +123,6 @@ class Curves(pl.Callback):
         log, steps = trainer.logger, trainer.global_step
         if log is not None and steps % LOGGED == 0 and trainer.is_global_zero:
             log.log_metrics({"loss": float(outputs["loss"]), "rate": pl_module.rate}, steps - 1)
-            log.save()  # flushes
 
 
 class KeepState(pl.Callback):
@@ -131,6 +130,10 @@ class KeepState(pl.Callback):
 
     def __init__(self, out: Path) -> None:
         self._path = out / LAST
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Flush the log with each checkpoint, so that a resumed run's log has no gap."""
+        cast(Any, trainer.logger).experiment.flush()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.save_checkpoint(self._path)

@@ -19,7 +19,7 @@ from undark.develop.render import srgb_matrix
 from undark.engine.card import PICTURE_TASK, SRGB_TASK
 from undark.engine.model import Model
 from undark.engine.recovery import redone_on_cpu
-from undark.engine.tiling import Tile, place, scaled, tiles
+from undark.engine.tiling import Tile, scaled, strips, tiles
 from undark.errors import UnsupportedError
 from undark.restoring.ahead import ahead
 from undark.restoring.blocks import BLOCK, PATCH, clipped_below
@@ -81,8 +81,6 @@ def network_strips(
     frame = Frame(padded, noise, amplification)
     down, across = (n // cfa.cell for n in padded.shape)
     plan = tiles(down, across, multiple, card.halo, tile)
-    (height, width), (top, left) = mosaic.shape, cfa.shift
-    count = sum(map(len, plan))
 
     def finished(tile: Tile, inputs: Floats, output: Floats) -> Floats:
         """(3, H, W): the inner part of a tile, with the light that the network was not given."""
@@ -95,19 +93,8 @@ def network_strips(
 
     inputs = ahead((tile, frame.inputs(tile.outer)) for tile in chain(*plan))
     outputs = ahead((tile, x, model(x)) for tile, x in inputs)
-    done = 0
-    for row in plan:
-        first, last = (n * cfa.cell - top for n in (row[0].inner[0].start, row[0].inner[0].stop))
-        begin, end = max(first, 0), min(last, height)
-        strip = np.empty((max(end - begin, 0), width, 3), np.float32)
-        for _ in row:
-            found, x, output = next(outputs)
-            columns = scaled(found.inner, cfa.cell)[1]
-            place(strip, finished(found, x, output), first - begin, columns.start - left)
-            done += 1
-            progress(done / count)
-        yield strip
-        del strip  # before the next one is allocated
+    parts = ((tile, finished(tile, x, output)) for tile, x, output in outputs)
+    yield from strips(plan, parts, mosaic.shape, cfa.cell, cfa.shift, progress)
 
 
 @redone_on_cpu

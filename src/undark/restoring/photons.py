@@ -91,8 +91,11 @@ def correct(comparison: Comparison, own: slice) -> Agreement:
     )
 
 
-def together(parts: Sequence[Agreement]) -> Agreement:
-    """The agreement of a photo, from those of its bands."""
+def together(bands: Sequence[Agreement | None]) -> Agreement | None:
+    """The agreement of a photo, from those of its bands; None where they have none."""
+    parts = [part for part in bands if part is not None]
+    if not parts:
+        return None
     return Agreement(
         blocks=sum(part.blocks for part in parts),
         beyond=sum(part.beyond for part in parts),

@@ -22,7 +22,7 @@ from undark.develop.render import oriented, quantise
 from undark.engine.card import PICTURE_TASK
 from undark.engine.model import Model
 from undark.engine.recovery import redone_on_cpu
-from undark.engine.tiling import Tile, place, tiles
+from undark.engine.tiling import Tile, strips, tiles
 from undark.errors import UnsupportedError
 from undark.files.output import atomic_output
 from undark.files.picture import Picture, write_picture
@@ -197,18 +197,13 @@ def _strips(
     def inputs(tile: Tile) -> Floats:
         return np.ascontiguousarray(np.moveaxis(amplified(tile.outer), -1, 0)[None])
 
-    plan = tiles(down, across, multiple, model.card.halo, tile)
+    plan, top = tiles(down, across, multiple, model.card.halo, tile), 0
     outputs = ahead((tile, model(inputs(tile))[0]) for tile in chain(*plan))
-    done, count = 0, sum(map(len, plan))
-    for row in plan:
-        top, end = row[0].inner[0].start, min(row[0].inner[0].stop, height)
-        strip = np.empty((max(end - top, 0), width, 3), np.float32)
-        for _ in row:
-            found, light = next(outputs)
-            place(strip, light[:, *found.kept], 0, found.inner[1].start)
-            done += 1
-            progress(done / count)
+    parts = ((tile, light[:, *tile.kept]) for tile, light in outputs)
+    for strip in strips(plan, parts, (height, width), 1, progress=progress):
         if strength < 1:
-            noisy = amplified((slice(top, end), slice(0, width)))
+            noisy = amplified((slice(top, top + len(strip)), slice(0, width)))
             strip += np.float32(1 - strength) * (noisy - strip)
         yield top, strip
+        top += len(strip)
+        del strip  # before the next one is allocated

@@ -193,8 +193,8 @@ def _whole(
     linear, agreements = np.empty((*photo.mosaic.shape, 3), np.float32), []
     for band in photo.bands(progress):
         linear[band.top : band.top + len(band.light)] = band.light
-        agreements += [band.agreement] if band.agreement else []
-    return linear, together(agreements) if agreements else None
+        agreements.append(band.agreement)
+    return linear, together(agreements)
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,8 +68,8 @@ def _made(
     for band in photo.bands(progress):
         for file in files:
             file.add(band)
-        agreements += [band.agreement] if band.agreement else []
-    return files, together(agreements) if agreements else None
+        agreements.append(band.agreement)
+    return files, together(agreements)
 
 
 class _Pixels:

@@ -168,9 +168,7 @@ class Pool:
         """End the children that are doing nothing, each of which takes 60 MiB."""
         with self._lock:
             while self._idle:
-                worker = self._idle.pop()
-                self._all.discard(worker)
-                worker.stop()
+                self._drop(self._idle.pop())
 
     def forget(self) -> None:
         """Close a parent's pipes in a forked process, without ending the parent's children."""
