@@ -64,7 +64,8 @@ def restore_command(
         typer.Argument(
             parser=path,
             metavar="PHOTO|FOLDER",
-            help="RAW files, or folders of them; pictures, with a --model for pictures.",
+            help="RAW files, dark pictures (JPEG, PNG, TIFF), or folders of them. Pictures of a "
+            "folder that are not dark, or have a RAW file beside them, are left alone.",
         ),
     ],
     output: Annotated[
@@ -135,7 +136,7 @@ def restore_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Restore dark RAW photos.
+    """Restore dark RAW photos, and dark pictures as far as they can be.
 
     Results go beside the photos, or to -o, as NAME-undark.jpg. Photos whose result is there
     already are skipped, so the same command continues an interrupted run.
@@ -156,6 +157,8 @@ def restore_command(
     )
     suffixes = suffixes_for(model)
     kind = _kind(to, output, bits, of_pictures=suffixes == frozenset(PICTURE_SUFFIXES))
+    if kind == Kind.DNG:  # pictures in a folder cannot become one
+        suffixes -= frozenset(PICTURE_SUFFIXES)
     batch = plan(photos, output, kind, suffixes)
     outcomes: list[Outcome] = []
     try:

@@ -169,6 +169,7 @@ def halo(config: UNetConfig) -> int:
     ]
     reach = head_and_tail + sum(2 * n * 2**scale for scale, n in enumerate(blocks))
     reach += 2**deepest - 1  # strided convolutions: the far corner of the coarsest cell
+    reach *= config.fold
     return -(-reach // config.multiple) * config.multiple
 
 

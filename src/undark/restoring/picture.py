@@ -127,7 +127,7 @@ def _prepare(
     if model.card.task != PICTURE_TASK:
         raise UnsupportedError(
             f"a finished picture, but the model {model.card.name} restores RAW photos; give the "
-            "RAW file, or a model of `undark train pairs --aim rgb` with --model"
+            "RAW file, or a model of `undark train photos --aim rgb` with --model"
         )
     check_arguments(picture.levels.shape, tile)
     check_strength(strength)
