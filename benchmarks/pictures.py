@@ -39,7 +39,7 @@ from undark.files.raw import render_with_libraw
 from undark.sensor.mosaic import Shot
 
 ISO, RATIOS = 1600, (10, 30, 100)
-SIDE, TUNE_SIDE = 512, 320
+SIDE, TUNE_SIDE = 320, 224
 SETTINGS = Path(__file__).with_name("classical_pictures.json")
 STRENGTHS = (0.0, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.11, 0.15, 0.2, 0.28)
 """Standard deviations of the noise that a classical method is told, white = 1."""
@@ -214,7 +214,7 @@ def tune(count: int) -> None:
 
 
 def _best(method: str, frames: Sequence[Shown], part: slice) -> float:
-    """The strength of least squared error of some channels; tried until it becomes worse."""
+    """The strength of least squared error of some channels, by descent along `STRENGTHS`."""
     pairs = [
         (noisy, true)
         for frame in frames
@@ -222,15 +222,20 @@ def _best(method: str, frames: Sequence[Shown], part: slice) -> float:
             channels(frame.amplified)[part], channels(frame.truth)[part], strict=True
         )
     ]
-    best, least = 0.0, np.inf
-    for strength in STRENGTHS:
+
+    @cache
+    def error(at: int) -> float:
+        strength = STRENGTHS[at]
         cleaned = [METHODS[method](noisy, strength) if strength else noisy for noisy, _ in pairs]
-        error = sum(float(((c - t) ** 2).mean()) for c, (_, t) in zip(cleaned, pairs, strict=True))
-        if error > 1.05 * least:
-            break
-        if error < least:
-            best, least = strength, error
-    return best
+        return sum(float(((c - t) ** 2).mean()) for c, (_, t) in zip(cleaned, pairs, strict=True))
+
+    at = len(STRENGTHS) // 2
+    while True:
+        near = [n for n in (at - 1, at, at + 1) if 0 <= n < len(STRENGTHS)]
+        best = min(near, key=error)
+        if best == at:
+            return STRENGTHS[at]
+        at = best
 
 
 @cache

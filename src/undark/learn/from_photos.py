@@ -31,7 +31,7 @@ from undark.sensor.profiles.cameras import find_camera
 
 VAL_RATIOS = (10, 100, 250, 300)
 PICTURE_VAL_RATIOS = (3, 10, 30, 100)
-VAL_RENDERING = Rendering(colour_blur=1.0, sharpening=0.4, quality=92)
+VAL_RENDERING = Rendering(lens=0.6, colour_blur=1.0, sharpening=0.4, quality=92)
 VAL_ISO = 1600
 VAL_CROP = 512
 """Largest side of a validation crop in pixels."""

@@ -38,6 +38,9 @@ class Rendering:
     """How a camera develops one picture and stores it."""
 
     noiseless: bool = False
+    lens: float = 0.0
+    """Standard deviation in pixels of the blur before the sensor, which stays in the target: a
+    reduced photograph is sharper than a lens draws, and demosaicing then makes false colours."""
     reduced: bool = False
     """Whether each colour is measured at every pixel, as after reduction to half the size."""
     clipped: bool = True
@@ -77,7 +80,8 @@ def draw_rendering(random: np.random.Generator) -> Rendering:
     aligned = random.random() < 0.7
     offset = (0, 0) if aligned else tuple(random.integers(JPEG_BLOCK, size=2).tolist())
     return Rendering(
-        noiseless=random.random() < 0.08,
+        noiseless=random.random() < 0.1,
+        lens=float(random.uniform(0.4, 0.9)) if random.random() < 0.6 else 0.0,
         reduced=random.random() < 0.2,
         clipped=random.random() < 0.8,
         gradients=random.random() < 0.7,

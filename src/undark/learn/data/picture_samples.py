@@ -12,6 +12,7 @@ from torch import Tensor
 from undark.learn.data.batches import Batch, join_batches
 from undark.learn.data.camera_pictures import (
     Rendering,
+    blur,
     develop,
     draw_rendering,
     light_of_levels,
@@ -79,6 +80,8 @@ def photograph(light: Tensor, exposures: Exposures, how: Rendering, sampler: Tor
     noise nor rounding nor compression.
     """
     tinted = exposures.camera * exposures.tint[:, :, None]
+    if how.lens:
+        light = blur(light, how.lens)
     camera = torch.einsum("nij,njhw->nihw", like(tinted, light), light).clip(0)
     gains = exposures.white_balance * (exposures.amplification / exposures.span)[:, None]
     scale = like(gains, light)[:, :, None, None]
