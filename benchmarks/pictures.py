@@ -132,7 +132,7 @@ def shoot(light: Plane, style: Style, ratio: int, number: int) -> Shown:
     dark = decode_srgb(style.curve(shown(bright / ratio)))
     amplification = float(bright.mean() / dark.mean())
     truth = shown(dark * amplification)
-    return Shown(style.store(developed), amplification, truth, light, cell, number)
+    return Shown(style.store(developed.astype(np.uint8)), amplification, truth, light, cell, number)
 
 
 def lights(part: str, side: int, count: int | None = None) -> list[Plane]:
@@ -161,7 +161,8 @@ def wavelets(plane: Plane, sigma: float) -> Plane:
 def total_variation(plane: Plane, sigma: float) -> Plane:
     from skimage.restoration import denoise_tv_chambolle
 
-    clean: Plane = denoise_tv_chambolle(plane, weight=2 * sigma)
+    untyped: Any = denoise_tv_chambolle
+    clean: Plane = untyped(plane, weight=2 * sigma)
     return clean
 
 

@@ -100,7 +100,7 @@ def test_bright_pictures_of_a_folder_are_left_alone(tmp_path, monkeypatch):
     for name, top in (("dark", 40), ("bright", 255)):
         levels = random.integers(2, top, (32, 48, 3)).astype(np.uint8)
         write_picture(tmp_path / "in" / f"{name}.png", levels, Shot())
-    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, name="same")
+    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, fold=1, name="same")
     model = type("Same", (), {"card": card, "__call__": lambda _, light: light})()
     monkeypatch.setattr(jobs, "load_model", lambda name, device: model)
 
@@ -128,7 +128,7 @@ def test_a_batch_of_pictures_writes_what_the_functions_give(tmp_path, monkeypatc
     """Exposure, strength and the white level of pictures arrive."""
     dark = np.random.default_rng(0).integers(2, 40, (32, 48, 3)).astype(np.uint8)
     write_picture(tmp_path / "a.png", dark, Shot())
-    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, name="half")
+    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, fold=1, name="half")
     model = type("Half", (), {"card": card, "__call__": lambda _, light: light / 2})()
     monkeypatch.setattr(jobs, "load_model", lambda name, device: model)
     for text in ("2", "auto"):

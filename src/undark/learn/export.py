@@ -157,6 +157,7 @@ def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
         licence="Apache-2.0",
         training={k: v for k, v in record.items() if k not in _NOT_IN_CARDS},
         scores=record["validation"],
+        fold=config.fold,
     )
 
 

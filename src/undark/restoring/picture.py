@@ -197,7 +197,7 @@ def _strips(
     def inputs(tile: Tile) -> Floats:
         return np.ascontiguousarray(np.moveaxis(amplified(tile.outer), -1, 0)[None])
 
-    plan, top = tiles(down, across, multiple, model.card.halo, tile), 0
+    plan, top = tiles(down, across, multiple, model.card.halo, tile, model.card.fold), 0
     outputs = ahead((tile, model(inputs(tile))[0]) for tile in chain(*plan))
     parts = ((tile, light[:, *tile.kept]) for tile, light in outputs)
     for strip in strips(plan, parts, (height, width), 1, progress=progress):
