@@ -1,4 +1,4 @@
-"""Properties of a RAW photo and the restoration proposed for it: the text of `undark info`."""
+"""Properties of a photo and the restoration proposed for it: the text of `undark info`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from undark.files.picture import Picture, is_picture, open_picture
 from undark.files.raw import read_mosaic
+from undark.restoring.picture import WHITE
 from undark.sensor.blind import Estimate
-from undark.sensor.exposure import exposure_value, propose_exposure, scene_lux
+from undark.sensor.exposure import Exposure, exposure_value, propose_exposure, scene_lux
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.profiles.lookup import estimate_of
 
@@ -19,8 +21,20 @@ BAYER_POSITIONS = 4
 
 def describe(path: Path) -> dict[str, str]:
     """Label → text, in the order to show. Raises `PhotoError`."""
+    if is_picture(path):
+        return _of_picture(open_picture(path))
     mosaic = read_mosaic(path)
     return _shot(mosaic.shot) | _sensor(mosaic) | _proposal(mosaic)
+
+
+def _of_picture(picture: Picture) -> dict[str, str]:
+    height, width = picture.levels.shape[:2]
+    facts = {
+        "size": f"{width} x {height}",
+        "bits": f"{8 * picture.levels.itemsize} a channel",
+        "orientation": str(picture.orientation),
+    }
+    return _shot(picture.shot) | facts | _amplification(propose_exposure(picture.mosaic, WHITE))
 
 
 def _shot(shot: Shot) -> dict[str, str]:
@@ -91,8 +105,12 @@ def _proposal(mosaic: Mosaic) -> dict[str, str]:
     mosaic = found.correct(mosaic)
     exposure = propose_exposure(mosaic)
     lux = scene_lux(mosaic)
-    return noise_lines(found) | {
+    scene = {"scene": UNKNOWN if lux is None else f"about {lux:.2g} lux"}
+    return noise_lines(found) | _amplification(exposure) | scene
+
+
+def _amplification(exposure: Exposure) -> dict[str, str]:
+    return {
         "amplification": f"x{exposure.amplification:.3g} ({exposure.ev:+.1f} EV)",
         "because": exposure.reason,
-        "scene": UNKNOWN if lux is None else f"about {lux:.2g} lux",
     }

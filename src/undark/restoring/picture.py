@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from undark.develop.colour import light_of
 from undark.develop.render import oriented, quantise
 from undark.engine.card import PICTURE_TASK
-from undark.engine.model import Model
+from undark.engine.catalogue import NO_CFA, choose
+from undark.engine.model import Model, load_model
 from undark.engine.recovery import redone_on_cpu
 from undark.engine.tiling import Tile, strips, tiles
 from undark.errors import UnsupportedError
@@ -74,18 +75,19 @@ class RestoredPicture:
 def restore_picture(
     picture: Picture,
     *,
-    model: Model,
+    model: Model | None = None,
     exposure: Exposure | ExposureWish | float | None = None,
     strength: float = 1.0,
     tile: int | None = None,
     progress: Progress = lambda share: None,
 ) -> RestoredPicture:
-    """Restore a dark picture with a model that was trained on pictures.
+    """Restore a dark picture with a model that was trained on pictures, by default the shipped one.
 
     `exposure` is an amplification ratio or an `Exposure`, by default chosen from the picture.
     `strength` 0 only amplifies. `progress` is called with the fraction done. Raises `ValueError`
     for arguments out of range, `UnsupportedError` if the model is for RAW photos, `ModelError`.
     """
+    model = load_model(choose(NO_CFA, PICTURE_TASK)) if model is None else model
     chosen = _prepare(picture, model, exposure, strength, tile)
     linear = _whole(model, picture, chosen.amplification, strength, tile, progress)
     return RestoredPicture(picture, linear, chosen)
