@@ -70,6 +70,7 @@ def write_linear(
     mosaic: Mosaic,
     amplification: float,
     source: str | None = None,
+    gains: NDArray[np.floating] | None = None,
 ) -> None:
     """Write restored light as a linear DNG: 16-bit camera RGB, black 0, proportional to the scene.
 
@@ -77,11 +78,12 @@ def write_linear(
     [0, `HEADROOM`]. The brightest value becomes 65535; BaselineExposure holds the inverse, so
     that 1 renders white. Where the colour matrix is unknown, that of sRGB is written, since the
     format requires one. `source` is the digest of the file that the light was restored from
-    (`provenance.digest_of`). Raises `OutputError`.
+    (`provenance.digest_of`). `gains` (3,) are the white balance to show it with, if another than
+    the mosaic's: only tags change. Raises `OutputError`.
     """
     levels = LinearLevels(mosaic, _brightest(linear.max(axis=(0, 1)), mosaic.white_balance))
     levels.add(0, linear)
-    levels.write(path, amplification, source)
+    levels.write(path, amplification, source, gains)
 
 
 class LinearLevels:
@@ -106,9 +108,17 @@ class LinearLevels:
             levels = np.rint(np.clip(light, 0, HEADROOM) * self._factor)
             self._levels[row] = np.clip(levels, 0, 65535)
 
-    def write(self, path: Path, amplification: float, source: str | None = None) -> None:
-        """Raises `OutputError`."""
+    def write(
+        self,
+        path: Path,
+        amplification: float,
+        source: str | None = None,
+        gains: NDArray[np.floating] | None = None,
+    ) -> None:
+        """See `write_linear`. Raises `OutputError`."""
         mosaic, known = self._mosaic, self._mosaic.camera_from_xyz
+        if gains is not None:
+            mosaic = mosaic.replace(white_balance=gains)
         # renderers take as white the neutral camera RGB whose largest value is 1
         baseline = math.log2(self._brightest * float(mosaic.white_balance.min()))
         entries = [
