@@ -20,7 +20,7 @@ def described(tmp_path, mosaic):
 def test_each_label_shows_what_the_file_says(make_mosaic, tmp_path):
     black = np.array([[512, 510], [513, 512]], np.float32)
     found = described(tmp_path, make_mosaic(black=black, default_crop=(4, 8, 48, 64)))
-    assert {label: found[label] for label in list(found)[:17]} == {
+    assert {label: found[label] for label in list(found)[:18]} == {
         "camera": "SONY ILCE-7SM2",
         "lens": "FE 35mm F1.8",
         "exposure time": "0.0333333 s",
@@ -37,6 +37,8 @@ def test_each_label_shows_what_the_file_says(make_mosaic, tmp_path):
         "black level": "510, 512, 513 DN (tag)",
         "white level": "16383 DN",
         "white balance": "2.125, 1.000, 1.500 (camera)",
+        # the matrix times the white of D65 (0.9505, 1, 1.0891): 0.3800, 1.0703, 0.7166
+        "daylight": "2.816, 1.000, 1.494 (colour matrix, D65)",
         "colour matrix": "known",
         "orientation": "1",
     }
@@ -51,7 +53,8 @@ def test_what_the_file_does_not_say_is_unknown(make_mosaic, tmp_path):
     assert found["scene"] == UNKNOWN
     for label in ("lens", "exposure time", "aperture", "ISO", "focal length", "taken", "GPS"):
         assert found[label] == UNKNOWN
-    assert found["exposure value"] == found["colour matrix"] == UNKNOWN
+    for label in ("exposure value", "daylight", "colour matrix"):
+        assert found[label] == UNKNOWN
 
 
 def test_black_errors_of_x_trans_are_a_range(make_mosaic):

@@ -13,6 +13,7 @@ from undark.cli.calibrate import calibrate_command
 from undark.cli.compare import compare
 from undark.cli.demo import demo
 from undark.cli.evaluate import evaluate
+from undark.cli.export import export_command
 from undark.cli.info import info
 from undark.cli.models import models
 from undark.cli.pairs import pairs
@@ -53,6 +54,7 @@ app.command()(compare)
 app.command("calibrate")(calibrate_command)
 app.command()(demo)
 app.command()(models)
+app.command("export")(export_command)
 app.add_typer(train_app, name="train")
 app.command()(tune)
 

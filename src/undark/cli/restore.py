@@ -14,6 +14,8 @@ import typer
 
 from undark.cli.extras import needed
 from undark.cli.terminal import interruptible, not_empty, path, printable, progress_bars, tell
+from undark.develop.render import MAX_CONTRAST
+from undark.develop.white_balance import AS_SHOT, parse_white_balance
 from undark.engine import catalogue
 from undark.engine.allocator import return_memory
 from undark.files.picture import PICTURE_SUFFIXES
@@ -91,6 +93,22 @@ def restore_command(
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="Fraction of the noise to remove.")
     ] = 1.0,
+    white_balance: Annotated[
+        str,
+        typer.Option(
+            callback=_checked_white_balance,
+            metavar="as-shot|daylight|X,Y",
+            help="X,Y: a point of the upright picture, in pixels, that is to be grey.",
+        ),
+    ] = AS_SHOT,
+    contrast: Annotated[
+        float,
+        typer.Option(
+            min=-MAX_CONTRAST,
+            max=MAX_CONTRAST,
+            help="More (up to 1) or less (down to -1); not for dng, which is linear light.",
+        ),
+    ] = 0.0,
     model: Annotated[
         str | None,
         typer.Option(
@@ -154,9 +172,15 @@ def restore_command(
         overwrite,
         confidence=confidence,
         dark_frames=tuple(dark_frame or ()),
+        white_balance=parse_white_balance(white_balance),
+        contrast=contrast,
     )
     suffixes = suffixes_for(model)
     kind = _kind(to, output, bits, of_pictures=suffixes == frozenset(PICTURE_SUFFIXES))
+    if kind == Kind.DNG and contrast:
+        raise typer.BadParameter(
+            "--contrast does not apply to a DNG, which holds linear light: leave it out"
+        )
     if kind == Kind.DNG:  # pictures in a folder cannot become one
         suffixes -= frozenset(PICTURE_SUFFIXES)
     batch = plan(photos, output, kind, suffixes)
@@ -193,6 +217,14 @@ def _wish(text: str) -> ExposureWish:
         return parse_exposure(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _checked_white_balance(text: str) -> str:
+    try:
+        parse_white_balance(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
 
 
 def _events(batch: Plan, options: Options, cluster: str | None) -> Generator[Event, None, None]:

@@ -1,15 +1,17 @@
 """The renderer: linear camera RGB → an upright sRGB picture, 8 or 16 bit.
 
-Four steps for each pixel, each a small function:
+Five steps for each pixel, each a small function:
 
-1. highlights: channels are clipped at the level where the first one saturates, so that a light
-   source that saturated the sensor is neutral, not magenta;
+1. highlights: with another white balance than as shot, channels are multiplied; they are clipped at
+   the level where the first one saturates, so that a light source that saturated the sensor is
+   neutral, not magenta;
 2. colour: the camera's matrix to linear sRGB; negative channels (out of gamut) are compressed
    smoothly to the gamut's border while the largest channel stays, after the ACES Reference Gamut
    Compression (Academy S-2020-001);
 3. shoulder: the largest channel follows a tone curve, linear up to `KNEE`, then compressed up to
    white; the others are scaled in proportion, so hue is kept; far above white they fade to white;
-4. sRGB's curve, and rounding.
+4. contrast, where it is asked for: an S-curve on the largest channel, the others in proportion;
+5. sRGB's curve, and rounding.
 
 A frame is rendered in tiles that fit a CPU cache, which also bounds memory.
 """
@@ -40,6 +42,9 @@ FADE = 7.0
 """Linear light above 1 at which colours are half faded to white; less with a lower white."""
 BORDER = 0.04
 """Width of the gamut compression at sRGB's border, as a fraction of the largest channel."""
+MIDDLE_GREY = 0.18
+"""Linear light that contrast leaves as it is, beside black and white."""
+MAX_CONTRAST = 1.0
 TILE = (32, 512)
 """Rows and columns of a tile: 64 KiB a plane."""
 
@@ -47,15 +52,24 @@ _TYPES = {8: np.uint8, 16: np.uint16}
 _CURVE_STEPS = {8: 1 << 13, 16: 1 << 18}  # rounding is right within 0.02 and 0.2 of a level
 
 
-def render(linear: Floats, mosaic: Mosaic, amplification: float, bits: int = 8) -> Picture:
+def render(
+    linear: Floats,
+    mosaic: Mosaic,
+    amplification: float,
+    bits: int = 8,
+    gains: NDArray[np.floating] | None = None,
+    contrast: float = 0.0,
+) -> Picture:
     """Develop linear light into a picture: (H, W, 3) float32 → (H', W', 3) uint8 or uint16, sRGB.
 
-    `linear` is white-balanced camera RGB; 1 is white in the amplified picture, light sources are
-    above, noise may be below 0. `mosaic` gives the white balance, the colour matrix (None: camera
-    RGB is taken for sRGB) and the orientation, which is applied. Raises `ValueError` for
-    other than 8 or 16 bits.
+    `linear` is camera RGB with the white balance of `mosaic`; 1 is white in the amplified picture,
+    light sources are above, noise may be below 0. It may be a part of the frame. `mosaic` gives
+    the white balance, the colour matrix (None: camera RGB is taken for sRGB) and the orientation,
+    which is applied. `gains` (3,) are another white balance to show it with (see
+    `develop.white_balance`), `contrast` is -1 to 1 (see `contrast_curve`). Raises `ValueError` for
+    other than 8 or 16 bits and for another contrast.
     """
-    rendering = Rendering(linear.shape[:2], mosaic, amplification, bits)
+    rendering = Rendering(linear.shape[:2], mosaic, amplification, bits, gains, contrast)
     rendering.add(0, linear)
     return rendering.picture
 
@@ -64,12 +78,22 @@ class Rendering:
     """A picture that is developed from top to bottom, some rows at a time."""
 
     def __init__(
-        self, shape: tuple[int, ...], mosaic: Mosaic, amplification: float, bits: int
+        self,
+        shape: tuple[int, ...],
+        mosaic: Mosaic,
+        amplification: float,
+        bits: int,
+        gains: NDArray[np.floating] | None = None,
+        contrast: float = 0.0,
     ) -> None:
         """For light of (H, W) pixels; see `render`."""
         if bits not in _TYPES:
             raise ValueError(f"a picture has 8 or 16 bits a channel, not {bits}")
-        self._level, self._bits = saturation(mosaic.white_balance, amplification), bits
+        check_contrast(contrast)
+        self._bits, self._contrast = bits, contrast
+        self._factors = None if gains is None else gains / mosaic.white_balance
+        shown = mosaic.white_balance if gains is None else gains
+        self._level = saturation(shown, amplification)
         self._matrix = srgb_matrix(mosaic.camera_from_xyz) / min(self._level, 1.0)
         self.picture, self._frame = oriented(shape, mosaic.orientation, bits)
 
@@ -77,8 +101,10 @@ class Rendering:
         """Develop rows of linear light (h, W, 3), the first of which is row `top` of the frame."""
 
         def work(tile: tuple[slice, slice]) -> None:
-            planes = apply_matrix(clip_highlights(linear[tile], self._level), self._matrix)
+            rgb = linear[tile] if self._factors is None else rebalance(linear[tile], self._factors)
+            planes = apply_matrix(clip_highlights(rgb, self._level), self._matrix)
             planes = shoulder(compress_gamut(planes), max(self._level, 1.0))
+            planes = apply_contrast(planes, self._contrast)
             rows = slice(tile[0].start + top, tile[0].stop + top)
             for channel, plane in enumerate(planes):
                 self._frame[rows, tile[1], channel] = quantise(plane, self._bits)
@@ -100,6 +126,11 @@ def srgb_matrix(camera_from_xyz: NDArray[np.floating] | None) -> NDArray[np.floa
         return srgb_from_camera(camera_from_xyz)
     except ValueError:  # damaged DNGs have matrices that cannot be inverted
         return np.eye(3)
+
+
+def rebalance(rgb: Floats, factors: NDArray[np.floating]) -> Floats:
+    """Light (h, w, 3) with another white balance; `factors` (3,) are the new gains over the old."""
+    return rgb * factors.astype(np.float32)
 
 
 def clip_highlights(rgb: Floats, level: float) -> RGB:
@@ -204,6 +235,46 @@ def fade(light: Floats, white: float = WHITE) -> Floats:
     beyond *= beyond
     total: Floats = beyond + np.float32(half**2)
     return np.divide(beyond, total, out=beyond)
+
+
+def check_contrast(contrast: float) -> None:
+    """Raises `ValueError` for other than -1 to 1."""
+    if not -MAX_CONTRAST <= contrast <= MAX_CONTRAST:
+        raise ValueError(f"contrast is -{MAX_CONTRAST:g} to {MAX_CONTRAST:g}, not {contrast}")
+
+
+def apply_contrast(planes: RGB, contrast: float) -> RGB:
+    """Change the contrast of light in [0, 1], in place: the largest channel by `contrast_curve`.
+
+    The others are scaled in proportion, which keeps hue and saturation. With contrast 0 nothing
+    changes. Light above 1 keeps its value.
+    """
+    if contrast == 0:
+        return planes
+    peak = strongest(planes)
+    np.minimum(peak, 1, out=peak)
+    ratio: Floats = contrast_curve(peak, contrast)
+    ratio /= peak
+    for plane in planes:
+        plane *= ratio
+    return planes
+
+
+def contrast_curve(light: Floats, contrast: float) -> Floats:
+    """Light of [0, 1] → [0, 1]: monotone, the same at black, `MIDDLE_GREY` and white.
+
+    The slope is 2^contrast at mid-grey and 2^-contrast at black and white; -contrast gives the
+    inverse. Two hyperbolas that meet with equal slope, after Schlick, "Fast alternatives to
+    Perlin's bias and gain functions", Graphics Gems IV, 1994, his with the middle at 0.5.
+    """
+    slope, middle = np.float32(2.0**contrast), np.float32(MIDDLE_GREY)
+    rest = np.float32(1) - middle
+    below = np.minimum(light, middle) / middle
+    above = np.clip((1 - light) / rest, 0, 1)
+    dark = middle * below / (below + slope * (1 - below))
+    bright = rest - rest * above / (above + slope * (1 - above))
+    curve: Floats = np.asarray(dark + bright, np.float32)
+    return curve
 
 
 def quantise(plane: Floats, bits: int) -> Picture:

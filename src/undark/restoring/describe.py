@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from undark.develop.white_balance import daylight_gains
 from undark.files.picture import Picture, is_picture, open_picture
 from undark.files.raw import read_mosaic
 from undark.restoring.picture import WHITE
@@ -59,7 +61,7 @@ def _shot(shot: Shot) -> dict[str, str]:
 def _sensor(mosaic: Mosaic) -> dict[str, str]:
     height, width = mosaic.shape
     black = sorted({f"{level:g}" for level in mosaic.black.ravel().tolist()})
-    gains = ", ".join(f"{gain:.3f}" for gain in mosaic.white_balance)
+    daylight = daylight_gains(mosaic.camera_from_xyz)
     crop = mosaic.default_crop
     return {
         "size": f"{width} x {height}",
@@ -67,10 +69,15 @@ def _sensor(mosaic: Mosaic) -> dict[str, str]:
         "CFA": mosaic.cfa.name,
         "black level": f"{', '.join(black)} DN ({mosaic.black_source})",
         "white level": f"{mosaic.white:g} DN",
-        "white balance": f"{gains} ({mosaic.white_balance_source})",
+        "white balance": f"{_gains(mosaic.white_balance)} ({mosaic.white_balance_source})",
+        "daylight": UNKNOWN if daylight is None else f"{_gains(daylight)} (colour matrix, D65)",
         "colour matrix": UNKNOWN if mosaic.camera_from_xyz is None else "known",
         "orientation": str(mosaic.orientation),
     }
+
+
+def _gains(gains: NDArray[np.float32]) -> str:
+    return ", ".join(f"{gain:.3f}" for gain in gains)
 
 
 def noise_lines(found: Estimate) -> dict[str, str]:

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
+from undark.develop.render import check_contrast
+from undark.develop.white_balance import AS_SHOT, WhiteBalance, check_white_balance
 from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import BEST, NO_CFA, QUALITIES, choose, find_model
 from undark.engine.model import Model, load_model, read_card
@@ -78,6 +80,10 @@ class Options:
     """Whether to write a map of confidence (`Job.confidence`) beside each result."""
     dark_frames: tuple[Path, ...] = ()
     """RAW files taken with the lens covered: their mean is subtracted from the photos it fits."""
+    white_balance: WhiteBalance = AS_SHOT
+    """ "as-shot", "daylight" or a grey point (x, y) in pixels of the upright picture."""
+    contrast: float = 0.0
+    """-1 to 1: more or less than the renderer's own; does not apply to a linear DNG."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -88,6 +94,8 @@ class Options:
             raise ValueError("a quality chooses among the shipped models: give it or a model")
         if self.bits not in (8, 16):
             raise ValueError(f"bits are 8 or 16, not {self.bits}")
+        check_white_balance(self.white_balance)
+        check_contrast(self.contrast)
 
 
 @dataclass(frozen=True)
@@ -338,8 +346,15 @@ def _target(job: Job, digest: str, options: Options) -> Target:
         is_done = not options.overwrite and existing_result(path, digest) == DONE
         return None if is_done else path
 
-    confidence = missing(job.confidence) if options.confidence else None
-    return Target(missing(job.target), confidence, options.bits, options.overwrite, digest)
+    return Target(
+        missing(job.target),
+        missing(job.confidence) if options.confidence else None,
+        options.bits,
+        options.overwrite,
+        digest,
+        options.white_balance,
+        options.contrast,
+    )
 
 
 def _read(source: Path, of_pictures: bool) -> Mosaic | Picture:

@@ -8,7 +8,7 @@ renderer's tone curve is not applied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.develop.colour import light_of
-from undark.develop.render import oriented, quantise
+from undark.develop.render import (
+    apply_contrast,
+    check_contrast,
+    clip_highlights,
+    oriented,
+    quantise,
+    rebalance,
+    saturation,
+)
+from undark.develop.white_balance import AS_SHOT, DAYLIGHT, WhiteBalance, gains_for
 from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import NO_CFA, choose
 from undark.engine.model import Model, load_model
@@ -48,11 +57,21 @@ class RestoredPicture:
     """(H, W, 3) linear sRGB in the file's pixel order; 1 is white."""
     exposure: Exposure
 
-    def picture(self, bits: int = 8) -> NDArray[Any]:
-        """(H, W, 3) uint8 or uint16, sRGB, upright."""
-        levels = _Levels(self.source, bits)
+    def picture(
+        self, bits: int = 8, white_balance: WhiteBalance = AS_SHOT, contrast: float = 0.0
+    ) -> NDArray[Any]:
+        """(H, W, 3) uint8 or uint16, sRGB, upright; see `restoring.raw.Restored.picture`.
+
+        Raises `UnsupportedError` also for daylight, which is known of RAW photos only.
+        """
+        amplification = self.exposure.amplification
+        gains = _gains(white_balance, self.source, amplification, self._light_at)
+        levels = _Levels(self.source, amplification, bits, gains, contrast)
         levels.add(0, self.linear)
         return levels.picture
+
+    def _light_at(self, rows: slice, columns: slice) -> Floats:
+        return self.linear[rows, columns]
 
     def save(
         self,
@@ -60,15 +79,18 @@ class RestoredPicture:
         bits: int = 8,
         overwrite: bool = False,
         source: str | None = None,
+        white_balance: WhiteBalance = AS_SHOT,
+        contrast: float = 0.0,
     ) -> Path:
         """Write JPEG, PNG or TIFF, by the suffix, atomically.
 
         `source` is the digest of the picture's file (`files.provenance.digest_of`), kept in the
-        result's metadata. Raises `ExistsError`, `OutputError`.
+        result's metadata. Raises as `picture` does, and `ExistsError`, `OutputError`.
         """
         path = Path(path)
         with atomic_output(path, overwrite) as temporary:
-            write_picture(temporary, self.picture(bits), self.source.shot, source=source)
+            rgb = self.picture(bits, white_balance, contrast)
+            write_picture(temporary, rgb, self.source.shot, source=source)
         return path
 
 
@@ -105,13 +127,14 @@ def restore_picture_into(
     """Restore and write what `RestoredPicture.save` does, without a frame of floats.
 
     Returns the exposure. Raises as `restore_picture` does, and `ExistsError`, `OutputError`, and
-    `UnsupportedError` for a map of confidence, which pictures have none of.
+    `UnsupportedError` for a map of confidence, which pictures have none of, and for a white balance
+    that cannot be had (see `RestoredPicture.picture`).
     """
     if target.confidence:
         raise UnsupportedError("a finished picture has no map of confidence; omit --confidence")
     chosen = _prepare(picture, model, exposure, strength, None)
     if target.path:
-        made = _made(model, picture, chosen.amplification, strength, target.bits, progress)
+        made = _made(model, picture, chosen.amplification, strength, target, progress)
         progress(1.0)  # the last moment to stop: from here on the file is written
         with atomic_output(target.path, target.overwrite) as temporary:
             write_picture(temporary, made, picture.shot, source=target.source)
@@ -139,13 +162,51 @@ def _prepare(
 class _Levels:
     """An upright picture that is made from top to bottom."""
 
-    def __init__(self, source: Picture, bits: int) -> None:
-        self._bits = bits
+    def __init__(
+        self,
+        source: Picture,
+        amplification: float,
+        bits: int,
+        gains: Floats | None,
+        contrast: float,
+    ) -> None:
+        check_contrast(contrast)
+        self._bits, self._gains, self._contrast = bits, gains, contrast
+        # where the file is white, of whatever balance, the picture is
+        self._level = 1.0 if gains is None else saturation(gains, amplification)
         self.picture, self._frame = oriented(source.levels.shape[:2], source.orientation, bits)
 
     def add(self, top: int, linear: Floats) -> None:
         for row, light in enumerate(linear, top):
-            self._frame[row] = quantise(light.copy(), self._bits)
+            self._frame[row] = quantise(self._shown(light), self._bits)
+
+    def _shown(self, light: Floats) -> Floats:
+        """A row of light (W, 3) with white balance and contrast; a copy."""
+        if self._gains is None and self._contrast == 0:
+            return light.copy()
+        if self._gains is not None:
+            light = rebalance(light, self._gains)
+            light = np.stack(clip_highlights(light, self._level), -1) / min(self._level, 1.0)
+        planes = (light[..., 0].copy(), light[..., 1].copy(), light[..., 2].copy())
+        return np.stack(apply_contrast(planes, self._contrast), -1)
+
+
+def _gains(
+    asked: WhiteBalance,
+    picture: Picture,
+    amplification: float,
+    light_at: Callable[[slice, slice], Floats],
+) -> Floats | None:
+    """Gains on linear sRGB; None: as it is. Raises as `RestoredPicture.picture` says."""
+    if asked == AS_SHOT:
+        return None
+    if asked == DAYLIGHT:
+        raise UnsupportedError(
+            "daylight's white balance is known of RAW photos only, and this is a finished picture; "
+            f"choose {AS_SHOT} or a grey point X,Y"
+        )
+    mosaic = picture.mosaic.replace(orientation=picture.orientation)
+    return gains_for(asked, mosaic, amplification, light_at)
 
 
 @redone_on_cpu
@@ -168,14 +229,35 @@ def _made(
     picture: Picture,
     amplification: float,
     strength: float,
-    bits: int,
+    target: Target,
     progress: Progress,
 ) -> NDArray[Any]:
     """(H, W, 3) levels, upright."""
-    levels = _Levels(picture, bits)
+
+    def light_at(rows: slice, columns: slice) -> Floats:
+        return _part(model, picture.levels, amplification, strength, (rows, columns))
+
+    gains = _gains(target.white_balance, picture, amplification, light_at)
+    levels = _Levels(picture, amplification, target.bits, gains, target.contrast)
     for top, strip in _strips(model, picture.levels, amplification, strength, None, progress):
         levels.add(top, strip)
     return levels.picture
+
+
+def _part(
+    model: Model,
+    levels: NDArray[np.uint8] | NDArray[np.uint16],
+    amplification: float,
+    strength: float,
+    window: tuple[slice, slice],
+) -> Floats:
+    """Linear sRGB (h, w, 3) of some rows and columns of the file."""
+    around = [slice(max(s.start - model.card.halo, 0), s.stop + model.card.halo) for s in window]
+    part = levels[*around]
+    strips = _strips(model, part, amplification, strength, None, lambda share: None)
+    light = np.concatenate([strip for _, strip in strips])
+    (top, left), (rows, columns) = (s.start for s in around), window
+    return light[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
 
 def _strips(

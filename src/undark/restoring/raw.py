@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.develop.render import render
+from undark.develop.white_balance import AS_SHOT, WhiteBalance, gains_for
 from undark.engine.card import SRGB_TASK
 from undark.engine.catalogue import BEST, choose
 from undark.engine.model import Model, cached_model
@@ -87,9 +88,29 @@ class Restored:
         amplification = self.exposure.amplification
         return widths_of(self.law, whole, self.mosaic, self.noise, amplification, self.strength)
 
-    def picture(self, bits: int = 8) -> NDArray[Any]:
-        """(H, W, 3) uint8 or uint16, sRGB, upright."""
-        return render(self.linear, self.mosaic, self.exposure.amplification, bits)
+    def picture(
+        self, bits: int = 8, white_balance: WhiteBalance = AS_SHOT, contrast: float = 0.0
+    ) -> NDArray[Any]:
+        """(H, W, 3) uint8 or uint16, sRGB, upright.
+
+        `white_balance` is "as-shot", "daylight" or a grey point (x, y) in pixels of this picture,
+        `contrast` -1 to 1 (see `develop.render`). Raises `ValueError` for others, and
+        `UnsupportedError` where daylight's white balance is not known or the point is outside,
+        clipped or nearly black.
+        """
+        amplification, gains = self.exposure.amplification, self.gains(white_balance)
+        return render(self.linear, self.mosaic, amplification, bits, gains, contrast)
+
+    def gains(self, white_balance: WhiteBalance) -> NDArray[np.float32] | None:
+        """The camera's gains (red, green, blue) for a white balance; None: as shot.
+
+        Raises as `picture` does.
+        """
+        amplification = self.exposure.amplification
+        return gains_for(white_balance, self.mosaic, amplification, self._light_at)
+
+    def _light_at(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        return self.linear[rows, columns]
 
     def blend(self, strength: float) -> Restored:
         """Between the demosaiced photo (0) and the restored one (1); no new run."""
@@ -107,19 +128,24 @@ class Restored:
         bits: int = 8,
         overwrite: bool = False,
         source: str | None = None,
+        white_balance: WhiteBalance = AS_SHOT,
+        contrast: float = 0.0,
     ) -> Path:
         """Write JPEG, PNG, TIFF or linear DNG, by the suffix, atomically.
 
         `source` is the digest of the photo's file (`files.provenance.digest_of`), kept in the
-        result's metadata. Raises `ExistsError`, `OutputError`.
+        result's metadata. `white_balance` and `contrast` are those of `picture`. A DNG has the
+        same pixels with any white balance, which its AsShotNeutral tag holds, and contrast does not
+        apply to it: it is linear light. Raises as `picture` does, and `ExistsError`, `OutputError`.
         """
         path = Path(path)
         with atomic_output(path, overwrite) as temporary:
             if path.suffix.lower() == ".dng":
-                amplification = self.exposure.amplification
-                write_linear(temporary, self.linear, self.mosaic, amplification, source)
+                amplification, gains = self.exposure.amplification, self.gains(white_balance)
+                write_linear(temporary, self.linear, self.mosaic, amplification, source, gains)
             else:
-                write_picture(temporary, self.picture(bits), self.mosaic.shot, source=source)
+                rgb = self.picture(bits, white_balance, contrast)
+                write_picture(temporary, rgb, self.mosaic.shot, source=source)
         return path
 
     def save_confidence(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from undark.develop.render import Rendering
+from undark.develop.white_balance import AS_SHOT, WhiteBalance
 from undark.engine.model import Model
 from undark.engine.recovery import redone_on_cpu
 from undark.errors import UnsupportedError
@@ -17,6 +18,7 @@ from undark.files.picture import write_picture
 from undark.restoring.bands import Band, Progress
 from undark.restoring.blend import blended, widths_of
 from undark.restoring.confidence import write_widths
+from undark.restoring.grey import gains_before
 from undark.restoring.photons import Agreement, together
 from undark.restoring.raw import NO_CONFIDENCE, Prepared
 
@@ -34,6 +36,9 @@ class Target:
     overwrite: bool = False
     source: str | None = None
     """Digest of the photo's file (`files.provenance.digest_of`), kept in the metadata."""
+    white_balance: WhiteBalance = AS_SHOT
+    contrast: float = 0.0
+    """-1 to 1; does not apply to a linear DNG."""
 
 
 def restore_into(
@@ -45,7 +50,8 @@ def restore_into(
     """Restore and write the same files as `Restored.save` and `Restored.save_confidence`.
 
     The map of confidence is written first. Raises `ExistsError`, `OutputError`, `ModelError`, and
-    `UnsupportedError` for the confidence of finished colours.
+    `UnsupportedError` for the confidence of finished colours and for a white balance that cannot
+    be had (see `Restored.picture`).
     """
     files, agreement = _made(photo.model, target, photo, strength, progress)
     progress(1.0)  # the last moment to stop: from here on files are written
@@ -63,7 +69,7 @@ def _made(
     if target.confidence:
         files.append(_Widths(target.confidence, photo, strength))
     if target.path:
-        files.append(_Pixels(target.path, photo, strength, target.bits))
+        files.append(_Pixels(target, target.path, photo, strength))
     agreements = []
     for band in photo.bands(progress):
         for file in files:
@@ -75,13 +81,15 @@ def _made(
 class _Pixels:
     """The restored photo, as levels."""
 
-    def __init__(self, path: Path, photo: Prepared, strength: float, bits: int) -> None:
+    def __init__(self, target: Target, path: Path, photo: Prepared, strength: float) -> None:
         self._path, self._photo, self._strength = path, photo, strength
-        amplification = photo.exposure.amplification
+        mosaic, amplification = photo.mosaic, photo.exposure.amplification
+        self._gains = gains_before(target.white_balance, photo, strength)
+        shown = (target.bits, self._gains, target.contrast)
         self._levels = (
-            LinearLevels.before(photo.mosaic, amplification)
+            LinearLevels.before(mosaic, amplification)
             if path.suffix.lower() == ".dng"
-            else Rendering(photo.mosaic.shape, photo.mosaic, amplification, bits)
+            else Rendering(mosaic.shape, mosaic, amplification, *shown)
         )
 
     def add(self, band: Band) -> None:
@@ -95,7 +103,7 @@ class _Pixels:
         shot, amplification = self._photo.mosaic.shot, self._photo.exposure.amplification
         with atomic_output(self._path, overwrite) as temporary:
             if isinstance(self._levels, LinearLevels):
-                self._levels.write(temporary, amplification, source)
+                self._levels.write(temporary, amplification, source, self._gains)
             else:
                 write_picture(temporary, self._levels.picture, shot, source=source)
 
