@@ -26,6 +26,7 @@ PACKAGES = [
     ["learn"],
     ["fastai"],
     ["demo"],
+    ["web"],
     ["cli"],
     ["__main__"],
 ]
@@ -69,6 +70,8 @@ def test_packages_import_only_from_above(name, path):
         ("openvino", {"engine"}),
         ("skimage", {"develop"}),
         ("ray", {"restoring"}),
+        ("starlette", {"web"}),
+        ("uvicorn", {"web"}),
         ("OpenImageIO", set()),
     ],
 )

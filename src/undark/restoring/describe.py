@@ -22,10 +22,12 @@ BAYER_POSITIONS = 4
 def describe(path: Path) -> dict[str, str]:
     """Label → text, in the order to show. Raises `PhotoError`."""
     mosaic = read_mosaic(path)
-    return _shot(mosaic.shot) | _sensor(mosaic) | _proposal(mosaic)
+    return camera_facts(mosaic.shot) | sensor_facts(mosaic) | _proposal(mosaic)
 
 
-def _shot(shot: Shot) -> dict[str, str]:
+def camera_facts(shot: Shot) -> dict[str, str]:
+    """Label → text, of how a photo was taken."""
+
     def known(value: float | None, text: str) -> str:
         return UNKNOWN if value is None else text.format(value)
 
@@ -44,7 +46,8 @@ def _shot(shot: Shot) -> dict[str, str]:
     }
 
 
-def _sensor(mosaic: Mosaic) -> dict[str, str]:
+def sensor_facts(mosaic: Mosaic) -> dict[str, str]:
+    """Label → text, of what the file says of the sensor."""
     height, width = mosaic.shape
     black = sorted({f"{level:g}" for level in mosaic.black.ravel().tolist()})
     daylight = daylight_gains(mosaic.camera_from_xyz)
