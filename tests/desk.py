@@ -63,7 +63,7 @@ def until(condition, what="", seconds=120.0):
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, what
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 @contextmanager

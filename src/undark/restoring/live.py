@@ -46,7 +46,7 @@ _ROWS = 256
 """Rows that are processed at a time, to bound memory: a multiple of every CFA's period and of 2."""
 _AROUND = 6
 """Rows that the confidence of a row depends on, and more."""
-_CACHED = 6
+_CACHED = 4
 """Crops of light in 32-bit floats that are kept, for the next settings of the same part."""
 UNSURE = 24.0
 """Half width, in levels of 255, that the overlay of confidence shows in full."""
@@ -115,7 +115,8 @@ class Live(ABC):
         """Bytes that are kept, or will be once the photo is restored."""
         height, width = self._shape
         light: int = sum(level.nbytes for level in (*self._unrestored, *(self._restored or ())))
-        missing = 0 if self._restored else 8 * height * width  # 3 halves a pixel, and a third
+        half = sum(level.nbytes for level in self._unrestored)
+        missing = 0 if self._restored else 6 * height * width + half  # 3 numbers of 16 bits
         return light + missing + sum(crop.nbytes for crop in list(self._crops.values()))
 
     def prepare(self) -> None:

@@ -53,6 +53,7 @@ def make_app(desk: Desk) -> Starlette:
             Route("/api/photos/{id}/thumbnail", api.thumbnail),
             Route("/api/photos/{id}/view", api.view),
             Route("/api/photos/{id}/open", api.open, methods=["POST"]),
+            Route("/api/photos/{id}/leave", api.leave, methods=["POST"]),
             Route("/api/photos/{id}/gains", _with_json(api.gains), methods=["POST"]),
             Route("/api/settings", _with_json(api.keep_settings), methods=["POST"]),
             Route("/api/scan", api.scan, methods=["POST"]),
@@ -64,7 +65,7 @@ def make_app(desk: Desk) -> Starlette:
             Route("/api/storage", api.storage),
             Route("/api/clear", api.clear, methods=["POST"]),
         ],
-        exception_handlers={HTTPException: _http_error, UndarkError: _error, ValueError: _error},
+        exception_handlers={HTTPException: _http_error, UndarkError: _error},
     )
 
 
@@ -95,7 +96,10 @@ def _with_json(
             raise HTTPException(400, "the request is no JSON") from error
         if not isinstance(content, dict):
             raise HTTPException(400, "the request is no JSON object")
-        return await run_in_threadpool(work, request, content)
+        try:
+            return await run_in_threadpool(work, request, content)
+        except ValueError as error:  # of what was asked
+            return _error(request, error)
 
     return handle
 
@@ -133,7 +137,11 @@ class _Requests:
 
     def photo(self, request: Request) -> Response:
         entry = self._entry(request)
-        return self._about(entry, self._desk.opened.state(entry.id))
+        return self._about(entry, self._desk.opened.look(entry))
+
+    def leave(self, request: Request) -> Response:
+        self._desk.opened.leave(request.path_params["id"])
+        return JSONResponse({})
 
     def _about(self, entry: Entry, state: State | None) -> Response:
         live = self._desk.opened.live(entry.id)
@@ -152,14 +160,10 @@ class _Requests:
         try:
             view = View(*(int(query[n]) for n in ("left", "top", "width", "height", "level")))
             settings = Settings.from_json(json.loads(query.get("settings", "{}")))
+            sides = (view.width, view.height)
         except (KeyError, ValueError) as error:
             raise HTTPException(400, f"no such view: {error}") from error
-        if (
-            not 0
-            < min(view.width, view.height)
-            <= max(view.width, view.height) >> view.level
-            <= MOST_SIDE
-        ):
+        if not (min(sides) > 0 and 0 <= view.level <= 16 and max(sides) >> view.level <= MOST_SIDE):
             raise HTTPException(400, "no such view: its size")
         shown = live.show(
             view,

@@ -113,6 +113,7 @@ class Exports:
         self._changed = Condition()
         self._items = {i.id: _resumed(i) for i in _read(file) if allowed(i)}
         self.stopped = any(item.status == WAITING for item in self._items.values())
+        self._stopped_here = False
         self.problem = ""
         """Why the list was stopped: no photo can be written."""
         self.now: Now | None = None
@@ -145,6 +146,8 @@ class Exports:
             for item in again:
                 del self._items[item.id]
             self._items |= {item.id: item for item in new}
+            if not self._stopped_here and not self.problem:
+                self.stopped = False  # it was only left from the last time
             self._save()
             self._changed.notify_all()
         return len(new)
@@ -152,13 +155,13 @@ class Exports:
     def stop(self) -> None:
         """Stop after the current tile; the running export waits again."""
         with self._changed:
-            self.stopped = True
+            self.stopped = self._stopped_here = True
             self.version += 1
             self._changed.notify_all()
 
     def go_on(self) -> None:
         with self._changed:
-            self.stopped, self.problem = False, ""
+            self.stopped, self._stopped_here, self.problem = False, False, ""
             self.version += 1
             self._changed.notify_all()
 

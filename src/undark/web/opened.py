@@ -14,6 +14,9 @@ from undark.web.library import Entry
 
 LIMIT = 1 << 30
 """Bytes of light that are kept; the least recently used photos are dropped."""
+STALE = 90.0
+"""Seconds after which a page that has not asked for its photo again is taken to be gone; browsers
+let pages in the background ask once a minute."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,29 @@ class State:
     error: str | None = None
 
 
-class _OtherWantedError(Exception):
-    """Ends the restoring of a photo: another one is looked at."""
+class _NotWantedError(Exception):
+    """Ends the restoring of a photo: nobody looks at it."""
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """A photo that a page shows."""
+
+    entry: Entry
+    asked: float
+    """When the page last asked for it."""
 
 
 class Opened:
-    """Open photos, and the thread that restores the one that was asked for last."""
+    """Open photos, and the thread that restores those that pages show, the latest first."""
 
     def __init__(self, options: Options, load: Callable[[], Loaded]) -> None:
         """`load` gives the models; it is called when the first photo is opened."""
         self._options, self._load = options, load
         self._loaded: Loaded | None = None
         self._changed = Condition()
-        self._wanted: Entry | None = None
+        self._wanted: dict[str, _Wish] = {}
+        """By identifier, the last opened last."""
         self._states: dict[str, State] = {}
         self._lives: dict[str, Live] = {}
         """The most recently used last."""
@@ -50,20 +63,33 @@ class Opened:
         self._thread.start()
 
     def open(self, entry: Entry) -> State:
-        """Ask for a photo, in place of the one asked for before."""
+        """Ask for a photo."""
         with self._changed:
             state = self._states.get(entry.id)
             if state is None or state.stage == "failed":
                 self._states[entry.id] = state = State()
                 self._lives.pop(entry.id, None)
-            self._wanted = entry
+            self._wanted.pop(entry.id, None)
+            self._wanted[entry.id] = _Wish(entry, time.monotonic())
             self._changed.notify_all()
             return state
 
-    def state(self, key: str) -> State | None:
-        """None where the photo was not opened, or was dropped since."""
+    def look(self, entry: Entry) -> State | None:
+        """The state for a page that shows the photo, which remains asked for.
+
+        None where it was not opened, or was dropped since.
+        """
         with self._changed:
-            return self._states.get(key)
+            state = self._states.get(entry.id)
+            if state is not None:
+                self._wanted[entry.id] = _Wish(entry, time.monotonic())
+                self._changed.notify_all()
+            return state
+
+    def leave(self, key: str) -> None:
+        """A page does not show the photo any more."""
+        with self._changed:
+            self._wanted.pop(key, None)
 
     def live(self, key: str) -> Live | None:
         """The photo's light; None while it is not read, and where it was dropped."""
@@ -76,7 +102,7 @@ class Opened:
     def forget(self) -> None:
         """Drop all photos."""
         with self._changed:
-            self._wanted = None
+            self._wanted.clear()
             self._states.clear()
             self._lives.clear()
 
@@ -84,7 +110,7 @@ class Opened:
         """End the thread after its current tile."""
         with self._changed:
             self._ended = True
-            self._wanted = None
+            self._wanted.clear()
             self._changed.notify_all()
         self._thread.join(seconds)
 
@@ -92,7 +118,7 @@ class Opened:
         while (entry := self._next()) is not None:
             try:
                 self._restore(entry)
-            except _OtherWantedError:
+            except _NotWantedError:
                 self._set(entry, State())  # from the beginning when it is opened again
             except UndarkError as error:
                 self._set(entry, State("failed", error=str(error)))
@@ -103,11 +129,16 @@ class Opened:
         """Wait for a photo that is asked for and not begun; None at the end."""
         with self._changed:
             while not self._ended:
-                wanted = self._wanted
-                if wanted and self._states.get(wanted.id, State()).stage == "waiting":
-                    return wanted
+                for key, wish in reversed(self._wanted.items()):
+                    if self._is_wanted(key) and self._states[key].stage == "waiting":
+                        return wish.entry
                 self._changed.wait()
         return None
+
+    def _is_wanted(self, key: str) -> bool:
+        wish = self._wanted.get(key)
+        is_recent = wish is not None and time.monotonic() - wish.asked < STALE
+        return is_recent and key in self._states and not self._ended
 
     def _restore(self, entry: Entry) -> None:
         live = self.live(entry.id)
@@ -126,10 +157,10 @@ class Opened:
         self._keep(entry, live)
 
     def _report(self, entry: Entry, share: float, began: float) -> None:
-        """Progress of the network. Raises `_OtherWantedError`."""
+        """Progress of the network. Raises `_NotWantedError`."""
         with self._changed:
-            if self._ended or self._wanted is None or self._wanted.id != entry.id:
-                raise _OtherWantedError
+            if not self._is_wanted(entry.id):
+                raise _NotWantedError
         elapsed = time.monotonic() - began
         left = elapsed / share * (1 - share) if share > 0 else None
         self._set(entry, State("restoring", share, left))

@@ -97,19 +97,19 @@ class Storage:
     def keep_thumbnail(self, path: Path, content: bytes) -> None:
         """Keep a thumbnail; where the disk is full it is only not kept."""
         with self._lock, suppress(OSError):
+            if self._taken + len(content) > THUMBNAILS:
+                self._evict(THUMBNAILS * 3 // 4 - len(content))
             self._taken += len(content)
-            if self._taken > THUMBNAILS:
-                self._evict()
             temporary = path.with_suffix(".part")
             temporary.write_bytes(content)
             os.replace(temporary, path)
 
-    def _evict(self) -> None:
-        """Delete the least recently used thumbnails, down to three quarters of the limit."""
+    def _evict(self, limit: int) -> None:
+        """Delete the least recently used thumbnails, so that the others take `limit` bytes."""
         files = [(p.stat().st_mtime, p.stat().st_size, p) for p in self.thumbnails.iterdir()]
         self._taken = sum(size for _, size, _ in files)
         for _, size, path in sorted(files):
-            if self._taken <= THUMBNAILS * 3 // 4:
+            if self._taken <= limit:
                 return
             path.unlink(missing_ok=True)
             self._taken -= size

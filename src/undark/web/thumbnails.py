@@ -103,7 +103,7 @@ def _amplified(light: Floats, orientation: int, rough_possible: bool) -> Thumbna
     """Bright by the rule of `propose_exposure`, with the renderer's shoulder."""
     gain = _gain(light)
     planes = shoulder((light[..., 0] * gain, light[..., 1] * gain, light[..., 2] * gain))
-    upright, frame = oriented(light.shape, orientation, 8)
+    upright, frame = oriented(light.shape[:2], orientation, 8)
     for channel, plane in enumerate(planes):
         frame[..., channel] = quantise(plane, 8)
     rough = rough_possible and float(gain) > ROUGH

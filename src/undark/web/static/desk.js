@@ -33,7 +33,7 @@ function counts() {
   $("export-chosen").disabled = !chosen;
   const others = [...grid.chosen].filter((id) => id !== photo.current());
   $("copy").disabled = !others.length;
-  $("copy").textContent = others.length ? `Copy to ${others.length} chosen` : "Copy to chosen";
+  $("copy").textContent = `Copy to ${others.length || ""} chosen`;
 }
 
 function take(said) {

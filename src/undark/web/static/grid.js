@@ -3,7 +3,7 @@
 import { $ } from "./api.js";
 import { onThumbnail, thumbnail, want } from "./thumbs.js";
 
-const LEAST = 190;
+const LEAST = 225;
 const CAPTION = 36;
 const grid = $("grid");
 const space = $("space");

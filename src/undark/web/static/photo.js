@@ -57,6 +57,7 @@ export async function open(photo) {
 export function close() {
   save();
   clearTimeout(polling);
+  if (id) post(`api/photos/${id}/leave`).catch(() => {}); // its restoring ends
   id = null;
   stage.close();
   $("pick").setAttribute("aria-pressed", "false");
@@ -98,6 +99,7 @@ function describe(said) {
   $("because").textContent = `×${Number(said.amplification.toPrecision(3))}: ${said.because}.`;
   if ($("facts").childElementCount) return;
   for (const [label, text] of Object.entries(said.facts)) {
+    if (text === "unknown") continue;
     const [dt, dd] = [document.createElement("dt"), document.createElement("dd")];
     dt.textContent = label;
     dd.textContent = text;
