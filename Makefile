@@ -37,7 +37,7 @@ $(VENV)/core: $(UV) pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(INSTALL) --editable '.[train,fastai,tune,evaluate,openvino,cluster]' --group dev
+	$(INSTALL) --editable '.[train,fastai,tune,evaluate,openvino,cluster,desk]' --group dev
 	touch $@
 
 clean:

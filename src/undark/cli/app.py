@@ -12,6 +12,7 @@ from undark import __version__
 from undark.cli.calibrate import calibrate_command
 from undark.cli.compare import compare
 from undark.cli.demo import demo
+from undark.cli.desk import desk
 from undark.cli.evaluate import evaluate
 from undark.cli.export import export_command
 from undark.cli.info import info
@@ -47,6 +48,7 @@ def _main(
 
 
 app.command("restore")(restore_command)
+app.command()(desk)
 app.command()(info)
 app.command()(pairs)
 app.command()(evaluate)

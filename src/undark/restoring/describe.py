@@ -26,20 +26,27 @@ def describe(path: Path) -> dict[str, str]:
     if is_picture(path):
         return _of_picture(open_picture(path))
     mosaic = read_mosaic(path)
-    return _shot(mosaic.shot) | _sensor(mosaic) | _proposal(mosaic)
+    return camera_facts(mosaic.shot) | sensor_facts(mosaic) | _proposal(mosaic)
 
 
 def _of_picture(picture: Picture) -> dict[str, str]:
+    exposure = propose_exposure(picture.mosaic, WHITE)
+    return camera_facts(picture.shot) | picture_facts(picture) | _amplification(exposure)
+
+
+def picture_facts(picture: Picture) -> dict[str, str]:
+    """Label → text, of what the file of a finished picture says."""
     height, width = picture.levels.shape[:2]
-    facts = {
+    return {
         "size": f"{width} x {height}",
         "bits": f"{8 * picture.levels.itemsize} a channel",
         "orientation": str(picture.orientation),
     }
-    return _shot(picture.shot) | facts | _amplification(propose_exposure(picture.mosaic, WHITE))
 
 
-def _shot(shot: Shot) -> dict[str, str]:
+def camera_facts(shot: Shot) -> dict[str, str]:
+    """Label → text, of how a photo was taken."""
+
     def known(value: float | None, text: str) -> str:
         return UNKNOWN if value is None else text.format(value)
 
@@ -58,7 +65,8 @@ def _shot(shot: Shot) -> dict[str, str]:
     }
 
 
-def _sensor(mosaic: Mosaic) -> dict[str, str]:
+def sensor_facts(mosaic: Mosaic) -> dict[str, str]:
+    """Label → text, of what the file says of the sensor."""
     height, width = mosaic.shape
     black = sorted({f"{level:g}" for level in mosaic.black.ravel().tolist()})
     daylight = daylight_gains(mosaic.camera_from_xyz)

@@ -65,8 +65,9 @@ class RestoredPicture:
         Raises `UnsupportedError` also for daylight, which is known of RAW photos only.
         """
         amplification = self.exposure.amplification
-        gains = _gains(white_balance, self.source, amplification, self._light_at)
-        levels = _Levels(self.source, amplification, bits, gains, contrast)
+        gains = picture_gains(white_balance, self.source, amplification, self._light_at)
+        shape, orientation = self.linear.shape[:2], self.source.orientation
+        levels = PictureRendering(shape, orientation, amplification, bits, gains, contrast)
         levels.add(0, self.linear)
         return levels.picture
 
@@ -159,22 +160,24 @@ def _prepare(
     return as_exposure(exposure, picture.mosaic, WHITE)
 
 
-class _Levels:
+class PictureRendering:
     """An upright picture that is made from top to bottom."""
 
     def __init__(
         self,
-        source: Picture,
+        shape: tuple[int, ...],
+        orientation: int,
         amplification: float,
         bits: int,
         gains: Floats | None,
         contrast: float,
     ) -> None:
+        """For light of (H, W) pixels in the file's order; `orientation` is EXIF's."""
         check_contrast(contrast)
         self._bits, self._gains, self._contrast = bits, gains, contrast
         # where the file is white, of whatever balance, the picture is
         self._level = 1.0 if gains is None else saturation(gains, amplification)
-        self.picture, self._frame = oriented(source.levels.shape[:2], source.orientation, bits)
+        self.picture, self._frame = oriented(shape, orientation, bits)
 
     def add(self, top: int, linear: Floats) -> None:
         for row, light in enumerate(linear, top):
@@ -191,7 +194,7 @@ class _Levels:
         return np.stack(apply_contrast(planes, self._contrast), -1)
 
 
-def _gains(
+def picture_gains(
     asked: WhiteBalance,
     picture: Picture,
     amplification: float,
@@ -237,8 +240,9 @@ def _made(
     def light_at(rows: slice, columns: slice) -> Floats:
         return _part(model, picture.levels, amplification, strength, (rows, columns))
 
-    gains = _gains(target.white_balance, picture, amplification, light_at)
-    levels = _Levels(picture, amplification, target.bits, gains, target.contrast)
+    gains = picture_gains(target.white_balance, picture, amplification, light_at)
+    shape, shown = picture.levels.shape[:2], (target.bits, gains, target.contrast)
+    levels = PictureRendering(shape, picture.orientation, amplification, *shown)
     for top, strip in _strips(model, picture.levels, amplification, strength, None, progress):
         levels.add(top, strip)
     return levels.picture

@@ -49,15 +49,17 @@ def plan(
     output: str | Path | None = None,
     kind: str = "jpeg",
     suffixes: Collection[str] = RAW_SUFFIXES,
+    label: str = "",
 ) -> Plan:
     """Plan the restoring of files and folders (searched recursively for `suffixes`).
 
     Results go beside the source, or into the folder `output`, where folders keep their structure;
     a single photo may have a file as `output`. Of a RAW photo and a picture of the same name in a
     folder, only the RAW photo is taken. A string that ends in a slash names a folder. Two
-    sources that would write one file get different names. A folder without photos is among the
-    unreadable ones, so that it is reported. Raises `OutputError` where a result would replace a
-    photo, or `output` cannot be the name of one.
+    sources that would write one file get different names. `label` comes after the photo's name:
+    a.ARW → a-undark.jpg, with the label "-soft" a-soft-undark.jpg. A folder without photos is
+    among the unreadable ones, so that it is reported. Raises `OutputError` where a result would
+    replace a photo, or `output` cannot be the name of one.
     """
     photos, unreadable = _find(inputs, suffixes)
     named = {_resolved(path) for path in inputs}
@@ -65,7 +67,7 @@ def plan(
         jobs = [Job(photos[0][0], Path(output))]
     else:
         folders = [p.parent if output is None else Path(output) / below for p, below in photos]
-        jobs = _make_distinct([p for p, _ in photos], folders, SUFFIXES[kind])
+        jobs = _make_distinct([p for p, _ in photos], folders, label + MARK + SUFFIXES[kind])
     _check_photos_are_safe(jobs)
     jobs = [replace(job, found=_resolved(job.source) not in named) for job in jobs]
     return Plan(tuple(jobs), tuple(unreadable))
@@ -152,17 +154,20 @@ def _check_photos_are_safe(jobs: list[Job]) -> None:
             )
 
 
-def _make_distinct(sources: list[Path], folders: list[Path], suffix: str) -> list[Job]:
-    """Name each result after its photo; where that clashes, add its type, then its folder."""
-    targets = [_name(f, source, 0, suffix) for source, f in zip(sources, folders, strict=True)]
+def _make_distinct(sources: list[Path], folders: list[Path], end: str) -> list[Job]:
+    """Name each result after its photo; where that clashes, add its type, then its folder.
+
+    `end` is the end of every name: label, mark and suffix.
+    """
+    targets = [_name(f, source, 0, end) for source, f in zip(sources, folders, strict=True)]
     for detail in (1, 2, 3):
         for clash in _clashes(targets):
             for i in clash:
-                targets[i] = _name(folders[i], sources[i], detail, suffix)
+                targets[i] = _name(folders[i], sources[i], detail, end)
     return [Job(s, t) for s, t in zip(sources, targets, strict=True)]
 
 
-def _name(folder: Path, source: Path, detail: int, suffix: str) -> Path:
+def _name(folder: Path, source: Path, detail: int, end: str) -> Path:
     """A result's name: stem, stem and type, with the folder's name, with the folder's digest."""
     parts = [source.stem]
     if detail > 0:
@@ -171,7 +176,7 @@ def _name(folder: Path, source: Path, detail: int, suffix: str) -> Path:
         parts.insert(0, source.absolute().parent.name)
     if detail > 2:  # independent of the order of the photos and of the other photos
         parts.insert(0, hashlib.sha256(os.fsencode(_resolved(source).parent)).hexdigest()[:6])
-    return folder / ("-".join(p for p in parts if p) + MARK + suffix)
+    return folder / ("-".join(p for p in parts if p) + end)
 
 
 def _clashes(targets: list[Path]) -> list[list[int]]:
