@@ -109,7 +109,8 @@ def shoot(
         if moving is not None and pose == Pose():  # its other colours, which the score looks at
             seen = _all_colours(light[MARGIN:-MARGIN, MARGIN:-MARGIN], moving, along)
         if moving is not None:
-            touched |= _ellipse(*np.mgrid[: shape[0], : shape[1]], shape, along) > 0
+            rows, columns = np.mgrid[: shape[0], : shape[1]].astype(float)
+            touched |= _ellipse(rows, columns, shape, along) > 0
         made.append(darken(np.maximum(seen, 0), cell, (seed, number)))
     frames = tuple(as_photo(frame) for frame in made)
     return Burst(frames, tuple(moves), made[0], touched)

@@ -57,7 +57,7 @@ _TUKEY = 4.685
 """Constant of Tukey's biweight: 95 % efficiency under normal noise."""
 _RAYLEIGH = 1.1774
 """Median length of a vector of two standard normal deviates."""
-_APART, _AWAY = 0.06, 2.0
+_APART, _AWAY = 0.1, 2.0
 """Standard deviations of the prior of the field, in pixels of the finest plane: between
 neighbouring blocks of the finest level, and of a block."""
 _LEAST_COHERENCE = 0.5
@@ -85,10 +85,13 @@ class Alignment:
     @property
     def fault(self) -> str | None:
         """Why the frame cannot be merged; None where it can."""
-        if self.error > _LARGEST_ERROR or 0 < self.significance < _LEAST_SIGNIFICANCE:
-            return "too little detail stands out of the noise to align it"
+        too_little = "too little detail stands out of the noise to align it"
+        if self.error > _LARGEST_ERROR:
+            return too_little
         if self.coherence < _LEAST_COHERENCE:
             return "it does not show what the first frame shows"
+        if self.significance < _LEAST_SIGNIFICANCE:
+            return too_little
         return None
 
 
@@ -185,7 +188,7 @@ def _level(plane: Floats, scale: int) -> _Level:
     own = left @ covariance_of @ left
     # bounded: aliasing moves blocks of strong detail by more than noise does
     precision = np.linalg.inv(np.linalg.inv(own + 1e-6 * np.eye(2)) + _MISFIT**2 * np.eye(2))
-    return _Level(light, filtered, scale, side, (x, y), left, precision)
+    return _Level(light, filtered, scale, side, (x, y), left, np.asarray(precision, np.float64))
 
 
 def _gradients(light: Floats) -> tuple[Floats, Floats]:
@@ -252,7 +255,7 @@ def _rotated(plane: Floats, turn: float) -> Floats:
     return np.asarray(above * (1 - y) + below * y)
 
 
-def _peak(correlation: Floats) -> tuple[float, float, float]:
+def _peak(correlation: NDArray[np.floating]) -> tuple[float, float, float]:
     """Height in standard deviations of the correlation's values, and the shift (x, y)."""
     height, width = correlation.shape
     down, across = (np.fft.fftfreq(n, 1 / n) for n in correlation.shape)
@@ -266,7 +269,8 @@ def _shifts(level: _Level, moved: Floats, field: Field) -> tuple[Doubles, Double
 
     The precision is 0 where the frame does not show the block.
     """
-    rows, columns = ((np.arange(n) + 0.5) * level.side * level.scale - 0.5 for n in level.grid)
+    step = float(level.side * level.scale)
+    rows, columns = (np.arange(0.5, n, dtype=np.float64) * step - 0.5 for n in level.grid)
     shift = np.stack([s.ravel() for s in field.at(rows, columns)], axis=1) / level.scale
     corner = level.corners + np.floor(shift).astype(int)
     most = np.array(moved.shape[::-1]) - level.side - MARGIN - 1
@@ -287,7 +291,8 @@ def _turned(patch: Floats, turn: float) -> Floats:
     """(n, s+2, s+2) → (n, s, s), rotated about its centre by its gradients."""
     across: Floats = (patch[:, 1:-1, 2:] - patch[:, 1:-1, :-2]) * np.float32(0.5)
     down: Floats = (patch[:, 2:, 1:-1] - patch[:, :-2, 1:-1]) * np.float32(0.5)
-    x = np.arange(across.shape[1], dtype=np.float32) - np.float32((across.shape[1] - 1) / 2)
+    x: Floats = np.arange(across.shape[1], dtype=np.float32)
+    x -= np.float32((across.shape[1] - 1) / 2)
     found: Floats = patch[:, 1:-1, 1:-1] + np.float32(turn) * (down * x - across * x[:, None])
     return found
 
@@ -336,7 +341,7 @@ def _least_squares(
 def _distance(residual: Doubles, precision: Doubles) -> Doubles:
     """(n,): lengths in standard deviations."""
     squares = np.einsum("ni,nij,nj->n", residual, precision, residual)
-    return np.sqrt(np.maximum(squares, 0))
+    return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
 
 def _local_step(level: _Level, moved: Floats, field: Field) -> Doubles:
@@ -351,7 +356,9 @@ def _local_step(level: _Level, moved: Floats, field: Field) -> Doubles:
     for _ in range(3):
         local = smoothest(total, precision * weight[..., None, None], apart, _AWAY)
         off = _distance((total - local).reshape(-1, 2), precision.reshape(-1, 2, 2)).reshape(grid)
-        weight = np.clip(1 - (off / _TUKEY) ** 2, 0, None) ** 2
+        seen = np.trace(precision, axis1=2, axis2=3).ravel()
+        spread = max(1.0, _median(off.ravel(), seen) / _RAYLEIGH)
+        weight = np.clip(1 - (off / spread / _TUKEY) ** 2, 0, None) ** 2
     return local
 
 
@@ -359,7 +366,8 @@ def _common_power(levels: list[_Level], planes: list[Floats], field: Field) -> t
     """`Alignment.coherence` and `Alignment.significance`, of the level that has most detail."""
     best = (-1.0, 0.0, 0.0)
     for level, moved in zip(levels, planes, strict=True):
-        rows, columns = (np.arange(n) * level.scale + (level.scale - 1) / 2 for n in moved.shape)
+        middle, scale = (level.scale - 1) / 2, float(level.scale)
+        rows, columns = (np.arange(n, dtype=np.float64) * scale + middle for n in moved.shape)
         x, y = (s / level.scale for s in field.at(rows, columns))
         down = np.rint(np.arange(moved.shape[0])[:, None] + y).astype(int)
         across = np.rint(np.arange(moved.shape[1])[None] + x).astype(int)
@@ -367,9 +375,18 @@ def _common_power(levels: list[_Level], planes: list[Floats], field: Field) -> t
         there = moved[down.clip(0, moved.shape[0] - 1), across.clip(0, moved.shape[1] - 1)]
         scene = np.square(level.light) - np.float32(level.filtered.power)
         there *= seen
-        own, both = float(scene[seen].sum()), float((level.light * there).sum())
+        own, both = (
+            blocks(p * seen, level.side).sum(axis=(1, 2), dtype=np.float64)
+            for p in (scene, level.light * there)
+        )
+        # a bright thing that moves counts little more than any other block
+        weight = 1 / (np.maximum(own, 0) + level.filtered.power * level.side**2)
+        own, both = float((weight * own).sum()), float((weight * both).sum())
+        weight = weight.reshape(level.grid).repeat(level.side, 0).repeat(level.side, 1)
+        light = level.light[: weight.shape[0], : weight.shape[1]] * weight.astype(np.float32)
+        there = there[: weight.shape[0], : weight.shape[1]]
         rolls = [(y * s[0] // 5, x * s[1] // 5) for s in [there.shape] for y, x in _ROLLS]
-        others = [float((level.light * np.roll(there, r, (0, 1))).sum()) for r in rolls]
+        others = [float((light * np.roll(there, r, (0, 1))).sum()) for r in rolls]
         sure = both / max(float(np.sqrt(np.mean(np.square(others)))), 1e-9)
         best = max(best, (own, both, sure))
     scene_power, common, sure = best

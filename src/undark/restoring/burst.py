@@ -3,10 +3,10 @@
 After Hasinoff et al., "Burst photography for high dynamic range and low-light imaging on mobile
 cameras" (2016), and Wronski et al., "Handheld multi-frame super-resolution" (2019): each frame is
 aligned with the first to a fraction of a pixel, and each pixel of the first frame's mosaic becomes
-the weighted mean of the nearest pixels of its colour in all frames. No pixel is interpolated, so the noise
-stays white, as networks and noise models expect it, and its variance is known: Σw² / (Σw)² of one
-frame's. A pixel's weight falls with its distance, which limits blur, and where a frame shows
-something else than the first (`consistency`), so that what moves leaves no ghosts.
+the weighted mean of the nearest pixels of its colour in all frames. No pixel is interpolated, so
+the noise stays white, as networks and noise models expect it, and its variance is known:
+Σw² / (Σw)² of one frame's. A pixel's weight falls with its distance, which limits blur, and where a
+frame shows something else than the first (`consistency`), so that what moves leaves no ghosts.
 
 Frames are read, aligned and added one after another: memory does not grow with their number.
 """

@@ -112,8 +112,8 @@ def half_widths(
 ) -> Floats:
     """(H, W) half widths in the unit of restored light (H, W, 3): 1 is white.
 
-    The light is that of the `mosaic`, of all its rows. Of all values of red, green and blue, `COVERAGE` of the true ones are expected within a half
-    width of the restored ones.
+    The light is that of the `mosaic`, of all its rows. Of all values of red, green and blue,
+    `COVERAGE` of the true ones are expected within a half width of the restored ones.
     """
     widths = np.empty(light.shape[:2], np.float32)
 

@@ -22,10 +22,10 @@ Floats = NDArray[np.float32]
 
 _REACHES = (0, 2, 5)
 """Cells around each over which the differences of means over 3×3 cells are averaged further."""
-_KEPT, _REJECTED = 24.0, 40.0
+_KEPT, _REJECTED = 16.0, 30.0
 """Squared difference in variances (three colours) up to which a frame counts in full, and from
 which it does not: noise alone exceeds them in 3 % and 0.02 % of the windows."""
-_DISPLACED = 0.25
+_DISPLACED = 0.12
 """Share of the contrast in 5×5 cells by which means may differ: errors of the alignment."""
 _FLICKER = 0.02
 """Share of the light by which frames may differ in brightness."""
