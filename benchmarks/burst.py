@@ -12,11 +12,11 @@ with the noise that undark finds, and scored as `quality.py` does against the fi
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 import undark
 from burst_frames import MARGIN, Burst, Pose, poses, shoot
@@ -79,22 +79,27 @@ def alignment_error(burst: Burst, number: int) -> float:
     return float(np.sqrt(squares[32:-32, 32:-32].mean()))
 
 
-def study(name: str, bursts: list[tuple[str, Burst]], model: undark.Model) -> None:
-    """Print a table: a row for each photo."""
-    print(f"\n{name}: RAW / sRGB PSNR in dB" + ("; where it moves" if "moves" in name else ""))
-    rows = []
-    for photo, burst in bursts:
-        found = [scored(burst, count, model) for count in COUNTS]
-        rows.append([scores for scores, _ in found])
-        left_out = sum(frame.fault is not None for frame in found[-1][1])
-        print(f"| {photo} | {' | '.join(map(_entry, rows[-1]))} | {left_out} |", flush=True)
+def row(name: str, burst: Burst, model: undark.Model) -> list[Scores]:
+    """Score a burst at each of `COUNTS`, and print it."""
+    found = [scored(burst, count, model) for count in COUNTS]
+    scores = [score for score, _ in found]
+    left_out = sum(frame.fault is not None for frame in found[-1][1])
+    print(f"| {name} | {' | '.join(map(_entry, scores))} | {left_out} |", flush=True)
+    return scores
+
+
+def summary(rows: list[list[Scores]]) -> None:
+    """Print the means, and the worst change where something moves."""
+    if not rows:
+        return
     mean = [
-        Scores(*(float(np.mean([getattr(r[n], k) for r in rows])) for k in _NAMES))
-        for n in range(3)
+        Scores(*(float(np.mean([getattr(r[n], name) for r in rows])) for name in _NAMES))
+        for n in range(len(COUNTS))
     ]
     print(f"| mean | {' | '.join(map(_entry, mean))} | |")
     worst = min(r[n].moving - r[0].moving for r in rows for n in (1, 2))
-    print(f"worst change where it moves: {worst:+.2f} dB")
+    if not np.isnan(worst):
+        print(f"worst change where it moves: {worst:+.2f} dB")
 
 
 _NAMES = ("raw", "srgb", "moving")
@@ -114,26 +119,27 @@ def main() -> None:
     asked = parser.parse_args()
     paths = sorted((SHARED / "photos" / "val").glob("*.jpg"))
     model = undark.load_model("bayer")
-    still, moves, errors = [], [], []
+    still: list[list[Scores]] = []
+    moves: list[list[Scores]] = []
+    print("photo | RAW / sRGB PSNR in dB of 1, 8, 16 frames; sRGB where it moves | left out")
     for number, path in enumerate(paths[: asked.photos]):
-        print(f"\r{path.stem}", end="", file=sys.stderr)
         light = middle(load_light(path), SIZE)
         shake: tuple[Pose, ...] = poses(max(COUNTS), number, asked.rolling)
         if asked.only != "moves":
             burst = shoot(light, shake, CELL, number)
-            still.append((path.stem, burst))
-            errors.append([alignment_error(burst, n) for n in range(1, 8)])
+            errors = [alignment_error(burst, n) for n in range(1, 8)]
+            mean, most = np.sqrt(np.mean(np.square(errors))), max(errors)
+            print(
+                f"| {path.stem}: error of 7 alignments, pixels | {mean:.3f} | at most {most:.3f} |"
+            )
+            if asked.only != "align":
+                still.append(row(path.stem, burst, model))
         if asked.only in (None, "moves"):
             other = middle(load_light(paths[(number + 5) % len(paths)]), (768, 1024))
-            moves.append((path.stem, shoot(light, shake, CELL, number, other)))
-    if errors:
-        print("\nalignment error, pixels: root mean square over the frame, 7 frames each")
-        for (name, _), found in zip(still, errors, strict=True):
-            print(f"| {name} | {np.sqrt(np.mean(np.square(found))):.3f} | {max(found):.3f} |")
-    if still and asked.only != "align":
-        study("still scene", still, model)
-    if moves:
-        study("something moves", moves, model)
+            burst = shoot(light, shake, CELL, number, other)
+            moves.append(row(f"{path.stem}, something moves", burst, model))
+    summary(still)
+    summary(moves)
 
 
 if __name__ == "__main__":
