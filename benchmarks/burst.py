@@ -53,9 +53,7 @@ def scored(burst: Burst, count: int, model: undark.Model) -> tuple[Scores, list[
     return Scores(both["raw"], both["srgb"], _there(restored, truth, burst.moving)), told
 
 
-def _there(
-    light: Plane, truth: Plane, where: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
-) -> float:
+def _there(light: Plane, truth: Plane, where: NDArray[np.bool_]) -> float:
     """sRGB PSNR of a part of the picture."""
     if not where.any():
         return float("nan")

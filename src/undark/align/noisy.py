@@ -293,8 +293,8 @@ def _turned(patch: Floats, turn: float) -> Floats:
     down: Floats = (patch[:, 2:, 1:-1] - patch[:, :-2, 1:-1]) * np.float32(0.5)
     x: Floats = np.arange(across.shape[1], dtype=np.float32)
     x -= np.float32((across.shape[1] - 1) / 2)
-    found: Floats = patch[:, 1:-1, 1:-1] + np.float32(turn) * (down * x - across * x[:, None])
-    return found
+    found = patch[:, 1:-1, 1:-1] + np.float32(turn) * (down * x - across * x[:, None])
+    return np.asarray(found, np.float32)
 
 
 def _motion_step(level: _Level, moved: Floats, field: Field) -> tuple[Motion, Doubles]:

@@ -61,7 +61,7 @@ def filter_for(plane: Floats) -> Filter:
     rings = _rings(plane.shape)
     count = np.maximum(np.bincount(rings.ravel(), minlength=_RINGS), 1)
     mean = np.bincount(rings.ravel(), power.ravel(), minlength=_RINGS) / count
-    mean /= float(np.square(window).sum())
+    mean = mean / float(np.square(window).sum())
     noise = float(np.clip(np.median(mean[_RINGS // 2 : _RINGS * 7 // 8]), *_UNIT))
     return _filter_of(np.maximum(mean / noise - 1, 1e-4), noise)
 
@@ -81,9 +81,8 @@ def _filter_of(scene: NDArray[np.float64], noise: float) -> Filter:
     gains = np.sqrt(scene / (1 + 2 * scene)) * keep
     share = np.bincount(_rings((256, 256)).ravel(), minlength=_RINGS) / (256 * 129)
     # mean over the ring of sin²: the squared transfer function of a central difference
-    slope = np.sin(2 * np.pi * _axis()) ** 2
-    slope = np.bincount(_rings((256, 256)).ravel(), slope.ravel(), minlength=_RINGS)
-    slope /= 256 * 129
+    sines = np.sin(2 * np.pi * _axis()) ** 2
+    slope = np.bincount(_rings((256, 256)).ravel(), sines.ravel(), minlength=_RINGS) / (256 * 129)
     square = gains**2
     left = float((slope * square * scene).sum()) * noise
     return Filter(
@@ -104,4 +103,4 @@ def _rings(shape: tuple[int, ...]) -> NDArray[np.intp]:
     """The ring of each frequency of `rfft2` of a plane of this shape."""
     down, across = np.fft.fftfreq(shape[0]), np.fft.rfftfreq(shape[1])
     radius = np.hypot(down[:, None], across)
-    return np.minimum((radius / np.sqrt(0.5) * _RINGS).astype(np.intp), _RINGS - 1)
+    return np.asarray(np.minimum(radius / np.sqrt(0.5) * _RINGS, _RINGS - 1), np.intp)
