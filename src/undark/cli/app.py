@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from undark import __version__
+from undark.cli.burst import burst_command
 from undark.cli.calibrate import calibrate_command
 from undark.cli.compare import compare
 from undark.cli.demo import demo
@@ -49,6 +50,7 @@ def _main(
 
 app.command("restore")(restore_command)
 app.command()(desk)
+app.command("burst")(burst_command)
 app.command()(info)
 app.command()(pairs)
 app.command()(evaluate)

@@ -87,7 +87,9 @@ def restore_command(
     exposure: Annotated[
         ExposureWish,
         typer.Option(
-            parser=_wish, metavar="auto|EV", help="Amplify by 2^EV; auto+1: one EV more than auto."
+            parser=parse_wish,
+            metavar="auto|EV",
+            help="Amplify by 2^EV; auto+1: one EV more than auto.",
         ),
     ] = "auto",  # type: ignore[assignment]  # typer parses defaults too
     strength: Annotated[
@@ -212,7 +214,7 @@ def _kind(to: Kind | None, output: str | None, bits: Bits, of_pictures: bool) ->
     return str(kind)
 
 
-def _wish(text: str) -> ExposureWish:
+def parse_wish(text: str) -> ExposureWish:
     try:
         return parse_exposure(text)
     except ValueError as error:

@@ -97,7 +97,7 @@ def _find(
     for path in inputs:
         scan = scan_folder(path, suffixes) if os.path.isdir(path) else Scan([path], [])
         photos = _photos(path, scan)
-        errors = scan.unreadable or ([] if photos else [_without_photos(path, suffixes)])
+        errors = scan.unreadable or ([] if photos else [without_photos(path, suffixes)])
         unreadable |= {str(error): (path, error) for error in errors}
         for photo, below in photos:
             if len(inputs) == 1 or not is_result(photo):
@@ -117,7 +117,8 @@ def _photos(path: Path, scan: Scan) -> list[tuple[Path, Path]]:
     ]
 
 
-def _without_photos(folder: Path, suffixes: Collection[str]) -> ReadError:
+def without_photos(folder: Path, suffixes: Collection[str]) -> ReadError:
+    """The error of a folder in which nothing with these suffixes was found."""
     kinds = {"RAW photos": RAW_SUFFIXES, "pictures": PICTURE_SUFFIXES}
     what = " or ".join(name for name, of in kinds.items() if set(suffixes).intersection(of))
     return ReadError(f"{folder}: a folder without {what}; give {what} or their folder")
