@@ -58,6 +58,7 @@ JOBS = {
         "sheet.jpg",
     ),
     "gallery": Job("benchmarks/gallery.py {work}/sheet.jpg", ("gallery.jpg",), "sheet.jpg"),
+    "burst-picture": Job("benchmarks/burst_sheet.py {work}/burst.jpg", ("burst.jpg",), "burst.jpg"),
     "quality": Job(
         "benchmarks/quality.py --model src/undark/engine/weights/bayer.onnx"
         " --model src/undark/engine/weights/bayer-fast.onnx --blind"

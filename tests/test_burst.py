@@ -111,7 +111,7 @@ def test_nearest_pixels_are_those_of_a_search(cfa, seed):
         assert cfa.pattern[y[k] % cfa.period, x[k] % cfa.period] == colours[k]
         away = np.hypot(near[:, None] - rows[k], near[None] - columns[k])
         best = away[seen == colours[k]].min()
-        assert np.hypot(y[k] - rows[k], x[k] - columns[k]) <= best + 0.13
+        assert np.hypot(y[k] - rows[k], x[k] - columns[k]) <= best + 0.18
 
 
 def test_a_field_is_the_same_on_another_grid_and_smooth_where_nothing_is_known():

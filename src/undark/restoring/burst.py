@@ -36,8 +36,8 @@ Floats = NDArray[np.float32]
 
 _WIDTH = 0.7
 """Standard deviation in pixels of the Gaussian by which a pixel's weight falls with its distance.
-Of 0.5, 0.7, 1 and no limit it is the best for eight frames at ISO 1600 ×200: narrower ones average
-fewer pixels, wider ones blur (`benchmarks/burst.py --widths`)."""
+Narrower ones average fewer pixels, wider ones blur. Of 0.5, 0.7, 1 and no limit it gave the best
+sRGB PSNR of eight frames on crops of two photographs at ISO 1600 ×200, true motions given."""
 _BAND = 192
 """Rows that a thread adds at a time: whole periods of every CFA."""
 _MOST = 65535
