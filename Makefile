@@ -44,7 +44,7 @@ $(VENV)/core: $(UV) pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(INSTALL) --editable '.[train,fastai,tune,evaluate,openvino,cluster,export]' --group dev
+	$(INSTALL) --editable '.[train,fastai,tune,evaluate,openvino,cluster,export,desk]' --group dev
 	touch $@
 
 clean:

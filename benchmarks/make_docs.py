@@ -79,6 +79,10 @@ JOBS = {
     "xtrans": Job("benchmarks/xtrans.py"),
     "finetune": Job("benchmarks/finetune.py"),
     "exposure": Job("benchmarks/exposure.py"),
+    "desk": Job(
+        "benchmarks/desk.py --pictures docs",
+        ("desk-list.jpg", "desk-photo.jpg", "desk-exports.jpg", "desk-phone.jpg"),
+    ),
     "reading": Job("benchmarks/reading.py"),
     "throughput": Job("benchmarks/throughput.py"),
     "evaluate": Job("benchmarks/sid_like.py {work}"),

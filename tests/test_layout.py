@@ -27,6 +27,7 @@ PACKAGES = [
     ["learn"],
     ["fastai"],
     ["demo"],
+    ["web"],
     ["cli"],
     ["__main__"],
 ]
@@ -71,6 +72,8 @@ def test_packages_import_only_from_above(name, path):
         ("openvino", {"engine"}),
         ("skimage", {"develop"}),
         ("ray", {"restoring"}),
+        ("starlette", {"web"}),
+        ("uvicorn", {"web"}),
         ("OpenImageIO", set()),
     ],
 )

@@ -242,7 +242,7 @@ def test_white_stays_white_in_a_dng_of_another_balance(tmp_path, restored, gains
 class Same:
     """A model whose output is its input."""
 
-    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, name="same")
+    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, fold=1, name="same")
 
     def __call__(self, inputs):
         return inputs

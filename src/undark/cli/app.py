@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from undark import __version__
+from undark.cli.burst import burst_command
 from undark.cli.calibrate import calibrate_command
 from undark.cli.compare import compare
 from undark.cli.demo import demo
+from undark.cli.desk import desk
 from undark.cli.evaluate import evaluate
 from undark.cli.export import export_command
 from undark.cli.info import info
@@ -47,6 +49,8 @@ def _main(
 
 
 app.command("restore")(restore_command)
+app.command()(desk)
+app.command("burst")(burst_command)
 app.command()(info)
 app.command()(pairs)
 app.command()(evaluate)

@@ -21,8 +21,9 @@ from undark.errors import UnsupportedError
 from undark.sensor.mosaic import Mosaic
 
 Floats = NDArray[np.float32]
-WhiteBalance = Literal["as-shot", "daylight"] | tuple[int, int]
-"""What is asked for; a pair is the grey point (x, y) in pixels of the upright picture."""
+WhiteBalance = Literal["as-shot", "daylight"] | tuple[int, int] | tuple[float, float, float]
+"""What is asked for. A pair is the grey point (x, y) in pixels of the upright picture; three are
+gains, such as a grey point of another photo in the same light gave."""
 
 AS_SHOT: Literal["as-shot"] = "as-shot"
 DAYLIGHT: Literal["daylight"] = "daylight"
@@ -33,6 +34,8 @@ CLIPPED = 0.98
 DARKEST = 1 / 256
 """Mean light of a channel, white = 1, below which the window counts as black: errors of the black
 level are no longer small beside it."""
+MOST_GAIN = 200.0
+"""The largest gain that may be given, and its reciprocal the smallest."""
 EXTREME = 8.0
 """Gains beyond this multiple of those as shot, or below its reciprocal, are refused."""
 
@@ -57,10 +60,19 @@ def check_white_balance(asked: WhiteBalance) -> None:
     is_point = (
         isinstance(asked, tuple) and len(asked) == 2 and all(isinstance(n, int) for n in asked)
     )
-    if not is_point and asked not in (AS_SHOT, DAYLIGHT):
+    if not is_point and not _are_gains(asked) and asked not in (AS_SHOT, DAYLIGHT):
         raise ValueError(
-            f"white_balance is {AS_SHOT!r}, {DAYLIGHT!r} or a grey point (x, y), not {asked!r}"
+            f"white_balance is {AS_SHOT!r}, {DAYLIGHT!r}, a grey point (x, y) or three gains, "
+            f"not {asked!r}"
         )
+
+
+def _are_gains(asked: object) -> bool:
+    return (
+        isinstance(asked, tuple)
+        and len(asked) == 3
+        and all(isinstance(n, float) and 1 / MOST_GAIN <= n <= MOST_GAIN for n in asked)
+    )
 
 
 def gains_for(
@@ -80,6 +92,8 @@ def gains_for(
         return None
     if asked == DAYLIGHT:
         return known_daylight_gains(mosaic)
+    if len(asked) == 3:
+        return np.array(asked, np.float32) / np.float32(asked[1])
     rows, columns = window(asked, mosaic.shape, mosaic.orientation)
     try:
         return grey_gains(light_at(rows, columns), mosaic.white_balance, amplification)

@@ -53,8 +53,11 @@ _TILE = 256
 _D65 = 21
 
 
-def write_mosaic(path: Path, mosaic: Mosaic) -> None:
+def write_mosaic(path: Path, mosaic: Mosaic, source: str | None = None) -> None:
     """Write a mosaic as a CFA DNG; `read_mosaic` reads back the same mosaic.
+
+    Of a merged one the noise of its typical pixel is in the NoiseProfile; where fewer frames were
+    merged is not in the file. `source` is the digest of what it was made of, kept as XMP.
 
     The white level is rounded to an integer, as the format requires. LibRaw does not open mosaics
     of fewer than 22 rows or columns. An unknown colour matrix is left out: LibRaw opens such files,
@@ -62,6 +65,10 @@ def write_mosaic(path: Path, mosaic: Mosaic) -> None:
     """
     matrix = mosaic.camera_from_xyz
     entries = [*_common(mosaic), *_sensor(mosaic), *([] if matrix is None else _colour(matrix))]
+    entries += xmp_entries(source)
+    if mosaic.merged is not None:
+        merged = f"{software()}: merged from {mosaic.merged.frames} frames"
+        entries.append(text(37395, merged))  # ImageHistory
     _write(path, _tiles(mosaic.plane), mosaic.shape, _CFA, entries, mosaic.shot)
 
 

@@ -32,6 +32,18 @@ def widths_of(
 ) -> Floats:
     """(h, W): `Restored.confidence` of rows of light (h, W, 3) that were restored at strength 1."""
     widths = half_widths(law, light, mosaic, noise, amplification)
+    return mixed_widths(widths, light, mosaic, noise, amplification, strength)
+
+
+def mixed_widths(
+    widths: Floats,
+    light: Floats,
+    mosaic: Mosaic,
+    noise: NoiseModel,
+    amplification: float,
+    strength: float,
+) -> Floats:
+    """(h, W): half widths at a strength; `widths` and `light` are those at strength 1."""
     if strength == 1:
         return widths
     noisy = noise_half_widths(light, mosaic, noise, amplification) * np.float32(1 - strength)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,9 @@ else:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+_LOCK = re.compile(r"\.undark-[0-9a-f]{16}\.lock")
+_TEMPORARY = re.compile(r"\.undark-[0-9a-f]{12}\.\w+")
+"""Names of `claim_path` and of `files.output.atomic_output`."""
 _HELD = (BlockingIOError, PermissionError)
 """Raised where another process holds the lock: POSIX, Windows."""
 
@@ -53,6 +57,29 @@ def claim_path(target: Path) -> Path:
     """The hidden file that is locked; its name is short however long the result's is."""
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
     return target.with_name(f".undark-{digest}.lock")
+
+
+def remove_partial(folder: Path, since: float) -> None:
+    """Remove the temporary files that a killed run left in a folder since a time (as `time.time`).
+
+    Nothing is removed while another run has a claim there: they may be that one's.
+    """
+    with suppress(OSError):
+        names = os.listdir(folder)
+        locks = [folder / name for name in names if _LOCK.fullmatch(name)]
+        partial = [folder / name for name in names if _TEMPORARY.fullmatch(name)]
+        if all(_freed(path) for path in locks):
+            for path in partial:
+                if path.stat().st_mtime >= since - 1:  # some disks keep whole seconds
+                    path.unlink(missing_ok=True)
+
+
+def _freed(path: Path) -> bool:
+    """Whether nobody holds the claim; its file is then removed."""
+    handle = _claim(path)
+    if handle is not None:
+        _release(handle, path)
+    return handle is not None
 
 
 def _claim(path: Path) -> int | None:

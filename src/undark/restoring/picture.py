@@ -29,7 +29,8 @@ from undark.develop.render import (
 )
 from undark.develop.white_balance import AS_SHOT, DAYLIGHT, WhiteBalance, gains_for
 from undark.engine.card import PICTURE_TASK
-from undark.engine.model import Model
+from undark.engine.catalogue import NO_CFA, choose
+from undark.engine.model import Model, load_model
 from undark.engine.recovery import redone_on_cpu
 from undark.engine.tiling import Tile, strips, tiles
 from undark.errors import UnsupportedError
@@ -64,8 +65,9 @@ class RestoredPicture:
         Raises `UnsupportedError` also for daylight, which is known of RAW photos only.
         """
         amplification = self.exposure.amplification
-        gains = _gains(white_balance, self.source, amplification, self._light_at)
-        levels = _Levels(self.source, amplification, bits, gains, contrast)
+        gains = picture_gains(white_balance, self.source, amplification, self._light_at)
+        shape, orientation = self.linear.shape[:2], self.source.orientation
+        levels = PictureRendering(shape, orientation, amplification, bits, gains, contrast)
         levels.add(0, self.linear)
         return levels.picture
 
@@ -96,18 +98,19 @@ class RestoredPicture:
 def restore_picture(
     picture: Picture,
     *,
-    model: Model,
+    model: Model | None = None,
     exposure: Exposure | ExposureWish | float | None = None,
     strength: float = 1.0,
     tile: int | None = None,
     progress: Progress = lambda share: None,
 ) -> RestoredPicture:
-    """Restore a dark picture with a model that was trained on pictures.
+    """Restore a dark picture with a model that was trained on pictures, by default the shipped one.
 
     `exposure` is an amplification ratio or an `Exposure`, by default chosen from the picture.
     `strength` 0 only amplifies. `progress` is called with the fraction done. Raises `ValueError`
     for arguments out of range, `UnsupportedError` if the model is for RAW photos, `ModelError`.
     """
+    model = load_model(choose(NO_CFA, PICTURE_TASK)) if model is None else model
     chosen = _prepare(picture, model, exposure, strength, tile)
     linear = _whole(model, picture, chosen.amplification, strength, tile, progress)
     return RestoredPicture(picture, linear, chosen)
@@ -150,29 +153,31 @@ def _prepare(
     if model.card.task != PICTURE_TASK:
         raise UnsupportedError(
             f"a finished picture, but the model {model.card.name} restores RAW photos; give the "
-            "RAW file, or a model of `undark train pairs --aim rgb` with --model"
+            "RAW file, or a model of `undark train photos --aim rgb` with --model"
         )
     check_arguments(picture.levels.shape, tile)
     check_strength(strength)
     return as_exposure(exposure, picture.mosaic, WHITE)
 
 
-class _Levels:
+class PictureRendering:
     """An upright picture that is made from top to bottom."""
 
     def __init__(
         self,
-        source: Picture,
+        shape: tuple[int, ...],
+        orientation: int,
         amplification: float,
         bits: int,
         gains: Floats | None,
         contrast: float,
     ) -> None:
+        """For light of (H, W) pixels in the file's order; `orientation` is EXIF's."""
         check_contrast(contrast)
         self._bits, self._gains, self._contrast = bits, gains, contrast
         # where the file is white, of whatever balance, the picture is
         self._level = 1.0 if gains is None else saturation(gains, amplification)
-        self.picture, self._frame = oriented(source.levels.shape[:2], source.orientation, bits)
+        self.picture, self._frame = oriented(shape, orientation, bits)
 
     def add(self, top: int, linear: Floats) -> None:
         for row, light in enumerate(linear, top):
@@ -189,7 +194,7 @@ class _Levels:
         return np.stack(apply_contrast(planes, self._contrast), -1)
 
 
-def _gains(
+def picture_gains(
     asked: WhiteBalance,
     picture: Picture,
     amplification: float,
@@ -235,8 +240,9 @@ def _made(
     def light_at(rows: slice, columns: slice) -> Floats:
         return _part(model, picture.levels, amplification, strength, (rows, columns))
 
-    gains = _gains(target.white_balance, picture, amplification, light_at)
-    levels = _Levels(picture, amplification, target.bits, gains, target.contrast)
+    gains = picture_gains(target.white_balance, picture, amplification, light_at)
+    shape, shown = picture.levels.shape[:2], (target.bits, gains, target.contrast)
+    levels = PictureRendering(shape, picture.orientation, amplification, *shown)
     for top, strip in _strips(model, picture.levels, amplification, strength, None, progress):
         levels.add(top, strip)
     return levels.picture
@@ -279,7 +285,7 @@ def _strips(
     def inputs(tile: Tile) -> Floats:
         return np.ascontiguousarray(np.moveaxis(amplified(tile.outer), -1, 0)[None])
 
-    plan, top = tiles(down, across, multiple, model.card.halo, tile), 0
+    plan, top = tiles(down, across, multiple, model.card.halo, tile, model.card.fold), 0
     outputs = ahead((tile, model(inputs(tile))[0]) for tile in chain(*plan))
     parts = ((tile, light[:, *tile.kept]) for tile, light in outputs)
     for strip in strips(plan, parts, (height, width), 1, progress=progress):

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from undark.errors import OutputError, ReadError
@@ -26,6 +26,8 @@ class Job:
 
     source: Path
     target: Path
+    found: bool = False
+    """Whether the photo was found in a folder that was given, not named itself."""
 
     @property
     def confidence(self) -> Path:
@@ -47,22 +49,27 @@ def plan(
     output: str | Path | None = None,
     kind: str = "jpeg",
     suffixes: Collection[str] = RAW_SUFFIXES,
+    label: str = "",
 ) -> Plan:
     """Plan the restoring of files and folders (searched recursively for `suffixes`).
 
     Results go beside the source, or into the folder `output`, where folders keep their structure;
-    a single photo may have a file as `output`. A string that ends in a slash names a folder. Two
-    sources that would write one file get different names. A folder without photos is among the
-    unreadable ones, so that it is reported. Raises `OutputError` where a result would replace a
-    photo, or `output` cannot be the name of one.
+    a single photo may have a file as `output`. Of a RAW photo and a picture of the same name in a
+    folder, only the RAW photo is taken. A string that ends in a slash names a folder. Two
+    sources that would write one file get different names. `label` comes after the photo's name:
+    a.ARW → a-undark.jpg, with the label "-soft" a-soft-undark.jpg. A folder without photos is
+    among the unreadable ones, so that it is reported. Raises `OutputError` where a result would
+    replace a photo, or `output` cannot be the name of one.
     """
     photos, unreadable = _find(inputs, suffixes)
+    named = {_resolved(path) for path in inputs}
     if photos and output is not None and _names_a_file(output, inputs):
         jobs = [Job(photos[0][0], Path(output))]
     else:
         folders = [p.parent if output is None else Path(output) / below for p, below in photos]
-        jobs = _make_distinct([p for p, _ in photos], folders, SUFFIXES[kind])
+        jobs = _make_distinct([p for p, _ in photos], folders, label + MARK + SUFFIXES[kind])
     _check_photos_are_safe(jobs)
+    jobs = [replace(job, found=_resolved(job.source) not in named) for job in jobs]
     return Plan(tuple(jobs), tuple(unreadable))
 
 
@@ -90,7 +97,7 @@ def _find(
     for path in inputs:
         scan = scan_folder(path, suffixes) if os.path.isdir(path) else Scan([path], [])
         photos = _photos(path, scan)
-        errors = scan.unreadable or ([] if photos else [_without_photos(path, suffixes)])
+        errors = scan.unreadable or ([] if photos else [without_photos(path, suffixes)])
         unreadable |= {str(error): (path, error) for error in errors}
         for photo, below in photos:
             if len(inputs) == 1 or not is_result(photo):
@@ -101,12 +108,19 @@ def _find(
 def _photos(path: Path, scan: Scan) -> list[tuple[Path, Path]]:
     if scan.files == [path]:
         return [(path, Path())]
-    return [(p, p.parent.relative_to(path)) for p in scan.files if not is_result(p)]
+    photos = [p for p in scan.files if not is_result(p)]
+    raw = {(p.parent, p.stem.lower()) for p in photos if p.suffix.lower() in RAW_SUFFIXES}
+    return [
+        (p, p.parent.relative_to(path))
+        for p in photos
+        if p.suffix.lower() not in PICTURE_SUFFIXES or (p.parent, p.stem.lower()) not in raw
+    ]
 
 
-def _without_photos(folder: Path, suffixes: Collection[str]) -> ReadError:
-    pictures = suffixes == frozenset(PICTURE_SUFFIXES)
-    what = "pictures" if pictures else "RAW photos"
+def without_photos(folder: Path, suffixes: Collection[str]) -> ReadError:
+    """The error of a folder in which nothing with these suffixes was found."""
+    kinds = {"RAW photos": RAW_SUFFIXES, "pictures": PICTURE_SUFFIXES}
+    what = " or ".join(name for name, of in kinds.items() if set(suffixes).intersection(of))
     return ReadError(f"{folder}: a folder without {what}; give {what} or their folder")
 
 
@@ -141,17 +155,20 @@ def _check_photos_are_safe(jobs: list[Job]) -> None:
             )
 
 
-def _make_distinct(sources: list[Path], folders: list[Path], suffix: str) -> list[Job]:
-    """Name each result after its photo; where that clashes, add its type, then its folder."""
-    targets = [_name(f, source, 0, suffix) for source, f in zip(sources, folders, strict=True)]
+def _make_distinct(sources: list[Path], folders: list[Path], end: str) -> list[Job]:
+    """Name each result after its photo; where that clashes, add its type, then its folder.
+
+    `end` is the end of every name: label, mark and suffix.
+    """
+    targets = [_name(f, source, 0, end) for source, f in zip(sources, folders, strict=True)]
     for detail in (1, 2, 3):
         for clash in _clashes(targets):
             for i in clash:
-                targets[i] = _name(folders[i], sources[i], detail, suffix)
+                targets[i] = _name(folders[i], sources[i], detail, end)
     return [Job(s, t) for s, t in zip(sources, targets, strict=True)]
 
 
-def _name(folder: Path, source: Path, detail: int, suffix: str) -> Path:
+def _name(folder: Path, source: Path, detail: int, end: str) -> Path:
     """A result's name: stem, stem and type, with the folder's name, with the folder's digest."""
     parts = [source.stem]
     if detail > 0:
@@ -160,7 +177,7 @@ def _name(folder: Path, source: Path, detail: int, suffix: str) -> Path:
         parts.insert(0, source.absolute().parent.name)
     if detail > 2:  # independent of the order of the photos and of the other photos
         parts.insert(0, hashlib.sha256(os.fsencode(_resolved(source).parent)).hexdigest()[:6])
-    return folder / ("-".join(p for p in parts if p) + MARK + suffix)
+    return folder / ("-".join(p for p in parts if p) + end)
 
 
 def _clashes(targets: list[Path]) -> list[list[int]]:

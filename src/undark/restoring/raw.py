@@ -243,15 +243,23 @@ class Prepared:
 
     def bands(self, progress: Progress = lambda share: None) -> Iterator[Band]:
         """The restored light from top to bottom."""
-        photo = (self.mosaic, self.noise, self.exposure.amplification)
+        exposure = self.exposure
+        photo = (self.mosaic, self.noise, exposure.network_amplification)
         strips = network_strips(self.model, *photo, tile=self.tile, progress=progress)
-        if self.law is not None:
-            yield from corrected_bands(strips, *photo)
-            return
-        top = 0  # the brightness of finished colours is a picture's, not the sensor's
-        for strip in strips:
-            yield Band(top, strip, slice(0, len(strip)))
-            top += len(strip)
+        bands = _uncorrected(strips) if self.law is None else corrected_bands(strips, *photo)
+        factor = np.float32(exposure.amplification / exposure.network_amplification)
+        for band in bands:
+            if factor != 1:
+                np.multiply(band.around, factor, out=band.around)
+            yield band
+
+
+def _uncorrected(strips: Iterator[NDArray[np.float32]]) -> Iterator[Band]:
+    """Of finished colours: their brightness is a picture's, not the sensor's."""
+    top = 0
+    for strip in strips:
+        yield Band(top, strip, slice(0, len(strip)))
+        top += len(strip)
 
 
 def prepare(
@@ -266,8 +274,10 @@ def prepare(
 ) -> Prepared:
     """Noise, amplification and model of a photo, its offsets and defects mended; see `restore`."""
     check_arguments(mosaic.shape, tile)
+    if mosaic.merged is not None and dark:
+        raise UnsupportedError("a merged photo has no dark frame that fits; leave it out")
     estimate, source = None, "as given"
-    if noise is None and dark:
+    if noise is None and (dark or mosaic.merged is not None):
         noise, source = noise_of(mosaic)
     elif noise is None:
         estimate = estimate_of(mosaic)
@@ -278,7 +288,8 @@ def prepare(
     network = cached_model(model) if isinstance(model, str) else model
     check_model(network, mosaic)
     if estimate and estimate.own and network.card.task != SRGB_TASK:
-        noise = second_look(mosaic, noise, chosen.amplification, partial(run_network, network))
+        level = chosen.network_amplification
+        noise = second_look(mosaic, noise, level, partial(run_network, network))
         estimate = replace(estimate, noise=noise)
     mosaic, noise, mended = _mended(mosaic, noise, dark)
     return Prepared(mosaic, chosen, noise, source, mended, estimate, network, tile)
@@ -288,6 +299,8 @@ def _mended(
     mosaic: Mosaic, noise: NoiseModel, dark: DarkFrame | Sequence[Mosaic]
 ) -> tuple[Mosaic, NoiseModel, int]:
     """Dark frames subtracted, hot pixels mended: the photo, its noise, the number of those."""
+    if mosaic.merged is not None:  # they were mended frame by frame
+        return mosaic, noise, 0
     known = None
     if dark:
         mean = dark if isinstance(dark, DarkFrame) else average(dark)

@@ -40,11 +40,18 @@ class Exposure:
     amplification: float
     reason: str
     """One line for people."""
+    of_network: float | None = None
+    """The amplification at which the network works; None: `amplification`. Where the two differ,
+    its output is multiplied: exposures relative to the proposed one differ by a factor only."""
 
     @property
     def ev(self) -> float:
         """The amplification in steps of two."""
         return math.log2(self.amplification)
+
+    @property
+    def network_amplification(self) -> float:
+        return self.amplification if self.of_network is None else self.of_network
 
 
 def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposure:
@@ -90,7 +97,8 @@ class ExposureWish:
         if not self.ev:
             return proposed
         reason = f"{proposed.reason}; {self.ev:+g} EV, as asked"
-        return Exposure(proposed.amplification * 2.0**self.ev, reason)
+        amplification = proposed.amplification
+        return Exposure(amplification * 2.0**self.ev, reason, of_network=amplification)
 
 
 def as_exposure(

@@ -15,13 +15,12 @@ from undark.files.raw.black import Frame, masked_black
 from undark.files.raw.dng_facts import DngFacts, read_facts
 from undark.files.raw.libraw import AGAIN, first_bytes, opened
 from undark.files.raw.metadata import read_shot
+from undark.files.raw.preview import ORIENTATIONS
 from undark.files.raw.white_balance import choose_white_balance
 from undark.sensor.cfa import CFA, GREEN
 from undark.sensor.mosaic import Mosaic, Shot
 
 _SUPPORTED = "undark restores Bayer and X-Trans mosaics of square pixels"
-# LibRaw's flip (as in dcraw) → EXIF orientation
-_ORIENTATIONS = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
 
 
 def decode(path: Path) -> Mosaic:
@@ -79,7 +78,7 @@ def _mosaic(raw: rawpy.RawPy, cfa: CFA, facts: DngFacts, shot: Shot) -> Mosaic:
         white=_white(raw, black),
         white_balance=np.ones(3, np.float32),
         camera_from_xyz=_matrix(raw, facts),
-        orientation=_ORIENTATIONS.get(raw.sizes.flip, 1),
+        orientation=ORIENTATIONS.get(raw.sizes.flip, 1),
         default_crop=_crop(raw, facts),
         noise_profile=facts.noise_profile,
         shot=shot,

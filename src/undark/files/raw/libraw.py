@@ -30,15 +30,19 @@ _STDERR = 2
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[rawpy.RawPy]:
-    """LibRaw with the file unpacked. Raises `ReadError`, `UnsupportedError`."""
+def opened(path: Path, *, unpack: bool = True) -> Iterator[rawpy.RawPy]:
+    """LibRaw with the file unpacked, or only its metadata read.
+
+    Raises `ReadError`, `UnsupportedError`.
+    """
     with rawpy.RawPy() as raw:
         try:
             _clear_messages()
             _open(raw, path)
             if not _holds_its_frame(path, raw):
                 raise ReadError(f"the file is damaged or cut short; {AGAIN}")
-            raw.unpack()
+            if unpack:
+                raw.unpack()
         except rawpy.LibRawFileUnsupportedError as error:
             raise _unknown(path) from error
         except rawpy.LibRawError as error:

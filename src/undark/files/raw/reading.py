@@ -12,6 +12,7 @@ from undark.errors import PhotoError, ReadError
 from undark.files.cameras import calibrated
 from undark.files.folder import find_files
 from undark.files.raw import pool
+from undark.files.raw.preview import Preview
 from undark.files.raw.rendering import check_rendering
 from undark.files.raw.suffixes import RAW_SUFFIXES
 from undark.sensor.mosaic import Mosaic
@@ -49,6 +50,15 @@ def render_with_libraw(path: Path, **options: Any) -> NDArray[np.uint8] | NDArra
         options["bad_pixels_path"] = str(Path(options["bad_pixels_path"]).absolute())
     picture: NDArray[np.uint8] | NDArray[np.uint16] = _run("render", Path(path), **options)
     return picture
+
+
+def read_preview(path: Path) -> Preview | None:
+    """The camera's own preview of a RAW photo, None where it has none; the RAW data is not decoded.
+
+    Raises as `read_mosaic` does, but accepts any sensor.
+    """
+    found: Preview | None = _run("preview", Path(path))
+    return found
 
 
 def _run(task: str, path: Path, **options: Any) -> Any:

@@ -17,10 +17,15 @@ from typing import Any
 
 from undark.errors import PhotoError, ReadError
 from undark.files.raw.decode import decode
+from undark.files.raw.preview import preview
 from undark.files.raw.rendering import render
 from undark.files.raw.wire import receive, send
 
-TASKS: dict[str, Callable[..., Any]] = {"decode": decode, "render": render}
+TASKS: dict[str, Callable[..., Any]] = {
+    "decode": decode,
+    "preview": preview,
+    "render": render,
+}
 
 
 def main(memory: int) -> None:

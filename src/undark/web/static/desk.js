@@ -1,0 +1,170 @@
+// The page: the list of photos, one photo, and the keys.
+
+import { $, attempt, get, post, put, tell } from "./api.js";
+import * as exports from "./exports.js";
+import * as grid from "./grid.js";
+import * as photo from "./photo.js";
+import * as stage from "./stage.js";
+import { forgetThumbnails } from "./thumbs.js";
+
+let photos = [];
+
+function shown() {
+  const text = $("filter").value.trim().toLowerCase();
+  const todo = $("todo").checked;
+  return photos.filter((p) => (!text || p.name.toLowerCase().includes(text)) && (!todo || !p.restored));
+}
+
+function list() {
+  const seen = shown();
+  grid.show(seen);
+  $("empty").hidden = seen.length > 0;
+  $("empty").textContent = photos.length
+    ? "No photo fits the filter."
+    : "No photos here. Drop RAW photos or pictures on this page, or start undark desk with a folder.";
+  counts();
+}
+
+function counts() {
+  const chosen = grid.chosen.size;
+  const seen = shown().length;
+  const all = seen === photos.length ? `${seen} photos` : `${seen} of ${photos.length} photos`;
+  $("count").textContent = chosen ? `${all}, ${chosen} chosen` : all;
+  $("export-chosen").disabled = !chosen;
+  const others = [...grid.chosen].filter((id) => id !== photo.current());
+  $("copy").disabled = !others.length;
+  $("copy").textContent = `Copy to ${others.length || ""} chosen`;
+}
+
+function take(said) {
+  photos = said.photos;
+  const known = new Set(photos.map((p) => p.id));
+  for (const id of grid.chosen) if (!known.has(id)) grid.chosen.delete(id);
+  $("folders").textContent = said.folders.join(", ");
+  if (said.unreadable.length) tell(said.unreadable[0]);
+  list();
+}
+
+async function stored() {
+  const { bytes } = await get("api/storage");
+  $("stored").textContent = `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB stored`;
+}
+
+function find(id) { return photos.find((p) => p.id === id); }
+
+function open(id) { location.hash = `photo=${id}`; }
+
+function leave() { location.hash = ""; }
+
+// The address says what is open, so that the browser's back button works.
+function follow() {
+  const id = /^#photo=([0-9a-f]+)$/.exec(location.hash)?.[1];
+  const wanted = id && find(id);
+  for (const part of ["photo", "photo-tools"]) $(part).hidden = !wanted;
+  for (const part of ["list", "list-tools"]) $(part).hidden = Boolean(wanted);
+  if (wanted) {
+    if (photo.current() === id) return;
+    attempt(() => photo.open(wanted));
+    $("previous").disabled = !grid.neighbour(id, -1);
+    $("next").disabled = !grid.neighbour(id, 1);
+    counts();
+    $("divider").focus();
+    if (document.activeElement === document.body) $("stage").focus();
+  } else {
+    const last = photo.current();
+    photo.close();
+    if (last) { list(); grid.activate(last); }
+    $("grid").focus({ preventScroll: true });
+  }
+}
+
+function step(by) {
+  const next = grid.neighbour(photo.current(), by);
+  if (next) { location.replace(`#photo=${next}`); grid.activate(next); }
+}
+
+function keys(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  const typing = event.target.matches('input[type="text"], input[type="search"], select');
+  if (event.key === "Escape" && !$("queue").hidden) { exports.toggle(false); $("queue-button").focus(); return; }
+  if (typing) return;
+  if (event.key === "q") { exports.toggle(); return; }
+  if ($("photo").hidden) return;
+  const does = {
+    Escape: leave,
+    "[": () => step(-1),
+    "]": () => step(1),
+    f: () => stage.setZoom("fit"),
+    0: () => stage.setZoom("fit"),
+    1: () => stage.setZoom(1),
+    2: () => stage.setZoom(2),
+    c: () => { if (!$("confidence").disabled) { $("confidence").checked = !$("confidence").checked; photo.overlay(); } },
+    e: () => exports.ask([find(photo.current())]),
+  }[event.key];
+  if (does) { does(); event.preventDefault(); }
+}
+
+async function upload(files) {
+  let kept = 0;
+  for (const file of files) {
+    tell(`Adding ${file.name} (${kept + 1} of ${files.length})…`);
+    try {
+      await put(`api/uploads?name=${encodeURIComponent(file.name)}`, file);
+      kept += 1;
+    } catch (error) {
+      tell(error instanceof TypeError ? `${file.name} was refused: too large, or the desk has ended.` : error.message);
+    }
+  }
+  take(await get("api/photos"));
+  if (kept) tell(kept === 1 ? "One photo was added." : `${kept} photos were added.`);
+  await stored();
+}
+
+function dropping() {
+  let inside = 0;
+  const over = (by) => { inside += by; $("drop").hidden = inside <= 0; };
+  addEventListener("dragenter", (event) => { if (event.dataTransfer?.types.includes("Files")) over(1); });
+  addEventListener("dragleave", (event) => { if (event.dataTransfer?.types.includes("Files")) over(-1); });
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    inside = 0;
+    over(0);
+    if (event.dataTransfer.files.length) attempt(() => upload([...event.dataTransfer.files]));
+  });
+}
+
+function start() {
+  grid.setUp({ onOpen: open, onChosen: counts });
+  photo.setUp({
+    onEdited: (ids, edited) => { for (const id of ids) { const p = find(id); if (p) p.edited = edited; } },
+  });
+  exports.setUp({
+    onDone: (ids) => { for (const id of ids) { const p = find(id); if (p) p.restored = true; } list(); attempt(stored); },
+    beforeExport: photo.saved,
+  });
+  $("filter").addEventListener("input", list);
+  $("todo").addEventListener("change", list);
+  $("choose-all").addEventListener("click", () => grid.chooseAll());
+  $("export-chosen").addEventListener("click", () => exports.ask(photos.filter((p) => grid.chosen.has(p.id))));
+  $("export-one").addEventListener("click", () => exports.ask([find(photo.current())]));
+  $("copy").addEventListener("click", () => attempt(() => photo.copyTo([...grid.chosen].filter((id) => id !== photo.current()))));
+  $("back").addEventListener("click", leave);
+  $("previous").addEventListener("click", () => step(-1));
+  $("next").addEventListener("click", () => step(1));
+  $("rescan").addEventListener("click", () => attempt(async () => take(await post("api/scan"))));
+  $("add").addEventListener("click", () => $("files").click());
+  $("files").addEventListener("change", () => attempt(() => upload([...$("files").files])));
+  $("clear").addEventListener("click", () => $("sure").showModal());
+  $("sure").addEventListener("close", () => {
+    if ($("sure").returnValue !== "yes") return;
+    attempt(async () => { take(await post("api/clear")); forgetThumbnails(); list(); await stored(); });
+  });
+  addEventListener("hashchange", follow);
+  addEventListener("keydown", keys);
+  addEventListener("pagehide", () => photo.close());
+  dropping();
+  attempt(async () => { take(await get("api/photos")); follow(); await stored(); });
+}
+
+start();

@@ -1,0 +1,87 @@
+"""A desk over a folder of small dark photos, for the tests of the page and its server."""
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from starlette.testclient import TestClient
+
+from undark.files.dng import write_mosaic
+from undark.restoring.jobs import Options
+from undark.web.app import make_app
+from undark.web.desk import Desk
+from undark.web.guard import Guard
+from undark.web.storage import Storage
+
+PORT = 8123
+ORIGIN = f"http://127.0.0.1:{PORT}"
+
+
+class Client:
+    """Requests with the key, as the page makes them."""
+
+    def __init__(self, desk, origin=ORIGIN):
+        self.desk, self.guard = desk, Guard(make_app(desk), PORT)
+        self.http = TestClient(self.guard, base_url=origin)
+        self.at = f"/{self.guard.key}"
+
+    def get(self, path, **more):
+        return self.http.get(f"{self.at}/{path}", **more)
+
+    def post(self, path, content=None, **more):
+        headers = {"Origin": ORIGIN} | more.pop("headers", {})
+        return self.http.post(f"{self.at}/{path}", json=content or {}, headers=headers, **more)
+
+    def put(self, path, body, **more):
+        return self.http.put(f"{self.at}/{path}", content=body, headers={"Origin": ORIGIN}, **more)
+
+    def photos(self):
+        return {p["name"]: p for p in self.get("api/photos").json()["photos"]}
+
+    def open(self, name, stage="ready"):
+        """Open a photo and wait until it is restored: its identifier."""
+        key = self.photos()[name]["id"]
+        state = self.post(f"api/photos/{key}/open").json()["state"]
+        until(lambda: self.stage(key) in (stage, "failed"), f"{name} {stage} {state}")
+        return key
+
+    def stage(self, key):
+        return self.get(f"api/photos/{key}").json()["state"]["stage"]
+
+    def exports(self):
+        return self.get("api/exports").json()
+
+    def finished(self):
+        """Wait until nothing waits or runs: the exports."""
+        until(lambda: not {e["status"] for e in self.exports()["exports"]} & {"waiting", "running"})
+        return self.exports()["exports"]
+
+
+def until(condition, what="", seconds=120.0):
+    """Wait until a condition holds."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, what
+        time.sleep(0.1)
+
+
+@contextmanager
+def opened_desk(state: Path, *folders: Path, options: Options | None = None):
+    desk = Desk(folders, Storage(state, folders), options or Options(device="cpu"))
+    try:
+        yield Client(desk)
+    finally:
+        desk.close()
+
+
+def write_photos(folder: Path, make_mosaic, *names: str, **changes):
+    """Dark DNGs, each of another seed; names may have folders."""
+    for seed, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mosaic = make_mosaic(seed=seed, **{"shape": (96, 128)} | changes)
+        light = np.random.default_rng(seed).poisson(
+            np.linspace(20, 220, mosaic.shape[1]), mosaic.shape
+        )
+        write_mosaic(path, mosaic.replace(plane=(512 + light).astype(np.uint16)))
