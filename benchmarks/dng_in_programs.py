@@ -79,7 +79,7 @@ FIELDS = (
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--photos", type=int, default=4, help="of the validation photos")
+    parser.add_argument("--photos", type=int, default=3, help="of the validation photos")
     asked = parser.parse_args(arguments)
     photos = sorted((SHARED / "photos" / "val").glob("*.jpg"))
     photos = photos[:: max(1, len(photos) // asked.photos)][: asked.photos]

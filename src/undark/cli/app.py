@@ -70,7 +70,7 @@ def main() -> None:
             signal.signal(getattr(signal, name), _end)
     try:
         with warnings_shown():
-            app()
+            app(prog_name="undark")  # also of `python -m undark`: completion goes by it
     except UndarkError as error:
         tell(str(error))
         sys.exit(1 if isinstance(error, PhotoError) else 2)
