@@ -1,6 +1,7 @@
 # make demo   install undark and show what it does
 # make test   install what the tests need and run them all
 # make check  what CI runs: lint, types, tests
+# make dist   the wheel and the sdist
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -10,7 +11,7 @@ INSTALL := $(UV) pip install --quiet --python $(PYTHON) --constraint constraints
 # Ray starts workers for all CPUs; processes that crash took pytest's own with them
 ALONE := tests/test_cluster.py tests/test_raw_worker.py
 
-.PHONY: demo test check lint types clean
+.PHONY: demo test check lint types dist clean
 
 demo: $(VENV)/core
 	$(VENV)/bin/undark demo --overwrite
@@ -28,6 +29,12 @@ lint: $(VENV)/dev
 types: $(VENV)/dev
 	$(VENV)/bin/mypy
 
+# A wheel and an sdist, from a copy without old ones; CONTRIBUTING.md has the release
+dist: $(VENV)/dev
+	rm -rf dist
+	$(PYTHON) -m build
+	@test -z "$$(find dist -name '*.whl' -size +30000k)" || { echo "the wheel is above 30 MB"; exit 1; }
+
 $(UV):
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet uv
@@ -37,7 +44,7 @@ $(VENV)/core: $(UV) pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(INSTALL) --editable '.[train,fastai,tune,evaluate,openvino,cluster,desk]' --group dev
+	$(INSTALL) --editable '.[train,fastai,tune,evaluate,openvino,cluster,export,desk]' --group dev
 	touch $@
 
 clean:

@@ -73,6 +73,8 @@ JOBS = {
     "engines": Job("benchmarks/engines.py"),
     "peers": Job("benchmarks/peers.py {work} --sheet docs/peers.jpg", ("peers.jpg",)),
     "cluster": Job("benchmarks/cluster.py --megapixels 6"),
+    "darktable_export": Job("benchmarks/darktable_export.py"),
+    "dng_in_programs": Job("benchmarks/dng_in_programs.py {work}"),
     "pairs": Job("benchmarks/pairs.py --sheet docs/pairs.jpg", ("pairs.jpg",)),
     "xtrans": Job("benchmarks/xtrans.py"),
     "finetune": Job("benchmarks/finetune.py"),

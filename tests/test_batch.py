@@ -4,7 +4,7 @@ import pytest
 
 from undark.errors import OutputError
 from undark.files.picture import PICTURE_SUFFIXES
-from undark.restoring.jobs import Job
+from undark.restoring.jobs import Job, suffixes_for
 from undark.restoring.jobs import plan as plan_batch
 
 
@@ -53,6 +53,24 @@ def test_photos_of_one_name_from_two_folders(tree):
     }
 
 
+def test_pictures_in_a_folder(tmp_path):
+    """Of RAW and JPEG of one photo the RAW is taken; results are none; those found are marked."""
+    for name in ("1.ARW", "1.JPG", "2.jpg", "2-undark.jpg", "deep/1.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    suffixes = suffixes_for(None)
+    jobs = plan_batch([tmp_path], None, "jpeg", suffixes).jobs
+    assert [str(j.source.relative_to(tmp_path)) for j in jobs] == ["1.ARW", "2.jpg", "deep/1.jpg"]
+    assert all(job.found for job in jobs)
+    jobs = plan_batch([tmp_path / "1.JPG", tmp_path], None, "jpeg", suffixes).jobs
+    assert {job.source.name: job.found for job in jobs if job.source.parent == tmp_path} == {
+        "1.JPG": False,
+        "1.ARW": True,
+        "2.jpg": True,
+    }
+
+
 def test_a_photo_given_twice_is_done_once(tree):
     assert len(plan([tree / "a/1.ARW", tree / "a/1.ARW"], None, "jpeg")) == 1
 
@@ -86,6 +104,8 @@ def test_an_empty_folder_is_reported(tmp_path, tree):
     assert plan_batch([empty], tmp_path / "one.jpg").jobs == ()
     pictures = plan_batch([empty], suffixes=frozenset(PICTURE_SUFFIXES))
     assert "without pictures" in str(pictures.unreadable[0][1])
+    both = plan_batch([empty], suffixes=suffixes_for(None))
+    assert "without RAW photos or pictures" in str(both.unreadable[0][1])
 
 
 def test_a_photo_spelt_twice_is_done_once(tree):

@@ -224,7 +224,7 @@ def test_pictures_and_raw_photos_have_models_of_their_own(run, picture_model, da
     write_picture(picture, np.full((40, 60, 3), 40, np.uint8), Shot())
     model = ("--model", picture_model)
     for args, says in (
-        ([picture], "or a model of `undark train pairs --aim rgb`"),
+        ([picture, "--model", "bayer"], "or a model of `undark train photos --aim rgb`"),
         ([dark_dng, *model], "choose a model for RAW"),
         ([picture.parent / "none", *model], "no JPEG, PNG or TIFF"),
     ):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from undark.files.dng import write_mosaic
+from undark.files.picture import write_picture
 from undark.restoring.describe import UNKNOWN, describe, noise_lines
 from undark.sensor.cfa import X_TRANS
 from undark.sensor.mosaic import Shot
@@ -62,3 +63,14 @@ def test_black_errors_of_x_trans_are_a_range(make_mosaic):
     mosaic = make_mosaic(cfa=X_TRANS, shape=(120, 120))
     found = replace(estimate_of(mosaic), black_errors=off, black_source="flat blocks")
     assert noise_lines(found)["black error"] == "-3.00 to +4.00 DN (flat blocks)"
+
+
+def test_a_picture_is_described(tmp_path):
+    levels = np.full((48, 64, 3), 13, np.uint8)
+    write_picture(tmp_path / "a.jpg", levels, Shot("SONY", "ILCE-7SM2", iso=3200.0))
+    found = describe(tmp_path / "a.jpg")
+    assert (found["camera"], found["ISO"]) == ("SONY ILCE-7SM2", "3200")
+    assert (found["size"], found["bits"]) == ("64 x 48", "8 a channel")
+    # of one tone, ((13 / 255 + 0.055) / 1.055)^2.4 in linear light, that comes to 0.65
+    assert found["amplification"].startswith("x161 (+7.3 EV)")
+    assert "noise" not in found

@@ -25,6 +25,7 @@ from undark.files.provenance import digest_of, source_of
 from undark.restoring import claims, jobs
 from undark.restoring.claims import claim_path, claimed
 from undark.restoring.jobs import (
+    BRIGHT,
     DONE,
     ELSEWHERE,
     Failed,
@@ -92,6 +93,31 @@ def test_a_batch_writes_what_the_functions_give(tmp_path, bits):
     assert np.array_equal(read_levels(done.target), expected)
 
 
+def test_bright_pictures_of_a_folder_are_left_alone(tmp_path, monkeypatch):
+    """Those that are named, and all where an exposure is asked for, are restored."""
+    random = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    for name, top in (("dark", 40), ("bright", 255)):
+        levels = random.integers(2, top, (32, 48, 3)).astype(np.uint8)
+        write_picture(tmp_path / "in" / f"{name}.png", levels, Shot())
+    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, fold=1, name="same")
+    model = type("Same", (), {"card": card, "__call__": lambda _, light: light})()
+    monkeypatch.setattr(jobs, "load_model", lambda name, device: model)
+
+    def done(inputs, **options):
+        batch = plan(inputs, tmp_path / "out", suffixes={".png"})
+        kept = list(run(batch, Options(model="x", overwrite=True, **options)))
+        return {e.source.stem: e for e in kept if isinstance(e, Restored | Skipped | Failed)}
+
+    found = done([tmp_path / "in"])
+    assert isinstance(found["dark"], Restored)
+    assert (found["bright"].reason, found["bright"].target.exists()) == (BRIGHT, False)
+    named = [tmp_path / "in/bright.png", tmp_path / "in"]
+    for events in (done(named), done([tmp_path / "in"], exposure=parse_exposure("auto+1"))):
+        assert all(isinstance(e, Restored) for e in events.values())
+        assert len(events) == 2
+
+
 def read_levels(path):
     levels = open_picture(path).levels
     assert levels.dtype == imagecodecs.imread(path).dtype
@@ -102,7 +128,7 @@ def test_a_batch_of_pictures_writes_what_the_functions_give(tmp_path, monkeypatc
     """Exposure, strength and the white level of pictures arrive."""
     dark = np.random.default_rng(0).integers(2, 40, (32, 48, 3)).astype(np.uint8)
     write_picture(tmp_path / "a.png", dark, Shot())
-    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, name="half")
+    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, fold=1, name="half")
     model = type("Half", (), {"card": card, "__call__": lambda _, light: light / 2})()
     monkeypatch.setattr(jobs, "load_model", lambda name, device: model)
     for text in ("2", "auto"):

@@ -20,7 +20,7 @@ from undark.restoring.picture import restore_picture
 class Same:
     """A model whose output is its input."""
 
-    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8)
+    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, fold=1)
 
     def __call__(self, inputs):
         assert inputs.shape[1] == 3

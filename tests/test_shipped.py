@@ -1,14 +1,18 @@
 """The models that ship, on undark's own scene seen through their sensors' filters."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import undark
 from undark.demo import load_scene
-from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
+from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, encode_srgb
 from undark.develop.metrics import psnr
-from undark.engine.card import read_card
-from undark.engine.catalogue import QUALITIES, choose, shipped_models
+from undark.engine.card import PICTURE_TASK, read_card
+from undark.engine.catalogue import NO_CFA, QUALITIES, choose, shipped_models
+from undark.files.picture import Picture
 from undark.restoring.blend import amplify_and_demosaic
 from undark.sensor.cfa import RGGB, X_TRANS, mosaic
 from undark.sensor.mosaic import Mosaic
@@ -106,3 +110,48 @@ def test_fast_costs_a_third(name):
 def test_an_unknown_quality(light):
     with pytest.raises(ValueError, match="best or fast"):
         undark.restore(shoot(light, RGGB), quality="good")
+
+
+def dark_jpeg(ratio, quality=90):
+    """The scene as a camera stores it, `ratio` times too dark, and its truth; by Pillow alone."""
+    truth = np.clip(load_scene()[720:960, 900:1188], 0, 1)
+    random = np.random.default_rng(5)
+    level = 4000 * truth / ratio  # electrons
+    noisy = (random.poisson(level) + random.normal(0, 2.5, level.shape)) / 4000
+    levels = np.rint(255 * encode_srgb(np.clip(noisy, 0, 1))).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(levels).save(file, "JPEG", quality=quality)
+    return Picture(np.asarray(Image.open(file))), encode_srgb(truth)
+
+
+@pytest.mark.parametrize("ratio", [10, 40])
+def test_a_dark_jpeg_becomes_bright_and_clean(ratio):
+    dark, truth = dark_jpeg(ratio)
+    model = undark.load_model(choose(NO_CFA, PICTURE_TASK))
+    made, amplified = (
+        undark.restore_picture(dark, model=model, exposure=ratio, strength=s).picture() / 255
+        for s in (1, 0)
+    )
+    assert psnr(made, truth) > psnr(amplified, truth) + 4
+    # no cast: black clipped at 0 in the dark picture is the brighter for it
+    means = made.mean(axis=(0, 1)) - truth.mean(axis=(0, 1))
+    assert np.abs(means).max() < 0.05
+
+
+def test_a_bright_jpeg_stays_as_it_is():
+    levels = np.rint(255 * encode_srgb(np.clip(load_scene()[600:1100, 700:1400], 0, 1)))
+    file = io.BytesIO()
+    Image.fromarray(levels.astype(np.uint8)).save(file, "JPEG", quality=95)
+    bright = Picture(np.asarray(Image.open(file)))
+    model = undark.load_model(choose(NO_CFA, PICTURE_TASK))
+    made = undark.restore_picture(bright, model=model, exposure=1)
+    assert psnr(made.picture() / 255, bright.levels / 255) > 40
+
+
+def test_tiles_of_a_picture_leave_no_seams():
+    dark, _ = dark_jpeg(20)
+    model = undark.load_model(choose(NO_CFA, PICTURE_TASK))
+    whole, tiled = (
+        undark.restore_picture(dark, model=model, exposure=20, tile=n).linear for n in (768, 48)
+    )
+    assert np.abs(whole - tiled).max() < 2e-3

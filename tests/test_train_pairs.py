@@ -328,7 +328,7 @@ def test_a_picture_is_learnt_from_as_it_is_restored(tmp_path, dtype):
         seen.append(inputs)
         return inputs
 
-    network.card = SimpleNamespace(task=AIMS["rgb"].task, multiple=8, halo=8)
+    network.card = SimpleNamespace(task=AIMS["rgb"].task, multiple=8, halo=8, fold=1)
     restore_picture(open_picture(row.dark), model=network, exposure=row.amplification)
     top, left = ((n - 64 + 1) // 2 for n in (240, 312))
     assert np.array_equal(seen[0][..., top : top + 64, left : left + 64], batch.inputs)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from undark.errors import UndarkError
     from undark.files.picture import open_picture
     from undark.files.raw import read_mosaic as read
+    from undark.restoring.burst import merge
     from undark.restoring.picture import restore_picture
     from undark.restoring.raw import Restored, restore
     from undark.sensor.mosaic import Mosaic
@@ -29,6 +30,7 @@ _WHERE = {
     "Restored": ("undark.restoring.raw", "Restored"),
     "UndarkError": ("undark.errors", "UndarkError"),
     "load_model": ("undark.engine.model", "load_model"),
+    "merge": ("undark.restoring.burst", "merge"),
     "open_picture": ("undark.files.picture", "open_picture"),
     "read": ("undark.files.raw", "read_mosaic"),
     "restore": ("undark.restoring.raw", "restore"),
@@ -42,6 +44,7 @@ __all__ = [
     "UndarkError",
     "__version__",
     "load_model",
+    "merge",
     "open_picture",
     "read",
     "restore",

@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from undark import __version__
+from undark.cli.burst import burst_command
 from undark.cli.calibrate import calibrate_command
 from undark.cli.compare import compare
 from undark.cli.demo import demo
 from undark.cli.desk import desk
 from undark.cli.evaluate import evaluate
+from undark.cli.export import export_command
 from undark.cli.info import info
 from undark.cli.models import models
 from undark.cli.pairs import pairs
@@ -48,6 +50,7 @@ def _main(
 
 app.command("restore")(restore_command)
 app.command()(desk)
+app.command("burst")(burst_command)
 app.command()(info)
 app.command()(pairs)
 app.command()(evaluate)
@@ -55,6 +58,7 @@ app.command()(compare)
 app.command("calibrate")(calibrate_command)
 app.command()(demo)
 app.command()(models)
+app.command("export")(export_command)
 app.add_typer(train_app, name="train")
 app.command()(tune)
 
@@ -66,7 +70,7 @@ def main() -> None:
             signal.signal(getattr(signal, name), _end)
     try:
         with warnings_shown():
-            app()
+            app(prog_name="undark")  # also of `python -m undark`: completion goes by it
     except UndarkError as error:
         tell(str(error))
         sys.exit(1 if isinstance(error, PhotoError) else 2)

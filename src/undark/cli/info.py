@@ -22,7 +22,8 @@ HEIGHT, WIDTH = 4000, 6000
 
 def info(
     photos: Annotated[
-        list[Path] | None, typer.Argument(parser=path, metavar="PHOTO", help="RAW files.")
+        list[Path] | None,
+        typer.Argument(parser=path, metavar="PHOTO", help="RAW, JPEG, PNG, TIFF."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     device: Annotated[
@@ -34,7 +35,7 @@ def info(
         ),
     ] = False,
 ) -> None:
-    """Describe a RAW photo: camera, exposure, black, noise, proposed amplification and why."""
+    """Describe a photo: camera, exposure, black, noise, proposed amplification and why."""
     if device == bool(photos):
         raise typer.BadParameter("give photos, or --device")
     if device:

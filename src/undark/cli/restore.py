@@ -66,7 +66,8 @@ def restore_command(
         typer.Argument(
             parser=path,
             metavar="PHOTO|FOLDER",
-            help="RAW files, or folders of them; pictures, with a --model for pictures.",
+            help="RAW files, dark pictures (JPEG, PNG, TIFF), or folders of them. Pictures of a "
+            "folder that are not dark, or have a RAW file beside them, are left alone.",
         ),
     ],
     output: Annotated[
@@ -86,7 +87,9 @@ def restore_command(
     exposure: Annotated[
         ExposureWish,
         typer.Option(
-            parser=_wish, metavar="auto|EV", help="Amplify by 2^EV; auto+1: one EV more than auto."
+            parser=parse_wish,
+            metavar="auto|EV",
+            help="Amplify by 2^EV; auto+1: one EV more than auto.",
         ),
     ] = "auto",  # type: ignore[assignment]  # typer parses defaults too
     strength: Annotated[
@@ -153,7 +156,7 @@ def restore_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Restore dark RAW photos.
+    """Restore dark RAW photos, and dark pictures as far as they can be.
 
     Results go beside the photos, or to -o, as NAME-undark.jpg. Photos whose result is there
     already are skipped, so the same command continues an interrupted run.
@@ -180,6 +183,8 @@ def restore_command(
         raise typer.BadParameter(
             "--contrast does not apply to a DNG, which holds linear light: leave it out"
         )
+    if kind == Kind.DNG:  # pictures in a folder cannot become one
+        suffixes -= frozenset(PICTURE_SUFFIXES)
     batch = plan(photos, output, kind, suffixes)
     outcomes: list[Outcome] = []
     try:
@@ -209,7 +214,7 @@ def _kind(to: Kind | None, output: str | None, bits: Bits, of_pictures: bool) ->
     return str(kind)
 
 
-def _wish(text: str) -> ExposureWish:
+def parse_wish(text: str) -> ExposureWish:
     try:
         return parse_exposure(text)
     except ValueError as error:

@@ -39,6 +39,12 @@ class Aim(StrEnum):
     RGB = "rgb"
 
 
+class PhotoAim(StrEnum):
+    """What else than RAW photos photographs are made into for training."""
+
+    RGB = "rgb"
+
+
 class Loss(StrEnum):
     """Losses of training on pairs."""
 
@@ -147,14 +153,20 @@ def photos(
     cfa: Annotated[
         Cfa | None, typer.Option(help="The sensor. Default: that of --from, else bayer.")
     ] = None,
+    aim: Annotated[
+        PhotoAim | None,
+        typer.Option(help="rgb: for dark pictures, as cameras store them; without --cfa."),
+    ] = None,
 ) -> None:
     """Train on ordinary photographs, darkened. A killed run can be resumed."""
+    if cfa and aim:
+        raise typer.BadParameter("--aim rgb is for pictures, which have no CFA: leave --cfa out")
     training = _training(folder, options, val)
     from undark.learn.from_photos import train_photos
-    from undark.learn.kind import BAYER, XTRANS
+    from undark.learn.kind import BAYER, PICTURE, XTRANS
 
     kinds = {Cfa.BAYER: BAYER, Cfa.X_TRANS: XTRANS}
-    kind = kinds[cfa] if cfa else None
+    kind = kinds[cfa] if cfa else PICTURE if aim else None
     _finish(training, lambda report: train_photos(training, kind, report))
 
 

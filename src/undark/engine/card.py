@@ -35,6 +35,7 @@ _TYPES = {
     "licence": str,
     "training": dict,
     "scores": dict,
+    "fold": int,
 }
 
 
@@ -59,6 +60,8 @@ class Card:
     """Photos with their licences, steps, packed pixels, minutes, commit."""
     scores: dict[str, float]
     """Validation PSNR in dB."""
+    fold: int = 1
+    """Side of the squares of input pixels that the network's first scale takes as one pixel."""
 
     @property
     def cell(self) -> int:
@@ -72,6 +75,7 @@ class Card:
     def from_json(cls, text: str) -> Card:
         """Raises `ValueError`, `KeyError` or `TypeError` if it is not a card."""
         content = json.loads(text)
+        content = {"fold": 1} | content  # which older models lack
         card = cls(**{f.name: content[f.name] for f in fields(cls)})
         for name, kind in _TYPES.items():
             if type(getattr(card, name)) is not kind:
@@ -87,8 +91,8 @@ def _check(card: Card) -> None:
         raise ValueError("of an unknown task")
     if not 1 <= card.multiple <= MOST_MULTIPLE or not 0 <= card.halo <= MOST_HALO:
         raise ValueError("multiple or halo out of range")
-    if card.halo % card.multiple:
-        raise ValueError("the halo is a multiple of the multiple")
+    if card.halo % card.multiple or card.fold < 1 or card.multiple % card.fold:
+        raise ValueError("the halo is a multiple of the multiple, and that of the fold")
 
 
 def read_card(path: Path) -> Card:

@@ -6,13 +6,15 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
-from undark.engine.card import TASK, read_card
+from undark.engine.card import PICTURE_TASK, TASK, read_card
 from undark.errors import ModelError, UnsupportedError
 
 DEFAULT_MODEL = "bayer"
 BEST, FAST = "best", "fast"
 """Qualities. A model of the second has a name that ends in "-fast"."""
 QUALITIES = (BEST, FAST)
+NO_CFA = "none"
+"""The sensor of a finished picture, in a card."""
 
 
 def shipped_models() -> dict[str, Path]:
@@ -38,10 +40,13 @@ def find_model(name: str) -> Path:
 def choose(cfa: str, task: str = TASK, quality: str = BEST) -> str:
     """The name of the shipped model for a sensor ("Bayer", "X-Trans"), a task and a quality.
 
-    Raises `ValueError` for another quality, `UnsupportedError` where no model is for the sensor.
+    Of finished pictures (`NO_CFA`) there is one quality. Raises `ValueError` for another quality,
+    `UnsupportedError` where no model is for the sensor.
     """
     if quality not in QUALITIES:
         raise ValueError(f"quality is {' or '.join(QUALITIES)}, not {quality}")
+    if task == PICTURE_TASK:
+        quality = BEST
     for name, path in shipped_models().items():
         card = read_card(path)
         its_quality = FAST if name.endswith(f"-{FAST}") else BEST

@@ -39,18 +39,18 @@ class Tile(NamedTuple):
 
 
 def tiles(
-    height: int, width: int, multiple: int, halo: int, side: int | None = None
+    height: int, width: int, multiple: int, halo: int, side: int | None = None, fold: int = 1
 ) -> list[list[Tile]]:
     """Tiles that cover (height, width), multiples of `multiple`, by rows; all start at multiples.
 
     All have one size, with their margins: runtimes plan their memory by it. By default it is that
-    for which the network computes the fewest pixels with no tile larger than `AREA`; `side` is
-    about that of a tile's inner part. `halo` is rounded up to a multiple; at the frame's border
-    there is no margin.
+    for which the network computes the fewest pixels with no tile larger than `AREA`, where `fold`²
+    pixels count as one (see `Card.fold`); `side` is about that of a tile's inner part. `halo` is
+    rounded up to a multiple; at the frame's border there is no margin.
     """
     halo = -(-halo // multiple) * multiple
     if side is None:
-        counts = _cheapest(height, width, multiple, halo)
+        counts = _cheapest(height, width, multiple, halo, AREA * fold**2)
     else:
         counts = -(-height // side), -(-width // side)
     rows, columns = (
@@ -73,8 +73,8 @@ def _windows(length: int, multiple: int, halo: int, count: int) -> list[tuple[sl
     return [*zip(spans, (slice(a, b) for a, b in pairwise(edges)), strict=True)]
 
 
-def _cheapest(height: int, width: int, multiple: int, halo: int) -> tuple[int, int]:
-    """Tiles down and across for which the network computes the fewest pixels."""
+def _cheapest(height: int, width: int, multiple: int, halo: int, area: int) -> tuple[int, int]:
+    """Tiles of at most `area` down and across, for which the network computes fewest pixels."""
 
     def size(length: int, count: int) -> tuple[int, int]:
         """Of the tiles: their length and their number."""
@@ -85,10 +85,10 @@ def _cheapest(height: int, width: int, multiple: int, halo: int) -> tuple[int, i
     for down in range(1, height // multiple + 1):
         high, rows = size(height, down)
         across = 1
-        while high * size(width, across)[0] > AREA and across < width // multiple:
+        while high * size(width, across)[0] > area and across < width // multiple:
             across += 1
         wide, columns = size(width, across)
-        if high * wide <= AREA and (cost := high * rows * wide * columns) < least:
+        if high * wide <= area and (cost := high * rows * wide * columns) < least:
             found, least = (down, across), cost
         if across == 1:  # more tiles only add margins
             break

@@ -96,7 +96,9 @@ def run_megapixels(card: Card, height: int, width: int) -> float:
     down, across = (-(-n // (card.cell * card.multiple)) * card.multiple for n in (height, width))
     areas: list[int] = [
         (rows.stop - rows.start) * (columns.stop - columns.start)
-        for (rows, columns), _ in chain(*tiles(down, across, card.multiple, card.halo))
+        for (rows, columns), _ in chain(
+            *tiles(down, across, card.multiple, card.halo, fold=card.fold)
+        )
     ]
     return sum(areas) * card.cell**2 / 1e6
 

@@ -45,6 +45,7 @@ HEADROOM = 16.0
 
 Brighter light sources are clipped. At ×300 they reach 300, which would leave 218 levels below 1.
 """
+_MOST = 65535
 
 _CFA, _LINEAR_RAW = 32803, 34892
 _LOSSLESS_JPEG = 7
@@ -52,8 +53,11 @@ _TILE = 256
 _D65 = 21
 
 
-def write_mosaic(path: Path, mosaic: Mosaic) -> None:
+def write_mosaic(path: Path, mosaic: Mosaic, source: str | None = None) -> None:
     """Write a mosaic as a CFA DNG; `read_mosaic` reads back the same mosaic.
+
+    Of a merged one the noise of its typical pixel is in the NoiseProfile; where fewer frames were
+    merged is not in the file. `source` is the digest of what it was made of, kept as XMP.
 
     The white level is rounded to an integer, as the format requires. LibRaw does not open mosaics
     of fewer than 22 rows or columns. An unknown colour matrix is left out: LibRaw opens such files,
@@ -61,6 +65,10 @@ def write_mosaic(path: Path, mosaic: Mosaic) -> None:
     """
     matrix = mosaic.camera_from_xyz
     entries = [*_common(mosaic), *_sensor(mosaic), *([] if matrix is None else _colour(matrix))]
+    entries += xmp_entries(source)
+    if mosaic.merged is not None:
+        merged = f"{software()}: merged from {mosaic.merged.frames} frames"
+        entries.append(text(37395, merged))  # ImageHistory
     _write(path, _tiles(mosaic.plane), mosaic.shape, _CFA, entries, mosaic.shot)
 
 
@@ -75,11 +83,13 @@ def write_linear(
     """Write restored light as a linear DNG: 16-bit camera RGB, black 0, proportional to the scene.
 
     `linear` is (H, W, 3), white-balanced and amplified; 1 is the picture's white. It is clipped to
-    [0, `HEADROOM`]. The brightest value becomes 65535; BaselineExposure holds the inverse, so
-    that 1 renders white. Where the colour matrix is unknown, that of sRGB is written, since the
-    format requires one. `source` is the digest of the file that the light was restored from
-    (`provenance.digest_of`). `gains` (3,) are the white balance to show it with, if another than
-    the mosaic's: only tags change. Raises `OutputError`.
+    [0, `HEADROOM`]. The brightest value becomes 65535, and WhiteLevel is the level of light 1, so
+    that programs show it white; the file holds brighter light above that level. (The specification
+    has BaselineExposure for this, which darktable, RawTherapee and LibRaw do not follow.) Where
+    the colour matrix is unknown, that of sRGB is written, since the format requires one. `source`
+    is the digest of the file that the light was restored from (`provenance.digest_of`). `gains`
+    (3,) are the white balance to show it with, if another than the mosaic's: only tags change.
+    Raises `OutputError`.
     """
     levels = LinearLevels(mosaic, _brightest(linear.max(axis=(0, 1)), mosaic.white_balance))
     levels.add(0, linear)
@@ -90,9 +100,9 @@ class LinearLevels:
     """The pixels of a linear DNG (see `write_linear`), made from top to bottom."""
 
     def __init__(self, mosaic: Mosaic, brightest: float) -> None:
-        """`brightest` is the light, before white balance, that becomes 65535."""
+        """`brightest` is the light, before white balance, that becomes 65535: at least white's."""
         self._mosaic, self._brightest = mosaic, brightest
-        self._factor = (65535 / brightest / mosaic.white_balance).astype(np.float32)
+        self._factor = (_MOST / brightest / mosaic.white_balance).astype(np.float32)
         self._levels = np.empty((*mosaic.shape, 3), np.uint16)
 
     @classmethod
@@ -106,7 +116,7 @@ class LinearLevels:
         """Rows of light (h, W, 3), the first of which is row `top` of the frame."""
         for row, light in enumerate(linear, top):  # by rows, to save memory
             levels = np.rint(np.clip(light, 0, HEADROOM) * self._factor)
-            self._levels[row] = np.clip(levels, 0, 65535)
+            self._levels[row] = np.clip(levels, 0, _MOST)
 
     def write(
         self,
@@ -119,14 +129,15 @@ class LinearLevels:
         mosaic, known = self._mosaic, self._mosaic.camera_from_xyz
         if gains is not None:
             mosaic = mosaic.replace(white_balance=gains)
-        # renderers take as white the neutral camera RGB whose largest value is 1
-        baseline = math.log2(self._brightest * float(mosaic.white_balance.min()))
+        # renderers take as white the neutral camera RGB whose largest value is the white level
+        white = _MOST / (self._brightest * float(mosaic.white_balance.min()))
+        level = min(max(round(white), 1), _MOST)
         entries = [
             *_common(mosaic),
             *_colour(np.linalg.inv(XYZ_FROM_SRGB) if known is None else known),
             numbers(50714, SHORT, 0, 0, 0),  # BlackLevel
-            numbers(50717, LONG, 65535, 65535, 65535),  # WhiteLevel
-            signed_rational(50730, round(baseline, 6)),  # BaselineExposure
+            numbers(50717, LONG, level, level, level),  # WhiteLevel
+            signed_rational(50730, round(math.log2(level / white), 6)),  # BaselineExposure: about 0
             text(37395, f"{software()}: amplified {amplification:g} times"),  # ImageHistory
             *xmp_entries(source),
         ]
@@ -225,5 +236,5 @@ def _tiles(pixels: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 def _brightest(light: NDArray[Any], gains: NDArray[np.float32]) -> float:
     """The largest of the channels' brightest values (3,), clipped at `HEADROOM`, before white
-    balance."""
-    return max(float((np.minimum(light, HEADROOM) / gains).max()), 1e-6)
+    balance; at least that of white, so that the white level is no more than 65535."""
+    return float(max((np.minimum(light, HEADROOM) / gains).max(), 1 / gains.min()))

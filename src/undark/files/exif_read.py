@@ -40,6 +40,12 @@ def orientation_of(tags: Tags) -> int:
     return int(values[0]) if values and values[0] in range(1, 9) else 1
 
 
+def dimensions_of(tags: Tags) -> tuple[int, ...]:
+    """Width and height as EXIF has them, of the photo or its preview; empty where it has none."""
+    names = ("EXIF ExifImageWidth", "EXIF ExifImageLength", "Image ImageWidth", "Image ImageLength")
+    return tuple(int(n) for name in names for n in map(_number, _values(tags, name)[:1]) if n > 0)
+
+
 def shot_of(path: Path) -> Shot:
     """The EXIF of a photo or a picture as a `Shot`; an empty one where it cannot be read."""
     try:
@@ -105,10 +111,17 @@ def _date(tags: Tags) -> datetime | None:
     for name in ("EXIF DateTimeOriginal", "Image DateTimeOriginal", "Image DateTime"):
         text = _text(tags, name)
         try:
-            return datetime.strptime((text or "")[:19], "%Y:%m:%d %H:%M:%S")
+            taken = datetime.strptime((text or "")[:19], "%Y:%m:%d %H:%M:%S")
+            return taken.replace(microsecond=_microsecond(tags))
         except ValueError:  # cameras whose clock was never set write zeros or blanks
             continue
     return None
+
+
+def _microsecond(tags: Tags) -> int:
+    """EXIF's fraction of a second: "27" is 0.27 s; 0 where there is none."""
+    digits = (_text(tags, "EXIF SubSecTimeOriginal", "EXIF SubSecTime") or "").strip()
+    return int(digits[:6].ljust(6, "0")) if digits.isascii() and digits.isdigit() else 0
 
 
 def _gps(tags: Tags) -> GPS | None:

@@ -46,6 +46,8 @@ def exif_entries(shot: Shot) -> list[Entry]:
         entries.append(rational(37386, shot.focal_length))
     if shot.taken is not None:
         entries.append(text(36867, exif_time(shot.taken)))
+        if shot.taken.microsecond:
+            entries.append(text(37521, f"{shot.taken.microsecond:06d}".rstrip("0")))
     if shot.lens is not None:
         entries.append(text(42036, shot.lens))
     return entries

@@ -15,6 +15,8 @@ from undark.files.provenance import is_made_by_undark
 
 MARK = "-undark"
 """Ends the name of every result that undark names itself."""
+BURST_MARK = "-undark-burst"
+"""Ends the names of what `undark burst` writes."""
 CONFIDENCE_MARK = "-confidence"
 """Ends the name of a result's map of confidence."""
 
@@ -68,7 +70,7 @@ def find_pictures(
 
 def is_result(path: Path) -> bool:
     """Whether undark has named the file."""
-    return path.stem.endswith((MARK, CONFIDENCE_MARK))
+    return path.stem.endswith((MARK, BURST_MARK, CONFIDENCE_MARK))
 
 
 def _is_file(path: Path) -> bool:

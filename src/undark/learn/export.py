@@ -157,6 +157,7 @@ def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
         licence="Apache-2.0",
         training={k: v for k, v in record.items() if k not in _NOT_IN_CARDS},
         scores=record["validation"],
+        fold=config.fold,
     )
 
 
@@ -169,6 +170,7 @@ def halo(config: UNetConfig) -> int:
     ]
     reach = head_and_tail + sum(2 * n * 2**scale for scale, n in enumerate(blocks))
     reach += 2**deepest - 1  # strided convolutions: the far corner of the coarsest cell
+    reach *= config.fold
     return -(-reach // config.multiple) * config.multiple
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import lcm
 from pathlib import Path
 
@@ -11,16 +12,17 @@ import numpy as np
 import torch
 
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, decode_srgb
-from undark.engine.card import TASK
-from undark.errors import TrainingError
-from undark.learn.aims import psnr
-from undark.learn.data.batches import Batch
+from undark.engine.card import PICTURE_TASK, TASK
+from undark.learn.aims import AIMS, aim_psnr, psnr
+from undark.learn.data.batches import Batch, Samples
+from undark.learn.data.camera_pictures import Rendering
 from undark.learn.data.exposing import Exposures, expose, stack
 from undark.learn.data.photos import Photo, PhotoFiles, PhotoSamples, find_pictures, is_radiance
+from undark.learn.data.picture_samples import PictureSamples, photograph
 from undark.learn.data.sampler import TorchSampler
 from undark.learn.data.split import held_back, name_below
-from undark.learn.kind import BAYER, InputKind
-from undark.learn.loss import photo_loss
+from undark.learn.kind import BAYER, PICTURE, InputKind
+from undark.learn.loss import photo_loss, picture_loss
 from undark.learn.options import Outcome, Training
 from undark.learn.progress import Report, ignore
 from undark.learn.task import TrainingPlan
@@ -28,6 +30,8 @@ from undark.learn.train import train
 from undark.sensor.profiles.cameras import find_camera
 
 VAL_RATIOS = (10, 100, 250, 300)
+PICTURE_VAL_RATIOS = (3, 10, 30, 100)
+VAL_RENDERING = Rendering(lens=0.6, colour_blur=1.0, sharpening=0.4, quality=92)
 VAL_ISO = 1600
 VAL_CROP = 512
 """Largest side of a validation crop in pixels."""
@@ -38,12 +42,10 @@ def train_photos(
 ) -> Outcome:
     """Train on photographs; writes model.onnx, model.safetensors and training.json to `out`.
 
-    `kind` is the sensor's, by default that of the configured network. A killed run can be
-    continued with `resume`. Raises `TrainingError`.
+    `kind` is the sensor's, or `PICTURE` for dark JPEGs; by default that of the configured network.
+    A killed run can be continued with `resume`. Raises `TrainingError`.
     """
     training = training.for_kind(kind or training.config.kind)
-    if training.config.kind.sensor is None:
-        raise TrainingError("photographs train networks for RAW photos; for pictures give pairs")
     skipped: dict[Path, str] = {}
 
     def make_plan(held: list[str] | None) -> TrainingPlan:
@@ -69,14 +71,15 @@ def photo_plan(
         photos.share_skipped(skipped)
     kind = training.config.kind
     names = [] if training.val else [name_below(p, training.data) for p in val_paths]
+    of_pictures = kind == PICTURE
     return TrainingPlan(
-        samples=PhotoSamples(files, training.crop, training.seed, kind),
+        samples=_samples(training, files, kind),
         kind=kind,
         validation=_validation(judged, kind),
-        loss=photo_loss,
-        loss_name="photo",
-        score=psnr,
-        task=TASK,
+        loss=picture_loss if of_pictures else photo_loss,
+        loss_name="picture" if of_pictures else "photo",
+        score=partial(aim_psnr, AIMS["rgb"]) if of_pictures else psnr,
+        task=PICTURE_TASK if of_pictures else TASK,
         unit="photographs",
         files=[path.name for path in files.readable],
         held=names,
@@ -84,6 +87,12 @@ def photo_plan(
         split=f"{len({*paths, *val_paths})} photographs: {len(files.readable)} to learn from, "
         f"{len(judged.readable)} to judge by",
     )
+
+
+def _samples(training: Training, files: PhotoFiles, kind: InputKind) -> Samples:
+    if kind == PICTURE:
+        return PictureSamples(files, training.crop, training.seed)
+    return PhotoSamples(files, training.crop, training.seed, kind)
 
 
 def split(training: Training, held: list[str] | None = None) -> tuple[list[Path], list[Path]]:
@@ -107,21 +116,36 @@ def _recorded(paths: list[Path], folder: Path, held: list[str]) -> list[Path]:
 def _validation(files: PhotoFiles, kind: InputKind) -> dict[str, list[Batch]]:
     """Simulated Sony A7S2 photos at `VAL_ISO` of each photo's centre; deterministic."""
     photos = [photo for path in files.readable if (photo := files.get(path)) is not None]
-    return {f"x{r}": [val_batch(p, VAL_ISO, r, kind) for p in photos] for r in VAL_RATIOS}
+    ratios = PICTURE_VAL_RATIOS if kind == PICTURE else VAL_RATIOS
+    return {f"x{r}": [val_batch(p, VAL_ISO, r, kind) for p in photos] for r in ratios}
 
 
 def val_batch(photo: Photo, iso: float, ratio: float, kind: InputKind = BAYER) -> Batch:
     """A simulated dark photo of the central crop, at most `VAL_CROP` pixels a side; seeded."""
-    multiple = lcm(8 * kind.cell, kind.period)  # 8 packed pixels: a multiple for every network
+    light, sampler = _central_light(photo, kind), TorchSampler(int(ratio))
+    exposures = _val_exposures(iso, ratio)
+    if kind == PICTURE:
+        return photograph(light, exposures, VAL_RENDERING, sampler)
+    return expose(light, exposures, sampler, kind)
+
+
+def _central_light(photo: Photo, kind: InputKind) -> torch.Tensor:
+    """(1, 3, H, W) linear sRGB of the central crop, at most `VAL_CROP` pixels a side."""
+    # 8 packed pixels: a multiple for every network
+    multiple = lcm(8 * kind.cell * kind.fold, kind.period)
     side = [min(VAL_CROP, n) // multiple * multiple for n in photo.shape[:2]]
     top, left = ((n - s) // 2 for n, s in zip(photo.shape[:2], side, strict=True))
     middle = photo[top : top + side[0], left : left + side[1]]
     light = torch.from_numpy(middle.copy())
     if light.dtype == torch.uint8:
         light = decode_srgb(light.float() / 255)
+    return light.permute(2, 0, 1)[None]
+
+
+def _val_exposures(iso: float, ratio: float) -> Exposures:
     camera = find_camera("ILCE-7SM2")
     assert camera is not None
-    exposures = Exposures(
+    return Exposures(
         amplification=np.full(1, ratio, np.float32),
         white_balance=np.array([[2.0, 1.0, 1.6]], np.float32),
         camera=camera_from_srgb(CAMERA_MATRICES[-1])[None].astype(np.float32),
@@ -129,4 +153,3 @@ def val_batch(photo: Photo, iso: float, ratio: float, kind: InputKind = BAYER) -
         span=camera.span,
         noise=stack([camera.at(iso)]),
     )
-    return expose(light.permute(2, 0, 1)[None], exposures, TorchSampler(int(ratio)), kind)

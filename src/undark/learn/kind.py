@@ -53,6 +53,11 @@ class InputKind:
         return self.sensor.colours if self.sensor else (0, 1, 2)
 
     @property
+    def fold(self) -> int:
+        """`UNetConfig.fold` of a new network: 2 for pictures, as large as a Bayer cell."""
+        return 1 if self.sensor else 2
+
+    @property
     def planes(self) -> int:
         """Planes of light in a network's input."""
         return len(self.colours)

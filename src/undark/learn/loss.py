@@ -44,6 +44,22 @@ def photo_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
     )
 
 
+def picture_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
+    """The loss of a batch of dark pictures (a scalar).
+
+    As `photo_loss`, with the sRGB picture's error in the place of the mosaic's, and without the
+    noise of each pixel, which is not known of pictures.
+    """
+    output = network(batch.inputs)
+    light, target = _compress(output), _compress(batch.target)
+    picture = _log_error(_picture(output, batch.srgb), _picture(batch.target, batch.srgb))
+    return (
+        picture
+        + LIGHT_WEIGHT * _log_error(light, target)
+        + LOW_FREQUENCY_WEIGHT * _low_frequency_error(light, target)
+    )
+
+
 def log_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
     """The loss of a batch of photographs or pairs (a scalar).
 

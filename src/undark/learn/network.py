@@ -41,6 +41,9 @@ class UNetConfig:
     """Residual blocks of the decoder at each scale but the coarsest."""
     inner: tuple[int, ...] = ()
     """Channels between the two convolutions of a block at each scale; empty: those of `widths`."""
+    fold: int = 1
+    """Side of the squares of pixels that a network for pictures takes as one pixel of its first
+    scale, with as many times the channels. A mosaic's cells are folded already."""
 
     @property
     def kind(self) -> InputKind:
@@ -69,7 +72,7 @@ class UNetConfig:
         By the network's scales, and so that every tile starts at the pattern's canonical phase: a
         network of one scale on X-Trans takes multiples of 2 packed pixels, 6 pixels.
         """
-        return math.lcm(2 ** (len(self.widths) - 1), self.kind.cells)
+        return math.lcm(self.fold * 2 ** (len(self.widths) - 1), self.kind.cells)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON types."""
@@ -140,14 +143,14 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         widths, cell = config.widths, config.cell
-        self.head = Conv(config.layouts * config.channels, widths[0])
+        self.head = Conv(config.fold**2 * config.layouts * config.channels, widths[0])
         inner = config.inner or widths
         self.encoder = nn.ModuleList(map(_blocks, widths, inner, config.encoder))
         self.decoder = nn.ModuleList(map(_blocks, widths, inner, config.decoder))
         pairs = list(pairwise(widths))
         self.down = nn.ModuleList(Conv(a, b, size=2, stride=2) for a, b in pairs)
         self.up = nn.ModuleList(Up(b, a) for a, b in pairs)
-        self.tail = Conv(widths[0], 3 * cell**2)
+        self.tail = Conv(widths[0], 3 * (config.fold * cell) ** 2)
         # a linear path that demosaics, so that the U-Net only has to predict a correction
         self.demosaic = Conv(config.layouts * config.planes, 3 * cell**2)
         nn.init.zeros_(self.tail.weight)
@@ -158,10 +161,16 @@ class UNet(nn.Module):
         if self.config.layouts > 1:
             x = split_layouts(x)
         light = x[:, : self.config.layouts * self.config.planes]
-        features = self.tail(self._features(self.head(x)))
+        fold = self.config.fold
+        features = self.tail(
+            self._features(self.head(F.pixel_unshuffle(x, fold) if fold > 1 else x))
+        )
         # the sum and the linear path in float32: bfloat16 has a precision of 8 bits, a photo 14
         with torch.autocast(x.device.type, enabled=False):
-            return F.pixel_shuffle(self.demosaic(light) + features.float(), self.config.cell)
+            correction = features.float()
+            if fold > 1:
+                correction = F.pixel_shuffle(correction, fold)
+            return F.pixel_shuffle(self.demosaic(light) + correction, self.config.cell)
 
     def _features(self, x: Tensor) -> Tensor:
         skips = []

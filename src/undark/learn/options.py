@@ -65,7 +65,9 @@ class Training:
 
     def for_kind(self, kind: InputKind) -> Training:
         """The same with a network for this kind of input."""
-        return replace(self, network=replace(self.config, cell=kind.cell))
+        if self.config.kind == kind:
+            return replace(self, network=self.config)
+        return replace(self, network=replace(self.config, cell=kind.cell, fold=kind.fold))
 
     def check(self) -> None:
         """Raises `TrainingError` for options that cannot work together."""

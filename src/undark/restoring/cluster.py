@@ -179,7 +179,10 @@ class _Dispatcher:
         return [machine for machine in _machines() if machine.node not in self._refused]
 
     def _submit(self, attempt: _Attempt) -> ray.ObjectRef[bytes]:
-        job = Job(*(Path(os.path.abspath(p)) for p in (attempt.job.source, attempt.job.target)))
+        source, target = (
+            Path(os.path.abspath(p)) for p in (attempt.job.source, attempt.job.target)
+        )
+        job = replace(attempt.job, source=source, target=target)
         needed = [*self._shared, job.source] if os.path.isfile(job.source) else self._shared
         task = Task(job, self._options, os.path.abspath(cameras_folder()), attempt.deaths > 0)
         # a worker that died may have lacked memory: the next one gets more

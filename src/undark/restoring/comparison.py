@@ -72,6 +72,7 @@ class Comparison:
         height, width = mosaic.shape
         self.shape = (-(-height // BLOCK), -(-width // BLOCK), len(self.colours))
         self.count, self.measured, self.restored = (np.zeros(self.shape, np.float32) for _ in "cmr")
+        self._excess = np.ones(self.shape, np.float32)  # of the variance of merged frames
         self._rows = rows_of_groups(self._groups, height)
         self._measure(np.ones(self.shape[:2], bool))
 
@@ -101,6 +102,7 @@ class Comparison:
         noise, pixels = self._noise, np.maximum(self.count, 1)
         rows = np.ones_like(pixels) if self._mosaic.offsets else np.minimum(self._rows, pixels)
         independent = self._variance(np.maximum(self.measured, self.restored)) / pixels
+        independent *= np.maximum(self._excess, np.float32(0.01))  # 0 where nothing is usable
         of_rows = noise.row**2 / rows
         of_black = noise.bias**2 / np.bincount(self._groups.ravel())
         return np.asarray(np.sqrt(independent + of_rows + of_black), np.float32)
@@ -126,7 +128,7 @@ class Comparison:
             of_pixel = self._mosaic.cfa.colour_map(light.shape[:2])
             marked = wrong[patch.blocks].repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
             for colour in range(3):
-                least, most = self._range(signal, usable & (of_pixel == colour))
+                least, most = self._range(signal, usable & (of_pixel == colour), patch)
                 plane = light[..., colour] * self._to_signal[colour]
                 clipped = np.clip(plane, least, most) / self._to_signal[colour]
                 at = marked[: plane.shape[0], : plane.shape[1], colour]
@@ -136,12 +138,14 @@ class Comparison:
         self._each(touched, work)
         self._measure(touched)
 
-    def _range(self, signal: Floats, ours: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    def _range(
+        self, signal: Floats, ours: NDArray[np.bool_], patch: Patch
+    ) -> tuple[Floats, Floats]:
         """(h, w) lowest and highest light that the usable pixels of a colour allow around each."""
         count = near_sums(ours.astype(np.float32))
         sums = near_sums(np.where(ours, signal, np.float32(0)))
         mean = np.asarray(sums / np.maximum(count, np.float32(1)), np.float32)
-        sigma = np.sqrt(self._variance(mean))
+        sigma = np.sqrt(self._variance(mean, patch))
         none = np.float32(np.inf)
         away = np.where(count > 0, np.float32(_AROUND) * sigma, none)  # nothing is known: no limit
         peak = np.where(ours, signal - BELOW_PEAK * sigma, -none)
@@ -187,10 +191,15 @@ class Comparison:
         self._each(touched, work)
         self._measure(touched)
 
-    def _variance(self, signal: Floats) -> Floats:
-        """Variance of a pixel with this restored signal, DN²: shot noise, read noise, rounding."""
+    def _variance(self, signal: Floats, patch: Patch | None = None) -> Floats:
+        """Variance of a pixel with this restored signal, DN²: shot noise, read noise, rounding.
+
+        For the pixels of a `patch` with what a merge of fewer frames adds to it.
+        """
         variance: Floats = np.maximum(signal, 0) * np.float32(self._noise.gain)
         variance += np.float32(self._at_black)
+        if patch is not None and self._mosaic.merged is not None:
+            variance *= self._mosaic.merged.excess(*patch.pixels)
         return variance
 
     def _measure(self, touched: NDArray[np.bool_]) -> None:
@@ -200,7 +209,10 @@ class Comparison:
             signal, seen = self._mosaic.signal(*patch.pixels), self._seen(patch)
             usable = self._usable(patch, signal, seen).astype(np.float32)
             count = self.count[patch.blocks] = block_sums(usable, self._groups)
-            for values, means in ((signal, self.measured), (seen, self.restored)):
+            pairs = [(signal, self.measured), (seen, self.restored)]
+            if self._mosaic.merged is not None:
+                pairs.append((self._mosaic.merged.excess(*patch.pixels), self._excess))
+            for values, means in pairs:
                 values *= usable
                 means[patch.blocks] = block_sums(values, self._groups) / np.maximum(count, 1)
 
@@ -208,7 +220,7 @@ class Comparison:
 
     def _usable(self, patch: Patch, signal: Floats, seen: Floats) -> NDArray[np.bool_]:
         """Pixels that are not clipped, hot or dead: those whose noise the model describes."""
-        variance = self._variance(seen)
+        variance = self._variance(seen, patch)
         usable: NDArray[np.bool_] = self._mosaic.plane[patch.pixels] < self._mosaic.white
         margin = np.sqrt(variance) * np.float32(_NEAR_CLIPPING)
         usable &= seen + margin < np.float32(_ALMOST_WHITE * self._mosaic.span)

@@ -112,8 +112,8 @@ def half_widths(
 ) -> Floats:
     """(H, W) half widths in the unit of restored light (H, W, 3): 1 is white.
 
-    Of all values of red, green and blue, `COVERAGE` of the true ones are expected within a half
-    width of the restored ones.
+    The light is that of the `mosaic`, of all its rows. Of all values of red, green and blue,
+    `COVERAGE` of the true ones are expected within a half width of the restored ones.
     """
     widths = np.empty(light.shape[:2], np.float32)
 
@@ -135,8 +135,16 @@ def noise_half_widths(
     widths = np.empty(light.shape[:2], np.float32)
     for top in range(0, len(light), _BAND):
         rows = slice(top, top + _BAND)
-        widths[rows] = NORMAL * _DEMOSAICED * _sigma(light[rows], noise, to_light)
+        sigma = _sigma(light[rows], noise, to_light) * _merged_factor(mosaic, rows)
+        widths[rows] = NORMAL * _DEMOSAICED * sigma
     return widths
+
+
+def _merged_factor(mosaic: Mosaic, rows: slice) -> Floats | np.float32:
+    """(h, W): of the standard deviation, where frames were merged; the mean over 3×3 pixels."""
+    if mosaic.merged is None:
+        return np.float32(1)
+    return np.asarray(np.sqrt(box_means(mosaic.merged.excess(rows), 1)))
 
 
 def write_widths(
@@ -175,6 +183,7 @@ def describe_rows(
     to_light = mosaic.white_balance * np.float32(amplification / mosaic.span)
     means = [box_means(part, reach) for reach in REACHES]
     sigma = _sigma(np.moveaxis(means[0], 0, -1), noise, to_light)
+    sigma *= _merged_factor(mosaic, wide)
     level = np.log1p(np.maximum(means[0].mean(axis=0) / sigma, 0))
     features = [level]
     for mean, reach in zip(means, REACHES, strict=True):

@@ -1,4 +1,4 @@
-"""Properties of a RAW photo and the restoration proposed for it: the text of `undark info`."""
+"""Properties of a photo and the restoration proposed for it: the text of `undark info`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.develop.white_balance import daylight_gains
+from undark.files.picture import Picture, is_picture, open_picture
 from undark.files.raw import read_mosaic
+from undark.restoring.picture import WHITE
 from undark.sensor.blind import Estimate
-from undark.sensor.exposure import exposure_value, propose_exposure, scene_lux
+from undark.sensor.exposure import Exposure, exposure_value, propose_exposure, scene_lux
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.profiles.lookup import estimate_of
 
@@ -21,8 +23,25 @@ BAYER_POSITIONS = 4
 
 def describe(path: Path) -> dict[str, str]:
     """Label → text, in the order to show. Raises `PhotoError`."""
+    if is_picture(path):
+        return _of_picture(open_picture(path))
     mosaic = read_mosaic(path)
     return camera_facts(mosaic.shot) | sensor_facts(mosaic) | _proposal(mosaic)
+
+
+def _of_picture(picture: Picture) -> dict[str, str]:
+    exposure = propose_exposure(picture.mosaic, WHITE)
+    return camera_facts(picture.shot) | picture_facts(picture) | _amplification(exposure)
+
+
+def picture_facts(picture: Picture) -> dict[str, str]:
+    """Label → text, of what the file of a finished picture says."""
+    height, width = picture.levels.shape[:2]
+    return {
+        "size": f"{width} x {height}",
+        "bits": f"{8 * picture.levels.itemsize} a channel",
+        "orientation": str(picture.orientation),
+    }
 
 
 def camera_facts(shot: Shot) -> dict[str, str]:
@@ -101,8 +120,12 @@ def _proposal(mosaic: Mosaic) -> dict[str, str]:
     mosaic = found.correct(mosaic)
     exposure = propose_exposure(mosaic)
     lux = scene_lux(mosaic)
-    return noise_lines(found) | {
+    scene = {"scene": UNKNOWN if lux is None else f"about {lux:.2g} lux"}
+    return noise_lines(found) | _amplification(exposure) | scene
+
+
+def _amplification(exposure: Exposure) -> dict[str, str]:
+    return {
         "amplification": f"x{exposure.amplification:.3g} ({exposure.ev:+.1f} EV)",
         "because": exposure.reason,
-        "scene": UNKNOWN if lux is None else f"about {lux:.2g} lux",
     }

@@ -24,8 +24,10 @@ class Frame:
     def inputs(self, tile: tuple[slice, slice]) -> NDArray[np.float32]:
         """(1, C, h, w) for rows and columns of packed pixels."""
         cell = self._mosaic.cfa.cell
-        signal = self._mosaic.signal(*(slice(s.start * cell, s.stop * cell) for s in tile))
-        made = condition(signal, self._mosaic.cfa, self._noise, self._factor)
+        rows, columns = (slice(s.start * cell, s.stop * cell) for s in tile)
+        signal, merged = self._mosaic.signal(rows, columns), self._mosaic.merged
+        excess = merged and merged.excess(rows, columns)
+        made = condition(signal, self._mosaic.cfa, self._noise, self._factor, excess)
         return np.asarray(made[None], np.float32)
 
     def highlights(self, rows: slice, columns: slice) -> NDArray[np.float32] | float:

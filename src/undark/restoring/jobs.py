@@ -17,7 +17,7 @@ from typing import TypedDict
 from undark.develop.render import check_contrast
 from undark.develop.white_balance import AS_SHOT, WhiteBalance, check_white_balance
 from undark.engine.card import PICTURE_TASK
-from undark.engine.catalogue import BEST, DEFAULT_MODEL, QUALITIES, choose, find_model
+from undark.engine.catalogue import BEST, NO_CFA, QUALITIES, choose, find_model
 from undark.engine.model import Model, load_model, read_card
 from undark.errors import PhotoError, naming
 from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_picture
@@ -27,12 +27,12 @@ from undark.restoring.ahead import ahead
 from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
 from undark.restoring.photons import Agreement
-from undark.restoring.picture import restore_picture_into
+from undark.restoring.picture import WHITE, restore_picture_into
 from undark.restoring.plan import Job, Plan, kind_of, plan
 from undark.restoring.progress import with_progress
 from undark.restoring.raw import prepare
 from undark.restoring.saving import Target, restore_into
-from undark.sensor.exposure import ExposureWish, parse_exposure
+from undark.sensor.exposure import ExposureWish, parse_exposure, propose_exposure
 from undark.sensor.mosaic import Mosaic
 
 __all__ = [
@@ -56,6 +56,9 @@ __all__ = [
 
 DONE = "restored already; --overwrite to redo"
 ELSEWHERE = "being restored by another run"
+BRIGHT = "not dark; name the picture itself, or give --exposure, to restore it"
+DARK = 4.0
+"""Amplification from which a picture that is found in a folder counts as dark: two EV."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +159,13 @@ Event = Started | Progress | Outcome
 
 
 def suffixes_for(model: str | None) -> frozenset[str]:
-    """Suffixes of the files that a model restores: RAW, or pictures. Raises `ModelError`."""
-    of_pictures = model is not None and read_card(find_model(model)).task == PICTURE_TASK
+    """Suffixes of the files that a model restores: RAW, or pictures; None: both.
+
+    Raises `ModelError`.
+    """
+    if model is None:
+        return frozenset(RAW_SUFFIXES) | frozenset(PICTURE_SUFFIXES)
+    of_pictures = read_card(find_model(model)).task == PICTURE_TASK
     return frozenset(PICTURE_SUFFIXES if of_pictures else RAW_SUFFIXES)
 
 
@@ -228,7 +236,7 @@ class _Models:
         if self._name is not None:
             return self.of(self._name)
         if not isinstance(photo, Mosaic):
-            return self.of(DEFAULT_MODEL)
+            return self.of(choose(NO_CFA, PICTURE_TASK))
         return self.of(choose(photo.cfa.kind.name, quality=self._quality))
 
     @property
@@ -293,6 +301,8 @@ def _restore(
     digest = opened.digest
     if isinstance(opened.photo, PhotoError):
         raise opened.photo
+    if _is_bright(job, opened.photo, options):
+        return Skipped(job.source, job.target, BRIGHT)
     with claimed(job.target) as ours:
         if not ours:
             return Skipped(job.source, job.target, ELSEWHERE)
@@ -306,6 +316,16 @@ def _restore(
     seconds = time.perf_counter() - began
     sure = job.confidence if options.confidence else None
     return Restored(job.source, job.target, seconds, **found, confidence=sure)
+
+
+def _is_bright(job: Job, photo: Mosaic | Picture | None, options: Options) -> bool:
+    """Whether a photo is a picture that a folder holds beside the dark ones: nobody asked for it.
+
+    Most pictures in a folder of JPEGs are bright, and a camera's noise reduction has been there.
+    """
+    if not job.found or not isinstance(photo, Picture) or options.exposure != Options.exposure:
+        return False
+    return propose_exposure(photo.mosaic, WHITE).amplification < DARK
 
 
 def _existing(job: Job, digest: str, options: Options) -> Outcome | None:

@@ -29,7 +29,8 @@ from undark.develop.render import (
 )
 from undark.develop.white_balance import AS_SHOT, DAYLIGHT, WhiteBalance, gains_for
 from undark.engine.card import PICTURE_TASK
-from undark.engine.model import Model
+from undark.engine.catalogue import NO_CFA, choose
+from undark.engine.model import Model, load_model
 from undark.engine.recovery import redone_on_cpu
 from undark.engine.tiling import Tile, strips, tiles
 from undark.errors import UnsupportedError
@@ -97,18 +98,19 @@ class RestoredPicture:
 def restore_picture(
     picture: Picture,
     *,
-    model: Model,
+    model: Model | None = None,
     exposure: Exposure | ExposureWish | float | None = None,
     strength: float = 1.0,
     tile: int | None = None,
     progress: Progress = lambda share: None,
 ) -> RestoredPicture:
-    """Restore a dark picture with a model that was trained on pictures.
+    """Restore a dark picture with a model that was trained on pictures, by default the shipped one.
 
     `exposure` is an amplification ratio or an `Exposure`, by default chosen from the picture.
     `strength` 0 only amplifies. `progress` is called with the fraction done. Raises `ValueError`
     for arguments out of range, `UnsupportedError` if the model is for RAW photos, `ModelError`.
     """
+    model = load_model(choose(NO_CFA, PICTURE_TASK)) if model is None else model
     chosen = _prepare(picture, model, exposure, strength, tile)
     linear = _whole(model, picture, chosen.amplification, strength, tile, progress)
     return RestoredPicture(picture, linear, chosen)
@@ -151,7 +153,7 @@ def _prepare(
     if model.card.task != PICTURE_TASK:
         raise UnsupportedError(
             f"a finished picture, but the model {model.card.name} restores RAW photos; give the "
-            "RAW file, or a model of `undark train pairs --aim rgb` with --model"
+            "RAW file, or a model of `undark train photos --aim rgb` with --model"
         )
     check_arguments(picture.levels.shape, tile)
     check_strength(strength)
@@ -283,7 +285,7 @@ def _strips(
     def inputs(tile: Tile) -> Floats:
         return np.ascontiguousarray(np.moveaxis(amplified(tile.outer), -1, 0)[None])
 
-    plan, top = tiles(down, across, multiple, model.card.halo, tile), 0
+    plan, top = tiles(down, across, multiple, model.card.halo, tile, model.card.fold), 0
     outputs = ahead((tile, model(inputs(tile))[0]) for tile in chain(*plan))
     parts = ((tile, light[:, *tile.kept]) for tile, light in outputs)
     for strip in strips(plan, parts, (height, width), 1, progress=progress):

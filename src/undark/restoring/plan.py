@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from undark.errors import OutputError, ReadError
@@ -26,6 +26,8 @@ class Job:
 
     source: Path
     target: Path
+    found: bool = False
+    """Whether the photo was found in a folder that was given, not named itself."""
 
     @property
     def confidence(self) -> Path:
@@ -52,19 +54,22 @@ def plan(
     """Plan the restoring of files and folders (searched recursively for `suffixes`).
 
     Results go beside the source, or into the folder `output`, where folders keep their structure;
-    a single photo may have a file as `output`. A string that ends in a slash names a folder. Two
+    a single photo may have a file as `output`. Of a RAW photo and a picture of the same name in a
+    folder, only the RAW photo is taken. A string that ends in a slash names a folder. Two
     sources that would write one file get different names. `label` comes after the photo's name:
     a.ARW → a-undark.jpg, with the label "-soft" a-soft-undark.jpg. A folder without photos is
     among the unreadable ones, so that it is reported. Raises `OutputError` where a result would
     replace a photo, or `output` cannot be the name of one.
     """
     photos, unreadable = _find(inputs, suffixes)
+    named = {_resolved(path) for path in inputs}
     if photos and output is not None and _names_a_file(output, inputs):
         jobs = [Job(photos[0][0], Path(output))]
     else:
         folders = [p.parent if output is None else Path(output) / below for p, below in photos]
         jobs = _make_distinct([p for p, _ in photos], folders, label + MARK + SUFFIXES[kind])
     _check_photos_are_safe(jobs)
+    jobs = [replace(job, found=_resolved(job.source) not in named) for job in jobs]
     return Plan(tuple(jobs), tuple(unreadable))
 
 
@@ -92,7 +97,7 @@ def _find(
     for path in inputs:
         scan = scan_folder(path, suffixes) if os.path.isdir(path) else Scan([path], [])
         photos = _photos(path, scan)
-        errors = scan.unreadable or ([] if photos else [_without_photos(path, suffixes)])
+        errors = scan.unreadable or ([] if photos else [without_photos(path, suffixes)])
         unreadable |= {str(error): (path, error) for error in errors}
         for photo, below in photos:
             if len(inputs) == 1 or not is_result(photo):
@@ -103,12 +108,19 @@ def _find(
 def _photos(path: Path, scan: Scan) -> list[tuple[Path, Path]]:
     if scan.files == [path]:
         return [(path, Path())]
-    return [(p, p.parent.relative_to(path)) for p in scan.files if not is_result(p)]
+    photos = [p for p in scan.files if not is_result(p)]
+    raw = {(p.parent, p.stem.lower()) for p in photos if p.suffix.lower() in RAW_SUFFIXES}
+    return [
+        (p, p.parent.relative_to(path))
+        for p in photos
+        if p.suffix.lower() not in PICTURE_SUFFIXES or (p.parent, p.stem.lower()) not in raw
+    ]
 
 
-def _without_photos(folder: Path, suffixes: Collection[str]) -> ReadError:
-    pictures = suffixes == frozenset(PICTURE_SUFFIXES)
-    what = "pictures" if pictures else "RAW photos"
+def without_photos(folder: Path, suffixes: Collection[str]) -> ReadError:
+    """The error of a folder in which nothing with these suffixes was found."""
+    kinds = {"RAW photos": RAW_SUFFIXES, "pictures": PICTURE_SUFFIXES}
+    what = " or ".join(name for name, of in kinds.items() if set(suffixes).intersection(of))
     return ReadError(f"{folder}: a folder without {what}; give {what} or their folder")
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Result = TypeVar("Result")
+Report = TypeVar("Report")
 Event = TypeVar("Event")
 
 
@@ -16,28 +17,28 @@ class _StoppedError(Exception):
 
 
 def with_progress(
-    work: Callable[[Callable[[float], None]], Result], event: Callable[[float], Event]
+    work: Callable[[Callable[[Report], None]], Result], event: Callable[[Report], Event]
 ) -> Generator[Event, None, Result]:
-    """Do `work` in a thread and yield an event for each share, 0 to 1, that it reports.
+    """Do `work` in a thread and yield an event for each share, 0 to 1, or else that it reports.
 
     Returns its result, or raises its error.
 
     If the caller stops (Ctrl-C, a closed iterator), the thread ends at its next report.
     """
-    shares = queue.SimpleQueue[float | None]()
+    reports = queue.SimpleQueue[Report | None]()
     stopped = False
 
-    def report(share: float) -> None:
+    def report(what: Report) -> None:
         if stopped:
             raise _StoppedError
-        shares.put(share)
+        reports.put(what)
 
     with ThreadPoolExecutor(1) as thread:
         future = thread.submit(work, report)
-        future.add_done_callback(lambda _: shares.put(None))
+        future.add_done_callback(lambda _: reports.put(None))
         try:
-            while (share := shares.get()) is not None:
-                yield event(share)
+            while (what := reports.get()) is not None:
+                yield event(what)
         finally:
             stopped = True
     return future.result()

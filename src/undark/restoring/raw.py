@@ -274,8 +274,10 @@ def prepare(
 ) -> Prepared:
     """Noise, amplification and model of a photo, its offsets and defects mended; see `restore`."""
     check_arguments(mosaic.shape, tile)
+    if mosaic.merged is not None and dark:
+        raise UnsupportedError("a merged photo has no dark frame that fits; leave it out")
     estimate, source = None, "as given"
-    if noise is None and dark:
+    if noise is None and (dark or mosaic.merged is not None):
         noise, source = noise_of(mosaic)
     elif noise is None:
         estimate = estimate_of(mosaic)
@@ -297,6 +299,8 @@ def _mended(
     mosaic: Mosaic, noise: NoiseModel, dark: DarkFrame | Sequence[Mosaic]
 ) -> tuple[Mosaic, NoiseModel, int]:
     """Dark frames subtracted, hot pixels mended: the photo, its noise, the number of those."""
+    if mosaic.merged is not None:  # they were mended frame by frame
+        return mosaic, noise, 0
     known = None
     if dark:
         mean = dark if isinstance(dark, DarkFrame) else average(dark)

@@ -119,7 +119,9 @@ class _Widths:
 
     def add(self, band: Band) -> None:
         photo = self._photo
-        how = (photo.mosaic, photo.noise, photo.exposure.amplification, self._strength)
+        begin, width = band.top - band.own.start, photo.mosaic.shape[1]
+        mosaic = photo.mosaic.crop(begin, 0, len(band.around), width)
+        how = (mosaic, photo.noise, photo.exposure.amplification, self._strength)
         around = widths_of(self._law, band.around, *how)
         self._widths[band.top : band.top + len(band.light)] = around[band.own]
 

@@ -38,15 +38,20 @@ def scale(
     return placed[..., None, None]
 
 
-def condition(signal: Array, cfa: CFA, noise: NoiseModel, factor: Array) -> Array:
+def condition(
+    signal: Array, cfa: CFA, noise: NoiseModel, factor: Array, excess: Array | None = None
+) -> Array:
     """Mosaic (…, H, W) in DN above black → network input (…, 2·cell², h, w).
 
     First the packed planes times `factor` (see `scale`), then their predicted standard deviation
     in the same unit. The noise is predicted from the noisy signal, the only estimate of the light.
+    `excess` (…, H, W) multiplies the variance of each pixel; None: 1.
     """
     xp = array_namespace(signal)
     planes = pack(signal, cfa)
     sigma = _of_planes(noise).sigma(planes)
+    if excess is not None:
+        sigma = sigma * xp.sqrt(pack(excess, cfa))
     light = xp.clip(planes * factor, None, HIGHLIGHT_CEILING)
     return xp.concat([light, sigma * factor], axis=-3)
 

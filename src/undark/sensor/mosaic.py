@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.sensor.cfa import CFA, dihedral, dihedral_axes, dihedral_period, extend
+from undark.sensor.merged import MergedNoise
 from undark.sensor.noise import NoiseModel
 from undark.sensor.offsets import LineOffsets
 from undark.sensor.shading import Shading
@@ -84,6 +85,8 @@ class Mosaic:
     """The camera's dark shading, which `signal` subtracts; None: not known."""
     offsets: LineOffsets | None = None
     """What `signal` takes off rows and columns beside black; None: nothing."""
+    merged: MergedNoise | None = None
+    """The noise of a mosaic merged of several frames; None for the photo of one exposure."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,6 +134,7 @@ class Mosaic:
             black=np.roll(self.black, (top, left), (0, 1)),
             shading=self.shading and self.shading.crop(-top, -left),
             offsets=offsets and offsets.extended((top, left), after, period),
+            merged=self.merged and self.merged.extended((top, left), after, period),
         )
 
     def crop(self, top: int, left: int, height: int, width: int) -> Self:
@@ -144,6 +148,7 @@ class Mosaic:
             shading=self.shading and self.shading.crop(top, left),
             default_crop=None,
             offsets=self.offsets and self.offsets.crop(rows, columns),
+            merged=self.merged and self.merged.crop(rows, columns),
         )
 
     def dihedral(self, k: int) -> Self:
@@ -160,6 +165,7 @@ class Mosaic:
             default_crop=None,
             orientation=1,
             offsets=self.offsets and self.offsets.dihedral(k),
+            merged=self.merged and self.merged.dihedral(k),
         )
 
     def _turned_shading(self, shading: Shading, k: int) -> Shading:

@@ -26,7 +26,7 @@ from undark.files.picture import PICTURE_SUFFIXES, read_picture
 from undark.learn.data import radiance
 from undark.learn.data.batches import Samples
 from undark.learn.data.draws import DEEP, draw_defects, draw_exposures
-from undark.learn.data.exposing import LINEAR, PhotoCrops, join_photo_crops
+from undark.learn.data.exposing import LINEAR, Exposures, PhotoCrops, join_photo_crops
 from undark.learn.data.looks import Look, decode, draw_look
 from undark.learn.data.scenes import draw_scene, saturate
 from undark.learn.kind import BAYER, InputKind
@@ -168,7 +168,7 @@ class PhotoSamples(Samples):
         """A clean crop and its random parameters, a function of the seed, step and number."""
         random = np.random.default_rng((self._seed, step, number))
         is_scene = random.random() < SCENES
-        exposures = draw_exposures(1, random, 0.4 if is_scene else DEEP)
+        exposures = self._exposures(random, is_scene)
         sigma = exposures.noise.sigma(exposures.noise.read * 0)
         defects = draw_defects(random, float(sigma), self.kind.period)
         if is_scene:
@@ -182,6 +182,9 @@ class PhotoSamples(Samples):
         seeds = (int(random.integers(2**62)),)
         coded, linear = (light[None][: light.dtype == dtype] for dtype in (torch.uint8, LINEAR))
         return PhotoCrops(coded, linear, (look,), exposures, (defects,), seeds, self.kind)
+
+    def _exposures(self, random: np.random.Generator, is_scene: bool) -> Exposures:
+        return draw_exposures(1, random, 0.4 if is_scene else DEEP)
 
     def _photo(self, random: np.random.Generator) -> tuple[Tensor, Look]:
         """(3, H, W) of a random photo, 8-bit sRGB or linear sRGB, and its augmentation."""

@@ -48,7 +48,10 @@ def without_defects(mosaic: Mosaic) -> tuple[Mosaic, NoiseModel]:
 
 
 def _known(mosaic: Mosaic) -> tuple[NoiseModel, str] | None:
-    """The noise by the user's calibration, the photo's tags or the table, and which it was."""
+    """The noise by the merge, the user's calibration, the photo's tags or the table, and which it
+    was."""
+    if mosaic.merged is not None:
+        return mosaic.merged.typical, f"the merge of {mosaic.merged.frames} frames"
     if mosaic.calibrated is not None:
         return mosaic.calibrated, f"your calibration of the {mosaic.shot.camera}"
     if mosaic.noise_profile and _plausible(mosaic.noise_profile):

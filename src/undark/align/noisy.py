@@ -1,0 +1,393 @@
+"""Register two frames that are equally noisy, as those of a burst are: rotation, then a field.
+
+Planes are given with a noise of variance 1 everywhere. Each level of a pyramid is filtered for the
+maximum likelihood (`spectrum`). The normal equations of a block of the reference are
+
+    left  = Σ ∇R·∇Rᵀ - (its expectation for noise alone),    right = Σ ∇R·(R - M moved)
+
+with the gradients of the reference R (inverse compositional: Baker & Matthews, IJCV 2004), at its
+own pixels: noise of the moved frame M is independent of them, and the reference's own noise is
+uncorrelated with its central differences at the same pixel. So noise adds variance and no bias,
+neither towards 0 nor towards the pixel grid. A robust fit of a motion over the blocks comes first,
+then a smooth field of what blocks move beside it: a rolling shutter, depth, a lens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.align.field import Field, resized, smoothest
+from undark.align.motion import Motion
+from undark.align.planes import MARGIN, blocks, halved, patches
+from undark.align.resample import moved_patches
+from undark.align.spectrum import Filter, filter_for
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+SMALLEST = 48
+"""Pixels of a plane's shorter side, at least."""
+_COARSEST = 192
+"""Longest side in pixels of the plane on which a shift is first looked for."""
+_BLOCK, _SMALL_BLOCK = 32, 16
+"""Side of a block in pixels of its plane; the second where the plane has few."""
+_BORDER = 10
+"""Pixels of a level at its border that are left out: there the filter has seen what the plane was
+padded with, which does not move with the scene."""
+_TURNS = np.radians((-1.2, -0.8, -0.4, 0.0, 0.4, 0.8, 1.2))
+"""Rotations that are tried at the coarsest levels."""
+_FIRST_SIDE = 800
+"""Longest side in pixels of the levels on which a shift is first looked for."""
+_FARTHEST = 0.25
+"""Largest shift looked for, as a share of the frame."""
+_FIRST_STEPS, _STEPS, _LOCAL_STEPS = 10, 4, 2
+"""Steps of the motion at the coarsest level and at each other, and of the field at each of the
+finest `_LOCAL_LEVELS`."""
+_LOCAL_LEVELS = 3
+_MISFIT = 0.05
+"""Standard error of a block's shift that does not come from noise, in pixels of its plane."""
+_TURN = 0.01
+"""Standard deviation of the prior of a rotation in radians: without detail it stays near 0."""
+_TUKEY = 4.685
+"""Constant of Tukey's biweight: 95 % efficiency under normal noise."""
+_RAYLEIGH = 1.1774
+"""Median length of a vector of two standard normal deviates."""
+_APART, _AWAY = 0.1, 2.0
+"""Standard deviations of the prior of the field, in pixels of the finest plane: between
+neighbouring blocks of the finest level, and of a block."""
+_LEAST_COHERENCE = 0.5
+"""Share of the reference's power that the frame must hold where the motion puts it."""
+_ROLLS = [(y, x) for y in range(5) for x in range(5) if y or x]
+"""Fifths of the frame, by which planes are rolled to see how far unrelated ones agree by chance."""
+_LEAST_SIGNIFICANCE = 4.0
+_LARGEST_ERROR = 0.25
+"""Standard error of the motion in pixels of the plane above which it is not known."""
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """How a frame lies on its reference, and how sure that is."""
+
+    field: Field
+    error: float
+    """Standard error of the motion's shift in its less certain direction, pixels of the plane."""
+    coherence: float
+    """Power that both have in common, as a share of the reference's: 1 for the same scene, 0 for
+    another."""
+    significance: float
+    """The common power in standard errors of that of two planes without a common scene."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why the frame cannot be merged; None where it can."""
+        too_little = "too little detail stands out of the noise to align it"
+        if self.error > _LARGEST_ERROR:
+            return too_little
+        if self.coherence < _LEAST_COHERENCE:
+            return "it does not show what the first frame shows"
+        if self.significance < _LEAST_SIGNIFICANCE:
+            return too_little
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The reference at one scale."""
+
+    light: Floats
+    """(h, w), filtered."""
+    filtered: Filter
+    scale: int
+    """Pixels of the finest plane per pixel of this one, along a side."""
+    side: int
+    """Of a block."""
+    gradients: tuple[Floats, Floats]
+    """(n, side, side) along x and y."""
+    left: Doubles
+    """(n, 2, 2): of the normal equations, positive semidefinite."""
+    precision: Doubles
+    """(n, 2, 2): inverse covariance of each block's shift, pixels of this plane."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        height, width = (n // self.side for n in self.light.shape)
+        return height, width
+
+    @property
+    def corners(self) -> NDArray[np.int_]:
+        """(n, 2) top left pixels (x, y) of the blocks."""
+        rows, columns = (np.arange(n) * self.side for n in self.grid)
+        y, x = np.meshgrid(rows, columns, indexing="ij")
+        return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
+class Reference:
+    """A plane (h, w) of noise variance 1 that others are aligned with; at least `SMALLEST`."""
+
+    def __init__(self, plane: Floats) -> None:
+        self.shape = (plane.shape[0], plane.shape[1])
+        self._levels = [_level(p, scale) for p, scale in _pyramid(plane)]
+
+    def align(self, plane: Floats) -> Alignment:
+        """Where the content of this plane, of the same shape and noise, lies."""
+        planes = [
+            level.filtered.apply(p)
+            for level, (p, _) in zip(self._levels, _pyramid(plane), strict=True)
+        ]
+        start, motion = _first(self._levels, planes)
+        field = Field(motion, np.zeros((1, 1, 2)), self._side, self.shape)
+        for number in range(start, -1, -1):
+            level, moved = self._levels[number], planes[number]
+            field = replace(field, local=np.zeros((*level.grid, 2)))
+            for _ in range(_FIRST_STEPS if number == start else _STEPS):
+                motion, covariance = _motion_step(level, moved, field)
+                field = replace(field, motion=motion)
+        for number in reversed(range(min(_LOCAL_LEVELS, len(planes)))):
+            level = self._levels[number]
+            local = resized(field.local, level.grid)
+            field = replace(field, local=local, side=float(level.side * level.scale))
+            for _ in range(_LOCAL_STEPS):
+                field = replace(field, local=_local_step(level, planes[number], field))
+        error = math.sqrt(float(np.linalg.eigvalsh(covariance[:2, :2])[-1]))
+        return Alignment(field, error, *_common_power(self._levels, planes, field))
+
+    @property
+    def _side(self) -> float:
+        return float(self._levels[0].side)
+
+
+def _pyramid(plane: Floats) -> Iterator[tuple[Floats, int]]:
+    """Planes of noise variance 1 from fine to coarse, and their scale."""
+    scale = 1
+    while True:
+        yield plane, scale
+        if max(plane.shape) <= _COARSEST or min(plane.shape) < 2 * SMALLEST:
+            return
+        plane, scale = halved(plane) * np.float32(2), 2 * scale
+
+
+def _level(plane: Floats, scale: int) -> _Level:
+    filtered = filter_for(plane)
+    light = filtered.apply(plane)
+    side = _BLOCK if min(light.shape) >= 6 * _BLOCK else _SMALL_BLOCK
+    x, y = (blocks(gradient, side) for gradient in _gradients(light))
+    products = [
+        np.einsum("nij,nij->n", a, b, dtype=np.float64) for a, b in ((x, x), (x, y), (y, y))
+    ]
+    left = np.stack([products[0], products[1], products[1], products[2]], axis=1).reshape(-1, 2, 2)
+    used = blocks(_inside(light.shape), side).sum(axis=(1, 2))
+    used = used[:, None, None] * np.eye(2)
+    left = _positive(left - filtered.gradient * used)
+    noise = filtered.from_signal * left + filtered.from_noise * (used + np.eye(2))
+    covariance_of = np.linalg.inv(noise)
+    own = left @ covariance_of @ left
+    # bounded: aliasing moves blocks of strong detail by more than noise does
+    precision = np.linalg.inv(np.linalg.inv(own + 1e-6 * np.eye(2)) + _MISFIT**2 * np.eye(2))
+    return _Level(light, filtered, scale, side, (x, y), left, np.asarray(precision, np.float64))
+
+
+def _gradients(light: Floats) -> tuple[Floats, Floats]:
+    """Central differences (h, w) along x and y; 0 near the border."""
+    found = np.zeros((2, *light.shape), np.float32)
+    inner = (slice(_BORDER, -_BORDER),) * 2
+    across = light[:, 2:] - light[:, :-2]
+    found[0][inner] = across[_BORDER:-_BORDER, _BORDER - 1 : 1 - _BORDER]
+    down = light[2:] - light[:-2]
+    found[1][inner] = down[_BORDER - 1 : 1 - _BORDER, _BORDER:-_BORDER]
+    found *= np.float32(0.5)
+    return found[0], found[1]
+
+
+def _inside(shape: tuple[int, int]) -> Floats:
+    """(h, w): 1 where `_gradients` takes differences, else 0."""
+    found = np.zeros(shape, np.float32)
+    found[_BORDER:-_BORDER, _BORDER:-_BORDER] = 1
+    return found
+
+
+def _positive(matrices: Doubles) -> Doubles:
+    """The nearest positive semidefinite matrices, (n, 2, 2)."""
+    values, vectors = np.linalg.eigh(matrices)
+    found: Doubles = (vectors * np.maximum(values, 1e-3)[:, None]) @ vectors.swapaxes(1, 2)
+    return found
+
+
+def _first(levels: list[_Level], planes: list[Floats]) -> tuple[int, Motion]:
+    """The level whose correlation has the most certain peak, and the motion there."""
+    found = []
+    for number, level in enumerate(levels):
+        if max(level.light.shape) > _FIRST_SIDE:
+            continue
+        window = np.outer(*(_taper(n) for n in level.light.shape))
+        reference = np.fft.rfft2(level.light * window).conj()
+        for turn in _TURNS:
+            moved = _rotated(planes[number], float(turn)) * window
+            correlation = np.fft.irfft2(np.fft.rfft2(moved) * reference, moved.shape)
+            found.append((*_peak(correlation), float(turn), number))
+    _, x, y, turn, number = max(found)
+    # content at p of the reference is at p + shift of the frame that is turned back
+    scale, cos, sin = levels[number].scale, math.cos(turn), math.sin(turn)
+    return number, Motion((cos * x - sin * y) * scale, (sin * x + cos * y) * scale, turn)
+
+
+def _taper(count: int) -> Floats:
+    """(n,): 1, and towards the ends of a line, where rotated planes have nothing, less."""
+    place = np.arange(count) + 0.5
+    found: Floats = np.clip(np.minimum(place, count - place) / (2 * _BORDER), 0, 1)
+    return found.astype(np.float32)
+
+
+def _rotated(plane: Floats, turn: float) -> Floats:
+    """(h, w) → (h, w): the plane's content turned back by `turn`, bilinear."""
+    height, width = plane.shape
+    y, x = np.arange(height)[:, None] - (height - 1) / 2, np.arange(width) - (width - 1) / 2
+    down = np.clip(math.cos(turn) * y + math.sin(turn) * x + (height - 1) / 2, 0, height - 1.001)
+    across = np.clip(math.cos(turn) * x - math.sin(turn) * y + (width - 1) / 2, 0, width - 1.001)
+    top, left = down.astype(int), across.astype(int)
+    y, x = (down - top).astype(np.float32), (across - left).astype(np.float32)
+    above = plane[top, left] * (1 - x) + plane[top, left + 1] * x
+    below = plane[top + 1, left] * (1 - x) + plane[top + 1, left + 1] * x
+    return np.asarray(above * (1 - y) + below * y)
+
+
+def _peak(correlation: NDArray[np.floating]) -> tuple[float, float, float]:
+    """Height in standard deviations of the correlation's values, and the shift (x, y)."""
+    height, width = correlation.shape
+    down, across = (np.fft.fftfreq(n, 1 / n) for n in correlation.shape)
+    near = np.outer(np.abs(down) <= _FARTHEST * height, np.abs(across) <= _FARTHEST * width)
+    y, x = divmod(int(np.argmax(np.where(near, correlation, -np.inf))), width)
+    return float(correlation[y, x] / correlation.std()), float(across[x]), float(down[y])
+
+
+def _shifts(level: _Level, moved: Floats, field: Field) -> tuple[Doubles, Doubles]:
+    """Each block's remaining shift (n, 2) in pixels of the level, and its precision (n, 2, 2).
+
+    The precision is 0 where the frame does not show the block.
+    """
+    step = float(level.side * level.scale)
+    rows, columns = (np.arange(0.5, n, dtype=np.float64) * step - 0.5 for n in level.grid)
+    shift = np.stack([s.ravel() for s in field.at(rows, columns)], axis=1) / level.scale
+    corner = level.corners + np.floor(shift).astype(int)
+    most = np.array(moved.shape[::-1]) - level.side - MARGIN - 1
+    inside = np.all((corner >= MARGIN) & (corner <= most), axis=1)
+    corner = np.clip(corner, MARGIN, most)
+    wide = patches(moved, corner - MARGIN, level.side + 2 * MARGIN + 1)
+    warped = _turned(moved_patches(wide, (shift % 1).astype(np.float32)), field.motion.turn)
+    apart = blocks(level.light, level.side) - warped
+    apart -= apart.mean(axis=(1, 2), keepdims=True)
+    right = np.stack(
+        [np.einsum("nij,nij->n", g, apart, dtype=np.float64) for g in level.gradients], axis=1
+    )
+    found = np.linalg.solve(level.left, right[..., None])[..., 0]
+    return found, level.precision * inside[:, None, None]
+
+
+def _turned(patch: Floats, turn: float) -> Floats:
+    """(n, s+2, s+2) → (n, s, s), rotated about its centre by its gradients."""
+    across: Floats = (patch[:, 1:-1, 2:] - patch[:, 1:-1, :-2]) * np.float32(0.5)
+    down: Floats = (patch[:, 2:, 1:-1] - patch[:, :-2, 1:-1]) * np.float32(0.5)
+    x: Floats = np.arange(across.shape[1], dtype=np.float32)
+    x -= np.float32((across.shape[1] - 1) / 2)
+    found = patch[:, 1:-1, 1:-1] + np.float32(turn) * (down * x - across * x[:, None])
+    return np.asarray(found, np.float32)
+
+
+def _motion_step(level: _Level, moved: Floats, field: Field) -> tuple[Motion, Doubles]:
+    """A step of shift and rotation, and its covariance (3, 3), pixels of the finest plane."""
+    shift, precision = _shifts(level, moved, field)
+    shift, precision = shift * level.scale, precision / level.scale**2
+    jacobian = _jacobian(level, field.shape)
+    weight = np.ones(len(shift))
+    for _ in range(5):
+        step, covariance = _least_squares(jacobian, precision * weight[:, None, None], shift)
+        off = _distance(shift - jacobian @ step, precision)
+        spread = max(1.0, _median(off, np.trace(precision, axis1=1, axis2=2)) / _RAYLEIGH)
+        weight = np.clip(1 - (off / spread / _TUKEY) ** 2, 0, None) ** 2
+    limit = 2 * level.scale / max(float(np.hypot(*step[:2])), 1e-9)
+    x, y, turn = (float(s) for s in step * min(1.0, limit))
+    motion = field.motion
+    return Motion(motion.x + x, motion.y + y, motion.turn + turn), covariance * spread**2
+
+
+def _median(values: Doubles, weights: Doubles) -> float:
+    """Weighted: most blocks may be sky, but those with detail decide how far off all are."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def _jacobian(level: _Level, shape: tuple[int, int]) -> Doubles:
+    """(n, 2, 3): derivative of each block centre's shift by (x, y, turn)."""
+    centres = (level.corners + level.side / 2) * level.scale - np.array(shape[::-1]) / 2
+    x, y = centres.T
+    one, none = np.ones_like(x), np.zeros_like(x)
+    return np.stack([np.stack([one, none, -y], axis=1), np.stack([none, one, x], axis=1)], axis=1)
+
+
+def _least_squares(
+    jacobian: Doubles, precision: Doubles, shift: Doubles
+) -> tuple[Doubles, Doubles]:
+    seen = jacobian.swapaxes(1, 2) @ precision
+    prior = np.diag([1e-6, 1e-6, 1 / _TURN**2])
+    covariance = np.linalg.inv((seen @ jacobian).sum(axis=0) + prior)
+    return covariance @ (seen @ shift[..., None]).sum(axis=0)[:, 0], covariance
+
+
+def _distance(residual: Doubles, precision: Doubles) -> Doubles:
+    """(n,): lengths in standard deviations."""
+    squares = np.einsum("ni,nij,nj->n", residual, precision, residual)
+    return np.asarray(np.sqrt(np.maximum(squares, 0)))
+
+
+def _local_step(level: _Level, moved: Floats, field: Field) -> Doubles:
+    """The field with what the blocks' remaining shifts add to it, robustly."""
+    rest, precision = _shifts(level, moved, field)
+    grid = level.grid
+    rest = rest.reshape(*grid, 2) * level.scale
+    precision = precision.reshape(*grid, 2, 2) / level.scale**2
+    apart = _APART * level.scale
+    total, local = field.local + rest, field.local
+    weight = np.ones(grid)
+    for _ in range(3):
+        local = smoothest(total, precision * weight[..., None, None], apart, _AWAY)
+        off = _distance((total - local).reshape(-1, 2), precision.reshape(-1, 2, 2)).reshape(grid)
+        seen = np.trace(precision, axis1=2, axis2=3).ravel()
+        spread = max(1.0, _median(off.ravel(), seen) / _RAYLEIGH)
+        weight = np.clip(1 - (off / spread / _TUKEY) ** 2, 0, None) ** 2
+    return local
+
+
+def _common_power(levels: list[_Level], planes: list[Floats], field: Field) -> tuple[float, float]:
+    """`Alignment.coherence` and `Alignment.significance`, of the level that has most detail."""
+    best = (-1.0, 0.0, 0.0)
+    for level, moved in zip(levels, planes, strict=True):
+        middle, scale = (level.scale - 1) / 2, float(level.scale)
+        rows, columns = (np.arange(n, dtype=np.float64) * scale + middle for n in moved.shape)
+        x, y = (s / level.scale for s in field.at(rows, columns))
+        down = np.rint(np.arange(moved.shape[0])[:, None] + y).astype(int)
+        across = np.rint(np.arange(moved.shape[1])[None] + x).astype(int)
+        seen = (down >= 0) & (down < moved.shape[0]) & (across >= 0) & (across < moved.shape[1])
+        there = moved[down.clip(0, moved.shape[0] - 1), across.clip(0, moved.shape[1] - 1)]
+        scene = np.square(level.light) - np.float32(level.filtered.power)
+        there *= seen
+        own, both = (
+            blocks(p * seen, level.side).sum(axis=(1, 2), dtype=np.float64)
+            for p in (scene, level.light * there)
+        )
+        # a bright thing that moves counts little more than any other block
+        weight = 1 / (np.maximum(own, 0) + level.filtered.power * level.side**2)
+        own, both = float((weight * own).sum()), float((weight * both).sum())
+        weight = weight.reshape(level.grid).repeat(level.side, 0).repeat(level.side, 1)
+        light = level.light[: weight.shape[0], : weight.shape[1]] * weight.astype(np.float32)
+        there = there[: weight.shape[0], : weight.shape[1]]
+        rolls = [(y * s[0] // 5, x * s[1] // 5) for s in [there.shape] for y, x in _ROLLS]
+        others = [float((light * np.roll(there, r, (0, 1))).sum()) for r in rolls]
+        sure = both / max(float(np.sqrt(np.mean(np.square(others)))), 1e-9)
+        best = max(best, (own, both, sure))
+    scene_power, common, sure = best
+    return (common / scene_power if scene_power > 0 else 0.0), sure

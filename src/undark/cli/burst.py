@@ -1,0 +1,205 @@
+"""The command that merges bursts: `undark burst`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from undark.cli.restore import Bits, Quality, parse_wish
+from undark.cli.terminal import interruptible, not_empty, path, printable, progress_bars, tell
+from undark.engine.allocator import return_memory
+from undark.restoring.burst_jobs import (
+    BurstFailed,
+    BurstOutcome,
+    BurstProgress,
+    BurstRestored,
+    BurstSkipped,
+    BurstStarted,
+    FrameAligned,
+    FrameLeftOut,
+    run_bursts,
+)
+from undark.restoring.burst_plan import MANY, BurstPlan, Group, plan_bursts
+from undark.restoring.jobs import Options
+from undark.restoring.plan import KINDS
+from undark.sensor.exposure import ExposureWish
+
+
+class PictureKind(StrEnum):
+    """File format of the restored picture."""
+
+    JPEG = "jpeg"
+    PNG = "png"
+    TIFF = "tiff"
+
+
+def burst_command(
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            parser=path,
+            metavar="PHOTO...|FOLDER",
+            help="RAW files of one scene, merged exactly as given; or folders, split into bursts.",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            parser=not_empty,
+            metavar="FILE|FOLDER",
+            help="A folder's name may end in a slash. Default: beside the first frame.",
+        ),
+    ] = None,
+    to: Annotated[
+        PictureKind | None, typer.Option(help="Default: as the -o FILE's suffix says, else jpeg.")
+    ] = None,
+    bits: Annotated[Bits, typer.Option(help="Bits per channel of png and tiff.")] = Bits.EIGHT,
+    exposure: Annotated[
+        ExposureWish,
+        typer.Option(
+            parser=parse_wish,
+            metavar="auto|EV",
+            help="Amplify by 2^EV; auto+1: one EV more than auto.",
+        ),
+    ] = "auto",  # type: ignore[assignment]  # typer parses defaults too
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="Fraction of the noise to remove.")
+    ] = 1.0,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help="See `undark models`. Default: by the photos' sensor."
+        ),
+    ] = None,
+    quality: Annotated[
+        Quality | None, typer.Option(help="best, the default, or fast. Not with --model.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|...", help="What runs the model.")
+    ] = "auto",
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help=f"Merge groups of more than {MANY} frames without asking."),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Merge hand-held RAW frames of one scene into one, and restore it.
+
+    Writes NAME-undark-burst.dng, the merged mosaic, and NAME-undark-burst.jpg, the restored
+    picture, beside the first frame or to -o. A folder is split at pauses of more than 2 s and where
+    the camera's settings change.
+    """
+    if model and quality:
+        raise typer.BadParameter("--model and --quality exclude each other: give one of them")
+    return_memory()
+    options = Options(
+        exposure, strength, model, quality or Quality.BEST, device, int(bits), overwrite
+    )
+    plan = plan_bursts(photos, output, _kind(to, output, bits))
+    _tell_groups(plan)
+    chosen = [group for group in plan.groups if _wanted(group, yes)]
+    outcomes: list[BurstOutcome] = []
+    try:
+        with interruptible("finished bursts are kept, the same command continues from there"):
+            for outcome in _run(chosen, options):
+                outcomes.append(outcome)
+    finally:
+        if as_json:
+            print(json.dumps([_as_json(outcome) for outcome in outcomes], indent=1))
+    failed = any(isinstance(outcome, BurstFailed) for outcome in outcomes)
+    if failed or plan.unreadable or len(chosen) < len(plan.groups) or not plan.groups:
+        raise typer.Exit(1)
+
+
+def _kind(to: PictureKind | None, output: str | None, bits: Bits) -> str:
+    named = KINDS.get(Path(output or "").suffix.lower())
+    kind = to or named or PictureKind.JPEG
+    if to and named and to != named:
+        raise typer.BadParameter(f"{output} is no name for a {to} file")
+    if kind == PictureKind.JPEG and bits == Bits.SIXTEEN:
+        raise typer.BadParameter("a JPEG has 8 bits; add --to png or --to tiff for 16")
+    return str(kind)
+
+
+def _tell_groups(plan: BurstPlan) -> None:
+    for _, error in plan.unreadable:
+        tell(str(error))
+    for group in plan.groups:
+        tell(f"{_span(group)}: {len(group.frames)} frames")
+    if plan.single:
+        tell(f"{len(plan.single)} photos are not part of a burst; undark restore does them")
+    if not plan.groups and not plan.unreadable:
+        tell("no bursts found: no two photos with the same settings within 2 s")
+
+
+def _span(group: Group) -> str:
+    first, last = group.frames[0], group.frames[-1]
+    return str(first) if first == last else f"{first} to {last.name}"
+
+
+def _wanted(group: Group, yes: bool) -> bool:
+    """Whether to merge a group; asks where it has so many frames that it may be a time-lapse."""
+    if yes or not group.is_doubtful:
+        return True
+    count = len(group.frames)
+    if not sys.stdin.isatty():
+        tell(f"{_span(group)}: {count} frames may be a time-lapse; --yes merges them")
+        return False
+    return typer.confirm(f"{_span(group)}: merge all {count} frames into one?", err=True)
+
+
+def _run(groups: list[Group], options: Options) -> Iterator[BurstOutcome]:
+    """Yield the outcome of each burst when it is done, with a bar for it."""
+    with progress_bars() as bars, closing(run_bursts(groups, options)) as events:
+        bar = bars.add_task("", total=100)
+        for event in events:
+            match event:
+                case BurstStarted():
+                    name = printable(event.group.frames[0].name)
+                    bars.reset(bar, total=100, description=name)
+                case BurstProgress():
+                    bars.update(bar, completed=round(100 * event.share))
+                case FrameLeftOut():
+                    tell(f"{event.frame}: left out: {event.reason}")
+                case FrameAligned():
+                    pass
+                case _:
+                    tell(_line(event))
+                    yield event
+
+
+def _line(outcome: BurstOutcome) -> str:
+    match outcome:
+        case BurstRestored(group, frames, seconds, amplification):
+            many = f"{frames} of {len(group.frames)} frames"
+            done = f"{many}, x{amplification:.4g}, {seconds:.2f} s"
+            return f"{_span(group)} -> {group.picture}, {group.dng.name} ({done})"
+        case BurstSkipped(group, reason):
+            return f"{group.picture}: {reason}"
+        case BurstFailed():
+            return outcome.reason
+
+
+def _as_json(outcome: BurstOutcome) -> dict[str, object]:
+    group = outcome.group
+    said: dict[str, object] = {
+        "frames": [str(frame) for frame in group.frames],
+        "output": str(group.picture),
+        "dng": str(group.dng),
+        "status": type(outcome).__name__.removeprefix("Burst").lower(),
+    }
+    if not isinstance(outcome, BurstRestored):
+        return said | {"reason": outcome.reason}
+    said |= {"merged": outcome.frames, "seconds": round(outcome.seconds, 2)}
+    amplification = float(f"{outcome.amplification:.4g}")
+    return said | {"amplification": amplification, "exposure": outcome.exposure}

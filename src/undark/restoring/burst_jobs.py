@@ -1,0 +1,234 @@
+"""Bursts: read their frames, merge, restore, save; typed events out. Nothing is printed.
+
+for event in run_bursts(plan_bursts([Path("card")]).groups, Options()): ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from undark.engine.catalogue import choose
+from undark.engine.model import Model, load_model
+from undark.errors import PhotoError, UnsupportedError, naming
+from undark.files.dng import write_mosaic
+from undark.files.output import atomic_output
+from undark.files.provenance import digest_of
+from undark.files.raw import read_mosaic
+from undark.restoring.ahead import ahead
+from undark.restoring.burst import Aligned, difference, merge, outline
+from undark.restoring.burst_plan import Group
+from undark.restoring.claims import claimed
+from undark.restoring.jobs import DONE, ELSEWHERE, Options, existing_result
+from undark.restoring.progress import with_progress
+from undark.restoring.raw import prepare
+from undark.restoring.saving import Target, restore_into
+from undark.sensor.mosaic import Mosaic
+
+_MERGING = 0.6
+"""Share of a burst's time that merging is taken to need, for the progress."""
+
+
+@dataclass(frozen=True)
+class BurstStarted:
+    """Work on a burst begins."""
+
+    group: Group
+
+
+@dataclass(frozen=True)
+class FrameAligned:
+    """A frame was merged, or is the reference."""
+
+    frame: Path
+    aligned: Aligned
+
+
+@dataclass(frozen=True)
+class FrameLeftOut:
+    """A frame is not part of the merge."""
+
+    frame: Path
+    reason: str
+    """Without the name of the file."""
+
+
+@dataclass(frozen=True)
+class BurstProgress:
+    """The fraction of a burst that is done, 0 to 1."""
+
+    group: Group
+    share: float
+
+
+@dataclass(frozen=True)
+class BurstRestored:
+    """The merged mosaic and the restored picture were written."""
+
+    group: Group
+    frames: int
+    """That were merged."""
+    seconds: float
+    amplification: float
+    exposure: str
+    """Why this amplification."""
+
+
+@dataclass(frozen=True)
+class BurstSkipped:
+    """Nothing to do: the results are there, or another run is making them."""
+
+    group: Group
+    reason: str
+
+
+@dataclass(frozen=True)
+class BurstFailed:
+    """A burst could not be merged or restored; existing files are unchanged."""
+
+    group: Group
+    reason: str
+    """One line that names a file."""
+
+
+BurstOutcome = BurstRestored | BurstSkipped | BurstFailed
+BurstEvent = BurstStarted | FrameAligned | FrameLeftOut | BurstProgress | BurstOutcome
+_Report = FrameAligned | FrameLeftOut | BurstProgress
+
+
+def run_bursts(groups: Sequence[Group], options: Options) -> Generator[BurstEvent, None, None]:
+    """Merge and restore bursts one after another; the first event of each is `BurstStarted`.
+
+    Of the `options` dark frames and confidence are not used. One burst that fails does not stop
+    the others. Raises `SetupError` where none can be done, as a full disk.
+    """
+    models = dict[str, Model]()
+    for group in groups:
+        yield BurstStarted(group)
+        try:
+            yield (yield from _one(group, options, models))
+        except PhotoError as error:
+            yield BurstFailed(group, naming(error, group.frames[0], group.picture, group.dng))
+
+
+def _one(
+    group: Group, options: Options, models: dict[str, Model]
+) -> Generator[_Report, None, BurstOutcome]:
+    began = time.perf_counter()
+    with claimed(group.picture) as ours:
+        if not ours:
+            return BurstSkipped(group, ELSEWHERE)
+        digest = _digest(group.frames)
+        if outcome := _existing(group, digest, options):
+            return outcome
+        work = partial(_merged_and_restored, group, digest, options, models)
+        found = yield from with_progress(work, lambda report: report)
+    frames, amplification, reason = found
+    return BurstRestored(group, frames, time.perf_counter() - began, amplification, reason)
+
+
+def _digest(frames: Sequence[Path]) -> str:
+    """Of the contents of all frames that can be read, in their order."""
+    known = hashlib.sha256()
+    for frame in frames:
+        try:
+            known.update(digest_of(frame).encode())
+        except PhotoError:
+            known.update(b"-")
+    return known.hexdigest()
+
+
+def _existing(group: Group, digest: str, options: Options) -> BurstOutcome | None:
+    if options.overwrite:
+        return None
+    found = [existing_result(path, digest) for path in (group.picture, group.dng)]
+    if all(f == DONE for f in found):
+        return BurstSkipped(group, DONE)
+    taken = [f for f in found if f not in (None, DONE)]
+    return BurstFailed(group, taken[0]) if taken else None
+
+
+def _merged_and_restored(
+    group: Group,
+    digest: str,
+    options: Options,
+    models: dict[str, Model],
+    report: Callable[[_Report], None],
+) -> tuple[int, float, str]:
+    """Write both results: number of frames merged, amplification and why."""
+    mosaic = _merged(group, report)
+    assert mosaic.merged is not None
+    model = _model(mosaic, options, models)
+    if options.overwrite or existing_result(group.dng, digest) != DONE:
+        with atomic_output(group.dng, options.overwrite) as temporary:
+            write_mosaic(temporary, mosaic, digest)
+    ready = prepare(mosaic, exposure=options.exposure, model=model)
+    picture = group.picture
+    if not options.overwrite and existing_result(picture, digest) == DONE:
+        return mosaic.merged.frames, ready.exposure.amplification, ready.exposure.reason
+    target = Target(picture, None, options.bits, options.overwrite, digest)
+
+    def restored(share: float) -> None:
+        report(BurstProgress(group, _MERGING + (1 - _MERGING) * share))
+
+    restore_into(target, ready, options.strength, restored)
+    return mosaic.merged.frames, ready.exposure.amplification, ready.exposure.reason
+
+
+def _model(mosaic: Mosaic, options: Options, models: dict[str, Model]) -> Model:
+    name = options.model or choose(mosaic.cfa.kind.name, quality=options.quality)
+    if name not in models:
+        models[name] = load_model(name, options.device)
+    return models[name]
+
+
+def _merged(group: Group, report: Callable[[_Report], None]) -> Mosaic:
+    """The merge of the frames that can be read and aligned. Raises `PhotoError`."""
+    used: list[Path] = []
+
+    def told(aligned: Aligned) -> None:
+        frame = used[aligned.number]
+        if aligned.fault:
+            report(FrameLeftOut(frame, aligned.fault))
+        else:
+            report(FrameAligned(frame, aligned))
+        done = group.frames.index(frame) + 1
+        report(BurstProgress(group, _MERGING * done / len(group.frames)))
+
+    mosaic = merge(_readable(group.frames, used, report), told=told)
+    if mosaic.merged is None or mosaic.merged.frames < 2:
+        raise UnsupportedError("no other frame can be merged with it; restore it by itself")
+    return mosaic
+
+
+def _readable(
+    frames: Sequence[Path], used: list[Path], report: Callable[[_Report], None]
+) -> Iterator[Mosaic]:
+    """Frames that can be read and fit the first of them, whose paths are added to `used`."""
+    first: Mosaic | None = None
+    failed: PhotoError | None = None
+    for frame, found in ahead(_read_all(frames)):
+        if isinstance(found, PhotoError):
+            failed = found
+            report(FrameLeftOut(frame, str(found).removeprefix(f"{frame}: ")))
+            continue
+        if first and (why := difference(found, first)):
+            report(FrameLeftOut(frame, f"it has another {why} than the first frame"))
+            continue
+        first = first or outline(found)
+        used.append(frame)
+        yield found
+    if not used and failed is not None:
+        raise failed
+
+
+def _read_all(frames: Sequence[Path]) -> Iterator[tuple[Path, Mosaic | PhotoError]]:
+    for frame in frames:
+        try:
+            yield frame, read_mosaic(frame)
+        except PhotoError as error:
+            yield frame, error

@@ -1,0 +1,160 @@
+"""Which photos are one burst, and where its results go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from undark.errors import OutputError, PhotoError, ReadError
+from undark.files.exif_read import Tags, dimensions_of, orientation_of, read_tags, shot_from_tags
+from undark.files.folder import BURST_MARK, is_result, scan_folder
+from undark.files.raw import RAW_SUFFIXES, read_uncalibrated
+from undark.restoring.plan import KINDS, SUFFIXES, without_photos
+from undark.sensor.mosaic import Shot
+
+LONGEST_GAP = 2.0
+"""Seconds from the end of one exposure to the begin of the next, above which a burst has ended."""
+MANY = 32
+"""Frames of a folder above which a group is rather a time-lapse than a burst."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Frames that are merged, and the paths of their results."""
+
+    frames: tuple[Path, ...]
+    """In the order in which they were taken; the first is the reference."""
+    picture: Path
+    dng: Path
+    found: bool = False
+    """Whether they were found in a folder, not named one by one."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether to ask before it is merged."""
+        return self.found and len(self.frames) > MANY
+
+
+@dataclass(frozen=True)
+class BurstPlan:
+    """The bursts that were found."""
+
+    groups: tuple[Group, ...]
+    single: tuple[Path, ...] = ()
+    """Photos of folders that are not part of a burst."""
+    unreadable: tuple[tuple[Path, PhotoError], ...] = ()
+    """(path, error) of folders and files that cannot be read."""
+
+
+def plan_bursts(
+    inputs: Sequence[Path], output: str | Path | None = None, kind: str = "jpeg"
+) -> BurstPlan:
+    """All files that are given are one burst; folders are searched and split into bursts.
+
+    A burst of a folder ends at a gap of more than `LONGEST_GAP`, and where camera, ISO, exposure
+    time, aperture, focal length, size, orientation or folder change. Results go beside the first
+    frame, or into the folder `output`; for a single burst it may name a picture. Raises
+    `OutputError` where it cannot.
+    """
+    files = list(dict.fromkeys(p for p in inputs if not p.is_dir()))
+    bursts = [(files, Path(), False)] if files else []
+    single: list[Path] = []
+    unreadable: list[tuple[Path, PhotoError]] = []
+    for folder in (p for p in inputs if p.is_dir()):
+        scan = scan_folder(folder, RAW_SUFFIXES)
+        photos = [p for p in scan.files if not is_result(p)]
+        errors = scan.unreadable or ([] if photos else [without_photos(folder, RAW_SUFFIXES)])
+        unreadable += [(folder, error) for error in errors]
+        found, bad = _groups(photos)
+        unreadable += bad
+        single += [group[0] for group in found if len(group) == 1]
+        below = [(group, group[0].parent.relative_to(folder), True) for group in found]
+        bursts += [burst for burst in below if len(burst[0]) > 1]
+    groups = [_named(*burst, output, kind, len(bursts) == 1) for burst in bursts]
+    return BurstPlan(tuple(groups), tuple(single), tuple(unreadable))
+
+
+def _named(
+    frames: list[Path], below: Path, found: bool, output: str | Path | None, kind: str, alone: bool
+) -> Group:
+    if output is not None and Path(output).suffix and not _is_folder(output):
+        picture = Path(output)
+        if not alone or KINDS.get(picture.suffix.lower()) in (None, "dng"):
+            raise OutputError(
+                f"{output}: names no picture of one burst; give a name that ends in .jpg, .png or "
+                ".tif, or a folder with a slash at its end"
+            )
+        return Group(tuple(frames), picture, picture.with_suffix(".dng"), found)
+    folder = frames[0].parent if output is None else Path(output) / below
+    name = frames[0].stem + BURST_MARK
+    return Group(tuple(frames), folder / (name + SUFFIXES[kind]), folder / f"{name}.dng", found)
+
+
+def _is_folder(output: str | Path) -> bool:
+    text = os.fspath(output)
+    return text.endswith(("/", os.sep)) or os.path.isdir(text)
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A photo and what decides to which burst it belongs."""
+
+    path: Path
+    shot: Shot
+    orientation: int
+    size: tuple[int, ...]
+
+    def follows(self, other: _Taken) -> bool:
+        """Whether it is of the burst that the other one, taken before, is of."""
+        if self.shot.taken is None or other.shot.taken is None:
+            return False
+        exposed = timedelta(seconds=other.shot.exposure_time or 0.0)
+        gap = (self.shot.taken - other.shot.taken - exposed).total_seconds()
+        return gap <= LONGEST_GAP and self._setting == other._setting
+
+    @property
+    def _setting(self) -> tuple[object, ...]:
+        shot = self.shot
+        camera = (shot.make, shot.model, shot.iso, shot.exposure_time, shot.aperture)
+        return (*camera, shot.focal_length, self.orientation, self.size, self.path.parent)
+
+
+def _groups(photos: list[Path]) -> tuple[list[list[Path]], list[tuple[Path, PhotoError]]]:
+    """Photos by burst, in the order in which they were taken, and what cannot be read."""
+    read: list[_Taken] = []
+    unreadable: list[tuple[Path, PhotoError]] = []
+    for path in photos:
+        try:
+            read.append(_taken(path))
+        except PhotoError as error:
+            unreadable.append((path, error))
+    read.sort(key=lambda t: (t.path.parent, t.shot.taken or datetime.max, t.path))
+    groups: list[list[_Taken]] = []
+    for photo in read:
+        if groups and photo.follows(groups[-1][-1]):
+            groups[-1].append(photo)
+        else:
+            groups.append([photo])
+    return [[photo.path for photo in group] for group in groups], unreadable
+
+
+def _taken(path: Path) -> _Taken:
+    """From EXIF; a file without a date there is decoded, which takes longer."""
+    tags = _tags(path)
+    shot = shot_from_tags(tags)
+    if shot.taken is None or shot.exposure_time is None:
+        mosaic = read_uncalibrated(path)
+        return _Taken(path, mosaic.shot, mosaic.orientation, mosaic.shape)
+    return _Taken(path, shot, orientation_of(tags), dimensions_of(tags))
+
+
+def _tags(path: Path) -> Tags:
+    try:
+        with path.open("rb") as file:
+            return read_tags(file)
+    except OSError as error:
+        why = error.strerror or error
+        raise ReadError(f"{path}: cannot be read ({why}); check its permissions") from error

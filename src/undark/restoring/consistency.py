@@ -1,0 +1,113 @@
+"""Where a frame of a burst shows what the first one shows.
+
+Means of each colour over windows of cells are compared, the frame's moved onto the first frame's.
+Their difference is judged by the noise model, as Wronski et al. (2019) do, and by the contrast of
+the first frame there, which bounds what an error of the alignment can do. Small windows see small
+or bright things that move, large ones those whose light is hidden in the noise of few pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undark.align.field import Field
+from undark.sensor.cfa import CFA
+from undark.sensor.noise import NoiseModel
+from undark.sensor.windows import box_means
+
+Floats = NDArray[np.float32]
+
+_REACHES = (0, 2, 5)
+"""Cells around each over which the differences of means over 3×3 cells are averaged further."""
+_KEPT, _REJECTED = 16.0, 30.0
+"""Squared difference in variances (three colours) up to which a frame counts in full, and from
+which it does not: noise alone exceeds them in 3 % and 0.02 % of the windows."""
+_DISPLACED = 0.12
+"""Share of the contrast in 5×5 cells by which means may differ: errors of the alignment."""
+_FLICKER = 0.02
+"""Share of the light by which frames may differ in brightness."""
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """Pixels of each colour in the cells of a mosaic."""
+
+    sums: Floats
+    """(3, h, w)"""
+    counts: Floats
+    """(3, h, w)"""
+
+
+def summed(signal: Floats, cfa: CFA) -> Summed:
+    """Of a mosaic (H, W); rows and columns beyond the last whole cell are left out."""
+    cell = cfa.cell
+    height, width = (n // cell for n in signal.shape)
+    colours = cfa.colour_map((2 * cfa.period, 2 * cfa.period))
+    sums = np.zeros((3, height, width), np.float32)
+    counts = np.zeros_like(sums)
+    steps = cfa.period // cell
+    for y in range(cfa.period):
+        for x in range(cfa.period):
+            part = signal[y : height * cell : cfa.period, x : width * cell : cfa.period]
+            at = (colours[y, x], slice(y // cell, None, steps), slice(x // cell, None, steps))
+            sums[at] += part
+            counts[at] += 1
+    return Summed(sums, counts)
+
+
+class Consistency:
+    """Compares frames with the first one, whose noise is `noise`."""
+
+    def __init__(self, first: Summed, noise: NoiseModel) -> None:
+        counts = box_means(first.counts, 1)
+        self._light = box_means(first.sums, 1) / counts
+        mean, square = box_means(self._light, 2), box_means(self._light**2, 2)
+        variance = np.asarray(noise.variance(np.maximum(mean, 0)), np.float32)
+        own = variance / (9 * counts)
+        contrast = np.maximum(square - mean**2 - own, 0)
+        self._tolerance = _DISPLACED**2 * contrast + np.square(np.float32(_FLICKER) * mean)
+        self._variance = 2 * own
+
+    def weights(self, frame: Summed, field: Field) -> Floats:
+        """(h, w): 1 where a frame that lies as `field` says shows the same, 0 where it does not."""
+        light = box_means(frame.sums, 1) / box_means(frame.counts, 1)
+        apart = _moved(light, field) - self._light
+        same = np.ones(apart.shape[1:], np.float32)
+        for reach in _REACHES:
+            mean = box_means(apart, reach) if reach else apart
+            # means over 3×3 cells overlap: over (2·reach + 3)² cells in all
+            share = np.float32((3 / (2 * reach + 3)) ** 2)
+            expected = self._variance * share + self._tolerance * np.sqrt(share)
+            off = (np.square(mean) / expected).sum(axis=0)
+            np.minimum(same, (_REJECTED - off) / (_REJECTED - _KEPT), out=same)
+        return _eroded(np.clip(same, 0, 1))
+
+
+def _moved(light: Floats, field: Field) -> Floats:
+    """(3, h, w) at the places where the reference's cells are, bilinear; borders replicated."""
+    height, width = light.shape[1:]
+    y, x = np.arange(height, dtype=float), np.arange(width, dtype=float)
+    across, down = field.at(y, x)
+    down = np.clip(y[:, None] + down, 0, height - 1.001)
+    across = np.clip(x[None] + across, 0, width - 1.001)
+    top, left = down.astype(np.intp), across.astype(np.intp)
+    lower, later = (down - top).astype(np.float32), (across - left).astype(np.float32)
+    flat = top * width + left
+    moved = np.empty_like(light)
+    for plane, target in zip(light, moved, strict=True):
+        values = plane.ravel()
+        above = values[flat] * (1 - later) + values[flat + 1] * later
+        below = values[flat + width] * (1 - later) + values[flat + width + 1] * later
+        target[:] = above * (1 - lower) + below * lower
+    return moved
+
+
+def _eroded(weights: Floats) -> Floats:
+    """The least of each 3×3: a window at the edge of what moves holds little of it."""
+    for _ in "yx":
+        wide = np.pad(weights, ((1, 1), (0, 0)), mode="edge")
+        weights = np.minimum(np.minimum(wide[:-2], wide[1:-1]), wide[2:]).T
+    return np.ascontiguousarray(weights)
