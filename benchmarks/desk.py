@@ -16,18 +16,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from undark.demo import load_scene, photograph
+from undark.engine.catalogue import DEFAULT_MODEL
 from undark.files.dng import write_mosaic
 from undark.files.picture import plain_jpeg
+from undark.restoring.jobs import Options
+from undark.restoring.live import LiveRaw, View
+from undark.restoring.raw import prepare
+from undark.sensor.exposure import ExposureWish
+from undark.web.desk import Desk
+from undark.web.storage import Storage
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -55,7 +63,8 @@ def main() -> None:
     folder: Path = parser.parse_args().pictures
     with tempfile.TemporaryDirectory() as work, browser() as running:
         rows = [*looks(running, Path(work), folder), *many(running, Path(work))]
-    print("| in Chromium | seconds |\n|---|---|")
+        rows += server(Path(work))
+    print("| | seconds |\n|---|---|")
     for what, seconds in rows:
         print(f"| {what} | {seconds:.2f} |")
 
@@ -191,6 +200,44 @@ def wait_until(page: Page, script: str) -> None:
         if elapsed(began) > WAIT / 1000:
             raise TimeoutError(script)
         time.sleep(0.02)
+
+
+class Amplified(LiveRaw):
+    """A photo whose restored light is the amplified one: the network's time is not measured."""
+
+    def _run(self, progress: Callable[[float], None]) -> NDArray[np.float16]:
+        height, width = self._shape
+        return self._unrestored_part(slice(0, height), slice(0, width)).astype(np.float16)
+
+
+def server(work: Path) -> Iterator[tuple[str, float]]:
+    """CPU time of the server's part, which does not depend on what else the machine does."""
+    folder = work / "many"
+    began = time.process_time()
+    desk = Desk([folder], Storage(work / "cpu", [folder]), Options(device="cpu"))
+    desk.photos()
+    yield f"CPU: listing {MANY:,} photos", time.process_time() - began
+    desk.close()
+    scene = photograph(load_scene(), 1600, 200)
+    large = scene.replace(plane=np.tile(scene.plane, (3, 3))[:4000, :6000])
+    live = Amplified(prepare(large.crop(0, 0, 4000, 6000), model=DEFAULT_MODEL), {})
+    began = time.process_time()
+    live.prepare()
+    yield "CPU: the sizes of the amplified photo, 24 megapixels", time.process_time() - began
+    live.restore(lambda share: None)
+    view = {"at 100 %": View(2000, 1500, 1080, 810), "fit": View(0, 0, 6000, 4000, 2)}
+    for name, part in view.items():
+        seconds = [draw(live, part, ev / 10) for ev in range(8)][1:]  # the first reads the light
+        what = f"CPU: a new exposure of one side of a window of 1080 x 810, {name}"
+        yield what, statistics.median(seconds)
+
+
+def draw(live: LiveRaw, view: View, ev: float) -> float:
+    """CPU seconds to render a part and to compress it."""
+    options = Options(exposure=ExposureWish(ev, relative=True), strength=0.8, contrast=0.2)
+    began = time.process_time()
+    plain_jpeg(np.ascontiguousarray(live.show(view, options, restored=True).picture), 92, "444")
+    return time.process_time() - began
 
 
 def elapsed(began: float) -> float:

@@ -16,9 +16,8 @@ import pytest
 pytest.importorskip("starlette", reason="starlette comes with undark[desk]")
 
 from desk import until, write_photos
-from undark.files.picture import open_picture, write_picture
+from undark.files.picture import open_picture
 from undark.files.provenance import digest_of, source_of
-from undark.sensor.mosaic import Shot
 
 SCREENSHOTS = Path(__file__).parents[1] / ".cache" / "screenshots"
 """Screenshots are kept here for inspection."""
@@ -348,12 +347,13 @@ def test_the_divider_follows_a_finger(browser, address):
 
 
 def test_a_dropped_file_is_added(browser, tmp_path, folder):
-    with served(tmp_path / "state", tmp_path) as address, browser.new_context() as context:
+    (tmp_path / "photos").mkdir()
+    state, photos = tmp_path / "state", tmp_path / "photos"
+    with served(state, photos) as address, browser.new_context() as context:
         page = context.new_page()
         page.set_default_timeout(SLOW)
         page.goto(address)
         page.wait_for_selector("#empty", state="visible")
-        write_picture(tmp_path / "p.png", np.full((50, 70, 3), 20, np.uint8), Shot())
         names = [("new.dng", (folder / "a.dng").read_bytes()), ("x.txt", b"no photo")]
         for name, content in names:
             transfer = page.evaluate_handle(
@@ -366,6 +366,8 @@ def test_a_dropped_file_is_added(browser, tmp_path, folder):
         eventually(page, "document.getElementById('message').textContent.includes('x.txt')")
         page.wait_for_selector('.tile[aria-label^="new.dng"]')
         assert page.locator(".tile").count() == 1
+        assert [p.name for p in state.rglob("uploads/*")] == ["new.dng"]
+        assert list(photos.iterdir()) == []
 
 
 def test_five_thousand_photos(browser, tmp_path, folder):

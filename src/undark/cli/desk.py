@@ -11,6 +11,7 @@ import typer
 from undark.cli.extras import needed
 from undark.cli.restore import Quality
 from undark.cli.terminal import path, printable, tell
+from undark.engine.allocator import return_memory
 from undark.errors import SetupError
 from undark.restoring.claims import claimed
 from undark.restoring.jobs import Options
@@ -51,6 +52,7 @@ def desk(
         from undark.web.serve import serve
         from undark.web.storage import Storage, state_folder
 
+    return_memory()
     for folder in folders or []:
         if not folder.is_dir():
             raise SetupError(f"{folder}: no such folder; give a folder of photos")

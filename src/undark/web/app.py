@@ -65,7 +65,11 @@ def make_app(desk: Desk) -> Starlette:
             Route("/api/storage", api.storage),
             Route("/api/clear", api.clear, methods=["POST"]),
         ],
-        exception_handlers={HTTPException: _http_error, UndarkError: _error},
+        exception_handlers={
+            HTTPException: _http_error,
+            UndarkError: _error,
+            Exception: _bug,
+        },
     )
 
 
@@ -77,6 +81,10 @@ def _http_error(request: Request, error: Exception) -> Response:
 def _error(request: Request, error: Exception) -> Response:
     """One line for the user."""
     return JSONResponse({"error": str(error)}, 507 if isinstance(error, OutputError) else 400)
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": f"an error of undark's: {error!r}"}, 500)
 
 
 def _with_json(

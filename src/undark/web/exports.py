@@ -37,6 +37,12 @@ from undark.web.storage import read_json, write_json
 MOST = 20_000
 """Exports in the list, at most."""
 WAITING, RUNNING, DONE, SKIPPED, FAILED = "waiting", "running", "done", "skipped", "failed"
+_HERE = {
+    "--overwrite to redo": "tick Replace earlier results to do it again",
+    "choose another name with -o, or add --overwrite": "choose another name or folder",
+    "choose another with -o": "choose another name or folder",
+}
+"""What lines of `restoring.jobs` say to do → what to do on the page."""
 _STATUSES = frozenset({WAITING, RUNNING, DONE, SKIPPED, FAILED})
 
 
@@ -322,10 +328,17 @@ def _after(item: Export, outcome: Outcome | None) -> Export:
             done = f"amplified {amplification:.3g} times"
             return replace(item, status=DONE, seconds=seconds, message=done)
         case Skipped(reason=reason):
-            return replace(item, status=SKIPPED, message=reason)
+            return replace(item, status=SKIPPED, message=_said_here(reason))
         case Failed(reason=reason):
-            return replace(item, status=FAILED, message=reason)
+            return replace(item, status=FAILED, message=_said_here(reason))
     return replace(item, status=WAITING)
+
+
+def _said_here(line: str) -> str:
+    """A line of `restoring.jobs` with what to do on the page instead of the command's options."""
+    for option, here in _HERE.items():
+        line = line.replace(option, here)
+    return line
 
 
 def _read(file: Path) -> list[Export]:

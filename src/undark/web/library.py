@@ -83,16 +83,18 @@ class Library:
     def restored(self) -> set[str]:
         """Identifiers of the photos beside which there is a result of any kind."""
         stems = {path.with_suffix("") for path in self._results}
-        sources = {entry.source: key for key, entry in self.entries.items()}
+        folders = {path.parent for path in self._results}  # names elsewhere need not be planned
+        near = [entry for entry in self.entries.values() if entry.source.parent in folders]
+        sources = {entry.source: entry.id for entry in near}
         return {
             sources[job.source]
-            for job in self._jobs(self.entries.values(), None, "jpeg", "")
+            for job in self._jobs(near, None, "jpeg", "")
             if job.target.with_suffix("") in stems
         }
 
     def add_result(self, path: Path) -> None:
         """A result that has just been written."""
-        self._results.add(path)
+        self._results = self._results | {path}  # another thread may be reading the old set
 
     def jobs(
         self, entries: Sequence[Entry], below: str | None, kind: str, label: str

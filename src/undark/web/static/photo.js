@@ -29,7 +29,11 @@ export function setUp({ onEdited }) {
   for (const radio of document.getElementsByName("zoom")) {
     radio.addEventListener("change", () => stage.setZoom(radio.value === "fit" ? "fit" : Number(radio.value)));
   }
-  $("stage").addEventListener("fault", (event) => note(event.detail));
+  $("stage").addEventListener("fault", (event) => {
+    // its light was dropped for that of other photos: it is read and restored again
+    if (event.detail.includes("not open")) reopen();
+    else note(event.detail);
+  });
 }
 
 export function current() { return id; }
@@ -52,6 +56,17 @@ export async function open(photo) {
   settings = said.settings;
   controls();
   learn(said);
+}
+
+function reopen() {
+  const asked = id;
+  clearTimeout(polling);
+  attempt(async () => {
+    const said = await post(`api/photos/${asked}/open`);
+    if (id !== asked) return;
+    stage.update({ width: about.width, height: about.height, restored: false });
+    learn(said);
+  });
 }
 
 export function close() {

@@ -51,7 +51,7 @@ class Layer {
       this.place = headers.get("X-Place").split(",").map(Number);
       this.key = query;
       draw();
-      if (began && this.side === "after") { stage.dataset.latency = String(Math.round(performance.now() - began)); began = 0; }
+      if (began && this.side === "after" && query === this.wanted) { stage.dataset.latency = String(Math.round(performance.now() - began)); began = 0; }
       if (this.side === "after" && this.whole) onBase(bitmap);
       stage.dataset.shown = String(Number(stage.dataset.shown || 0) + 1);
     } catch (error) {
