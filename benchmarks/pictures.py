@@ -5,7 +5,7 @@
     python benchmarks/pictures.py --sheet FILE                    # crops to look at
 
 A Sony A7S2 at ISO 1600 is simulated by `darkroom`, LibRaw develops its DNG, and Pillow applies one
-of three styles and compresses: none of it is training's code. The truth is the noise-free light
+of two styles and compresses: none of it is training's code. The truth is the noise-free light
 through the same tone curve. All are amplified by the same ratio, and compared in sRGB.
 
 Classical methods work on the amplified picture, luma and colour differences apart, each at the
@@ -41,7 +41,7 @@ from undark.sensor.mosaic import Shot
 ISO, RATIOS = 1600, (10, 30, 100)
 SIDE, TUNE_SIDE = 320, 224
 SETTINGS = Path(__file__).with_name("classical_pictures.json")
-STRENGTHS = (0.0, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.11, 0.15, 0.2, 0.28)
+STRENGTHS = (0.0, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.11, 0.15, 0.2, 0.28, 0.4, 0.56)
 """Standard deviations of the noise that a classical method is told, white = 1."""
 BRIGHT_QUALITIES = (85, 95)
 
@@ -57,8 +57,6 @@ class Style:
     contrast: float = 0.0
     sharpening: int = 0
     """Percent, of Pillow's unsharp mask of radius 1."""
-    median: bool = False
-    """Whether a median of 3×3 pixels smooths the picture first."""
 
     def curve(self, level: Plane) -> Plane:
         """sRGB level in [0, 1] → level: an S."""
@@ -69,8 +67,6 @@ class Style:
         """The levels of the JPEG."""
         table = np.rint(self.curve(np.arange(256) / 255.0) * 255).astype(np.uint8)
         image = Image.fromarray(table[levels])
-        if self.median:
-            image = image.filter(ImageFilter.MedianFilter(3))
         if self.sharpening:
             image = image.filter(ImageFilter.UnsharpMask(1, self.sharpening, 0))
         return jpeg(np.asarray(image), self.quality)
@@ -79,7 +75,6 @@ class Style:
 STYLES = (
     Style("plain", 92),
     Style("contrast, sharpened", 85, contrast=0.4, sharpening=60),
-    Style("smoothed, sharpened", 80, contrast=0.2, sharpening=80, median=True),
 )
 
 
