@@ -11,7 +11,6 @@ import argparse
 import json
 from pathlib import Path
 
-from undark.engine.card import TASK
 from undark.learn.export import make_card, start_from, to_onnx
 from undark.learn.network import UNet, UNetConfig
 
@@ -34,7 +33,7 @@ def main() -> None:
     asked = parser.parse_args()
     record = json.loads((asked.run / "training.json").read_text())
     record = {k: v for k, v in record.items() if k not in PRIVATE}
-    record |= {"data": f"{len(record['photographs'])} photographs {DATA}", "task": TASK}
+    record |= {"data": f"{len(record['photographs'])} photographs {DATA}"}
     network = UNet(UNetConfig.from_dict(record["network"]))
     start_from(network, asked.run / "model.safetensors")
     home = ROOT / "models" / asked.name

@@ -124,15 +124,15 @@ def dark_jpeg(ratio, quality=90):
     return Picture(np.asarray(Image.open(file))), encode_srgb(truth)
 
 
-@pytest.mark.parametrize("ratio", [10, 40])
-def test_a_dark_jpeg_becomes_bright_and_clean(ratio):
+@pytest.mark.parametrize(("ratio", "gain"), [(10, 2), (40, 4)])
+def test_a_dark_jpeg_becomes_bright_and_clean(ratio, gain):
     dark, truth = dark_jpeg(ratio)
     model = undark.load_model(choose(NO_CFA, PICTURE_TASK))
     made, amplified = (
         undark.restore_picture(dark, model=model, exposure=ratio, strength=s).picture() / 255
         for s in (1, 0)
     )
-    assert psnr(made, truth) > psnr(amplified, truth) + 4
+    assert psnr(made, truth) > psnr(amplified, truth) + gain
     # no cast: black clipped at 0 in the dark picture is the brighter for it
     means = made.mean(axis=(0, 1)) - truth.mean(axis=(0, 1))
     assert np.abs(means).max() < 0.05
@@ -145,7 +145,7 @@ def test_a_bright_jpeg_stays_as_it_is():
     bright = Picture(np.asarray(Image.open(file)))
     model = undark.load_model(choose(NO_CFA, PICTURE_TASK))
     made = undark.restore_picture(bright, model=model, exposure=1)
-    assert psnr(made.picture() / 255, bright.levels / 255) > 40
+    assert psnr(made.picture() / 255, bright.levels / 255) > 38
 
 
 def test_tiles_of_a_picture_leave_no_seams():

@@ -143,6 +143,10 @@ _NOT_IN_CARDS = ("validation", "settings", "data_folder", "held_back")
 and file names of the user are private."""
 
 
+_CONDITIONING = ("amplified, white-balanced planes; their standard deviations", "amplified light")
+"""Input of networks for mosaics and for pictures, in words for a card."""
+
+
 def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
     """The model's description of itself, from its network and the record of its training."""
     config = network.config
@@ -153,7 +157,7 @@ def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
         channels=config.channels,
         multiple=config.multiple,
         halo=measured_halo(network),
-        conditioning="amplified, white-balanced planes; their standard deviations",
+        conditioning=_CONDITIONING[config.kind.sensor is None],
         licence="Apache-2.0",
         training={k: v for k, v in record.items() if k not in _NOT_IN_CARDS},
         scores=record["validation"],
