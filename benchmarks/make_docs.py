@@ -58,6 +58,10 @@ JOBS = {
         "sheet.jpg",
     ),
     "gallery": Job("benchmarks/gallery.py {work}/sheet.jpg", ("gallery.jpg",), "sheet.jpg"),
+    "pictures": Job("benchmarks/pictures.py"),
+    "pictures-sheet": Job(
+        "benchmarks/pictures.py --sheet {work}/pictures.jpg", ("pictures.jpg",), "pictures.jpg"
+    ),
     "burst-picture": Job("benchmarks/burst_sheet.py {work}/burst.jpg", ("burst.jpg",), "burst.jpg"),
     "quality": Job(
         "benchmarks/quality.py --model src/undark/engine/weights/bayer.onnx"

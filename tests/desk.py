@@ -40,10 +40,10 @@ class Client:
         return {p["name"]: p for p in self.get("api/photos").json()["photos"]}
 
     def open(self, name, stage="ready"):
-        """Open a photo and wait until it is restored: its identifier."""
+        """Open a photo and wait until it is that far, or further: its identifier."""
         key = self.photos()[name]["id"]
         state = self.post(f"api/photos/{key}/open").json()["state"]
-        until(lambda: self.stage(key) in (stage, "failed"), f"{name} {stage} {state}")
+        until(lambda: self.stage(key) in (stage, "ready", "failed"), f"{name} {stage} {state}")
         return key
 
     def stage(self, key):
