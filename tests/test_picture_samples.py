@@ -23,6 +23,7 @@ from undark.learn.data.camera_pictures import (  # noqa: E402
     blur,
     compress,
     develop,
+    directional,
     draw_rendering,
     malvar,
     rendered,
@@ -79,19 +80,21 @@ def test_bilinear_is_the_renderers(light):
     assert np.allclose(made[inside], expected[inside], atol=1e-6)
 
 
-def test_malvar_keeps_what_was_measured_and_planes_of_one_slope(light):
+@pytest.mark.parametrize("way", [malvar, directional])
+def test_demosaicing_keeps_what_was_measured_and_planes_of_one_slope(light, way):
     plane = mosaic(light, BAYER.cfa)
-    assert torch.equal(mosaic(malvar(plane), BAYER.cfa), plane)
+    assert torch.allclose(mosaic(way(plane), BAYER.cfa), plane, atol=1e-6)
     y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     ramp = (0.1 + 0.01 * y + 0.02 * x).expand(1, 3, -1, -1)
-    made = malvar(mosaic(ramp, BAYER.cfa))
+    made = way(mosaic(ramp, BAYER.cfa))
     assert torch.allclose(made[..., 4:-4, 4:-4], ramp[..., 4:-4, 4:-4], atol=1e-5)
 
 
-def test_gradients_make_demosaicing_better_where_colours_change_together(light):
+@pytest.mark.parametrize("better", [malvar, directional])
+def test_gradients_make_demosaicing_better_where_colours_change_together(light, better):
     grey = light.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     plane, truth = mosaic(grey, BAYER.cfa), grey.numpy()
-    assert psnr(malvar(plane).numpy(), truth) > psnr(bilinear(plane).numpy(), truth) + 4
+    assert psnr(better(plane).numpy(), truth) > psnr(bilinear(plane).numpy(), truth) + 4
 
 
 def test_blur_is_scipys(light):
@@ -150,7 +153,7 @@ def test_the_target_has_the_curve_but_not_the_noise(light, exposures):
 def test_noise_of_a_reduced_picture_is_independent_between_pixels(exposures):
     grey = torch.full((1, 3, 64, 64), 0.4)
     fine = Rendering(reduced=True, quality=None)
-    coarse = Rendering(gradients=False, quality=None)
+    coarse = Rendering(demosaicing="bilinear", quality=None)
     found = []
     for how in (fine, coarse):
         made = photograph(grey, exposures, how, TorchSampler(4)).inputs[0, 1]

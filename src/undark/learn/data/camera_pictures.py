@@ -45,8 +45,8 @@ class Rendering:
     """Whether each colour is measured at every pixel, as after reduction to half the size."""
     clipped: bool = True
     """Whether values below black are lost before demosaicing."""
-    gradients: bool = True
-    """Whether demosaicing is corrected by gradients (`malvar`); else bilinear."""
+    demosaicing: str = "malvar"
+    """One of `DEMOSAICING`."""
     smoothing: tuple[float, float] = (0.0, 0.0)
     """Share of the noise of luma that is removed at a fine and a coarse scale, 0 to 1."""
     colour_blur: float = 0.0
@@ -84,7 +84,7 @@ def draw_rendering(random: np.random.Generator) -> Rendering:
         lens=float(random.uniform(0.4, 0.9)) if random.random() < 0.6 else 0.0,
         reduced=random.random() < 0.2,
         clipped=random.random() < 0.8,
-        gradients=random.random() < 0.7,
+        demosaicing=str(random.choice(list(DEMOSAICING), p=(0.2, 0.3, 0.5))),
         smoothing=(size(0.5, 1.0), size(0.25, 1.0)),
         colour_blur=size(0.6, 3.0),
         power=float(np.exp(random.normal(0, 0.12))) if random.random() < 0.6 else 1.0,
@@ -113,7 +113,7 @@ def record(
     balanced = noisy * BAYER.measured(scale.expand_as(light))
     if how.clipped:
         balanced = balanced.clip(0)
-    return malvar(balanced) if how.gradients else bilinear(balanced)
+    return DEMOSAICING[how.demosaicing](balanced)
 
 
 def develop(light: Tensor, how: Rendering) -> Tensor:
@@ -196,6 +196,52 @@ def malvar(plane: Tensor) -> Tensor:
         rgb[colour, other::2, at::2] = same_column[other::2, at::2]
         rgb[colour, other::2, other::2] = across[other::2, other::2]
     return rgb[None]
+
+
+def directional(plane: Tensor) -> Tensor:
+    """RGGB mosaic (1, H, W) → (1, 3, H, W), green interpolated along edges, not across.
+
+    Hamilton and Adams, US patent 5,629,734 (1997, expired); red and blue by bilinear interpolation
+    of their differences from green. As cameras' own methods and AHD do, it draws short lines into
+    noise.
+    """
+    across, across_edge = _along(plane)
+    down, down_edge = (x.transpose(-1, -2) for x in _along(plane.transpose(-1, -2)))
+    share = (across_edge < down_edge).float() + 0.5 * (across_edge == down_edge).float()
+    is_green = _sites(plane, ((0, 1), (1, 0)))
+    green = torch.where(is_green, plane, share * across + (1 - share) * down)
+    others = [
+        green + _spread((plane - green) * _sites(plane, (site,))) for site in ((0, 0), (1, 1))
+    ]
+    return torch.stack([others[0], green, others[1]], 1)
+
+
+def _along(plane: Tensor) -> tuple[Tensor, Tensor]:
+    """Green interpolated along rows, and how much rows change there; both (1, H, W)."""
+    padded = F.pad(plane, (2, 2), mode="reflect")
+    far, near, _, after, further = (padded[..., n : n + plane.shape[-1]] for n in range(5))
+    bend = 2 * plane - far - further
+    return (near + after) / 2 + bend / 4, (near - after).abs() + bend.abs()
+
+
+def _sites(plane: Tensor, places: tuple[tuple[int, int], ...]) -> Tensor:
+    """(1, H, W) bool: the pixels at these places of the 2×2 cell."""
+    at = torch.zeros(plane.shape, dtype=torch.bool, device=plane.device)
+    for y, x in places:
+        at[..., y::2, x::2] = True
+    return at
+
+
+def _spread(values: Tensor) -> Tensor:
+    """Bilinear interpolation of values known at one place of each 2×2 cell, 0 elsewhere."""
+    line = values.new_tensor([0.5, 1.0, 0.5])
+    padded = F.pad(values[:, None], (2, 2, 2, 2), mode="reflect")
+    spread = F.conv2d(F.conv2d(padded, line.view(1, 1, 1, 3)), line.view(1, 1, 3, 1))
+    return spread[:, 0, 1:-1, 1:-1]
+
+
+DEMOSAICING = {"bilinear": bilinear, "malvar": malvar, "directional": directional}
+"""Name → (1, H, W) mosaic to (1, 3, H, W)."""
 
 
 @cache
