@@ -27,6 +27,7 @@ from undark.develop.colour import (
 )
 from undark.develop.metrics import brightness_correction, psnr
 from undark.files.dng import write_mosaic
+from undark.files.raw import render_with_libraw
 from undark.sensor.cfa import CFA, RGGB
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel
@@ -154,6 +155,20 @@ def shoot_dng(path: Path, light: Plane, cell: Cell, seed: int) -> Shot:
     shot = Shot("SONY", "ILCE-7SM2", exposure_time=10 / cell.amplification, iso=float(cell.iso))
     write_mosaic(path, replace(as_mosaic(plane, BLACK, WHITE), shot=shot))
     return shot
+
+
+def developed(dng: Path) -> NDArray[np.uint8]:
+    """LibRaw's rendering as a camera's JPEG: sRGB, no brightening."""
+    levels = render_with_libraw(
+        dng,
+        output_bps=8,
+        gamma=(2.4, 12.92),
+        no_auto_bright=True,
+        adjust_maximum_thr=0.0,
+        use_camera_wb=True,
+        user_flip=0,
+    )
+    return levels.astype(np.uint8, copy=False)
 
 
 def ahd(mosaic: Plane) -> Plane:

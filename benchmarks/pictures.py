@@ -29,13 +29,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 import undark
-from darkroom import SHARED, Cell, as_dark, darken, load_light, middle, picture, shoot_dng
+from darkroom import (
+    SHARED,
+    Cell,
+    as_dark,
+    darken,
+    developed,
+    load_light,
+    middle,
+    picture,
+    shoot_dng,
+)
 from undark.develop.colour import decode_srgb, encode_srgb
 from undark.develop.drawing import titled
 from undark.develop.metrics import psnr, ssim
 from undark.engine.model import Model
 from undark.files.picture import Picture, write_picture
-from undark.files.raw import render_with_libraw
 from undark.sensor.mosaic import Shot
 
 ISO, RATIOS = 1600, (10, 30, 100)
@@ -114,20 +123,12 @@ def shoot(light: Plane, style: Style, ratio: int, number: int) -> Shown:
     with tempfile.TemporaryDirectory() as folder:
         dng = Path(folder, "dark.dng")
         shoot_dng(dng, light, cell, number)
-        developed = render_with_libraw(
-            dng,
-            output_bps=8,
-            gamma=(2.4, 12.92),
-            no_auto_bright=True,
-            adjust_maximum_thr=0.0,
-            use_camera_wb=True,
-            user_flip=0,
-        )
+        levels = developed(dng)
     bright = decode_srgb(picture(light))
     dark = decode_srgb(style.curve(shown(bright / ratio)))
     amplification = float(bright.mean() / dark.mean())
     truth = shown(dark * amplification)
-    return Shown(style.store(developed.astype(np.uint8)), amplification, truth, light, cell, number)
+    return Shown(style.store(levels), amplification, truth, light, cell, number)
 
 
 def lights(part: str, side: int, count: int | None = None) -> list[Plane]:

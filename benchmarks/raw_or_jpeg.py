@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from darkroom import BLACK, MATRIX, Cell, dark_scenes, shoot_dng
+from darkroom import BLACK, MATRIX, Cell, dark_scenes, developed, shoot_dng
 from undark.demo import load_scene
 from undark.develop.colour import camera_from_srgb, encode_srgb
 from undark.develop.drawing import titled
@@ -35,7 +35,7 @@ from undark.engine.allocator import keep_memory
 from undark.files.cache import FrameCache
 from undark.files.output import write_atomically
 from undark.files.picture import read_picture, write_picture
-from undark.files.raw import read_mosaic, render_with_libraw
+from undark.files.raw import read_mosaic
 from undark.learn.aims import AIMS
 from undark.learn.data.batches import Batch
 from undark.learn.data.pair_frames import PairFrames
@@ -121,20 +121,7 @@ def _simulate_one(light: NDArray[np.float64], cell: Cell, seed: int, dng: Path, 
     for path in (dng, jpeg):
         path.parent.mkdir(parents=True, exist_ok=True)
     shot = shoot_dng(dng, light, cell, seed)
-    write_picture(jpeg, _developed(dng), shot)
-
-
-def _developed(dng: Path) -> NDArray[Any]:
-    """LibRaw's rendering as a camera's JPEG: sRGB, no brightening."""
-    return render_with_libraw(
-        dng,
-        output_bps=8,
-        gamma=(2.4, 12.92),
-        no_auto_bright=True,
-        adjust_maximum_thr=0.0,
-        use_camera_wb=True,
-        user_flip=0,
-    )
+    write_picture(jpeg, developed(dng), shot)
 
 
 class Validation:

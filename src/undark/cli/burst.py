@@ -12,7 +12,17 @@ from typing import Annotated
 
 import typer
 
-from undark.cli.restore import Bits, Quality, parse_wish
+from undark.cli.options import (
+    AsJson,
+    Bits,
+    BitsChoice,
+    Exposure,
+    Overwrite,
+    Quality,
+    Strength,
+    check_model,
+    kind_of_result,
+)
 from undark.cli.terminal import interruptible, not_empty, path, printable, progress_bars, tell
 from undark.engine.allocator import return_memory
 from undark.restoring.burst_jobs import (
@@ -28,8 +38,6 @@ from undark.restoring.burst_jobs import (
 )
 from undark.restoring.burst_plan import MANY, BurstPlan, Group, plan_bursts
 from undark.restoring.jobs import Options
-from undark.restoring.plan import KINDS
-from undark.sensor.exposure import ExposureWish
 
 
 class PictureKind(StrEnum):
@@ -62,18 +70,9 @@ def burst_command(
     to: Annotated[
         PictureKind | None, typer.Option(help="Default: as the -o FILE's suffix says, else jpeg.")
     ] = None,
-    bits: Annotated[Bits, typer.Option(help="Bits per channel of png and tiff.")] = Bits.EIGHT,
-    exposure: Annotated[
-        ExposureWish,
-        typer.Option(
-            parser=parse_wish,
-            metavar="auto|EV",
-            help="Amplify by 2^EV; auto+1: one EV more than auto.",
-        ),
-    ] = "auto",  # type: ignore[assignment]  # typer parses defaults too
-    strength: Annotated[
-        float, typer.Option(min=0, max=1, help="Fraction of the noise to remove.")
-    ] = 1.0,
+    bits: BitsChoice = Bits.EIGHT,
+    exposure: Exposure = "auto",  # type: ignore[assignment]  # typer parses defaults too
+    strength: Strength = 1.0,
     model: Annotated[
         str | None,
         typer.Option(
@@ -90,8 +89,8 @@ def burst_command(
         bool,
         typer.Option("--yes", help=f"Merge groups of more than {MANY} frames without asking."),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Merge hand-held RAW frames of one scene into one, and restore it.
 
@@ -99,13 +98,12 @@ def burst_command(
     picture, beside the first frame or to -o. A folder is split at pauses of more than 2 s and where
     the camera's settings change.
     """
-    if model and quality:
-        raise typer.BadParameter("--model and --quality exclude each other: give one of them")
+    check_model(model, quality)
     return_memory()
     options = Options(
         exposure, strength, model, quality or Quality.BEST, device, int(bits), overwrite
     )
-    plan = plan_bursts(photos, output, _kind(to, output, bits))
+    plan = plan_bursts(photos, output, kind_of_result(to, output, bits))
     _tell_groups(plan)
     chosen = [group for group in plan.groups if _wanted(group, yes)]
     outcomes: list[BurstOutcome] = []
@@ -119,16 +117,6 @@ def burst_command(
     failed = any(isinstance(outcome, BurstFailed) for outcome in outcomes)
     if failed or plan.unreadable or len(chosen) < len(plan.groups) or not plan.groups:
         raise typer.Exit(1)
-
-
-def _kind(to: PictureKind | None, output: str | None, bits: Bits) -> str:
-    named = KINDS.get(Path(output or "").suffix.lower())
-    kind = to or named or PictureKind.JPEG
-    if to and named and to != named:
-        raise typer.BadParameter(f"{output} is no name for a {to} file")
-    if kind == PictureKind.JPEG and bits == Bits.SIXTEEN:
-        raise typer.BadParameter("a JPEG has 8 bits; add --to png or --to tiff for 16")
-    return str(kind)
 
 
 def _tell_groups(plan: BurstPlan) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from undark.cli.extras import needed
-from undark.cli.restore import Quality
+from undark.cli.options import Quality
 from undark.cli.terminal import path, printable, tell
 from undark.engine.allocator import return_memory
 from undark.errors import SetupError

@@ -13,10 +13,20 @@ from typing import Annotated
 import typer
 
 from undark.cli.extras import needed
+from undark.cli.options import (
+    AsJson,
+    Bits,
+    BitsChoice,
+    Exposure,
+    Overwrite,
+    Quality,
+    Strength,
+    check_model,
+    kind_of_result,
+)
 from undark.cli.terminal import interruptible, not_empty, path, printable, progress_bars, tell
 from undark.develop.render import MAX_CONTRAST
 from undark.develop.white_balance import AS_SHOT, parse_white_balance
-from undark.engine import catalogue
 from undark.engine.allocator import return_memory
 from undark.files.picture import PICTURE_SUFFIXES
 from undark.restoring.jobs import (
@@ -29,12 +39,10 @@ from undark.restoring.jobs import (
     Restored,
     Skipped,
     Started,
-    kind_of,
     plan,
     run,
     suffixes_for,
 )
-from undark.sensor.exposure import ExposureWish, parse_exposure
 
 
 class Kind(StrEnum):
@@ -44,20 +52,6 @@ class Kind(StrEnum):
     PNG = "png"
     TIFF = "tiff"
     DNG = "dng"
-
-
-class Bits(StrEnum):
-    """Bits per channel."""
-
-    EIGHT = "8"
-    SIXTEEN = "16"
-
-
-class Quality(StrEnum):
-    """Which of the shipped models."""
-
-    BEST = catalogue.BEST
-    FAST = catalogue.FAST
 
 
 def restore_command(
@@ -83,18 +77,9 @@ def restore_command(
     to: Annotated[
         Kind | None, typer.Option(help="Default: as the -o FILE's suffix says, else jpeg.")
     ] = None,
-    bits: Annotated[Bits, typer.Option(help="Bits per channel of png and tiff.")] = Bits.EIGHT,
-    exposure: Annotated[
-        ExposureWish,
-        typer.Option(
-            parser=parse_wish,
-            metavar="auto|EV",
-            help="Amplify by 2^EV; auto+1: one EV more than auto.",
-        ),
-    ] = "auto",  # type: ignore[assignment]  # typer parses defaults too
-    strength: Annotated[
-        float, typer.Option(min=0, max=1, help="Fraction of the noise to remove.")
-    ] = 1.0,
+    bits: BitsChoice = Bits.EIGHT,
+    exposure: Exposure = "auto",  # type: ignore[assignment]  # typer parses defaults too
+    strength: Strength = 1.0,
     white_balance: Annotated[
         str,
         typer.Option(
@@ -149,20 +134,19 @@ def restore_command(
             "runs here, else one of this machine alone.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results.")] = False,
+    overwrite: Overwrite = False,
     confidence: Annotated[
         bool,
         typer.Option("--confidence", help="Write NAME-confidence.png too: how sure each pixel is."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Restore dark RAW photos, and dark pictures as far as they can be.
 
     Results go beside the photos, or to -o, as NAME-undark.jpg. Photos whose result is there
     already are skipped, so the same command continues an interrupted run.
     """
-    if model and quality:
-        raise typer.BadParameter("--model and --quality exclude each other: give one of them")
+    check_model(model, quality)
     return_memory()
     options = Options(
         exposure,
@@ -202,23 +186,11 @@ def restore_command(
 
 
 def _kind(to: Kind | None, output: str | None, bits: Bits, of_pictures: bool) -> str:
-    """The kind of file to write: as asked, or as the output's suffix says; both must agree."""
-    named = kind_of(output)
-    kind = to or named or Kind.JPEG
-    if to and named and to != named:
-        raise typer.BadParameter(f"{output} is no name for a {to} file")
-    if kind == Kind.JPEG and bits == Bits.SIXTEEN:
-        raise typer.BadParameter("a JPEG has 8 bits; add --to png or --to tiff for 16")
+    """See `kind_of_result`; pictures cannot become a DNG."""
+    kind = kind_of_result(to, output, bits)
     if kind == Kind.DNG and of_pictures:
         raise typer.BadParameter("a DNG is made of a RAW photo; choose --to jpeg, png or tiff")
-    return str(kind)
-
-
-def parse_wish(text: str) -> ExposureWish:
-    try:
-        return parse_exposure(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    return kind
 
 
 def _checked_white_balance(text: str) -> str:

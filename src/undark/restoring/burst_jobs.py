@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from undark.engine.catalogue import choose
-from undark.engine.model import Model, load_model
 from undark.errors import PhotoError, UnsupportedError, naming
 from undark.files.dng import write_mosaic
 from undark.files.output import atomic_output
@@ -23,7 +21,8 @@ from undark.restoring.ahead import ahead
 from undark.restoring.burst import Aligned, difference, merge, outline
 from undark.restoring.burst_plan import Group
 from undark.restoring.claims import claimed
-from undark.restoring.jobs import DONE, ELSEWHERE, Options, existing_result
+from undark.restoring.darks import Darks
+from undark.restoring.jobs import DONE, ELSEWHERE, Loaded, Options, existing_result
 from undark.restoring.progress import with_progress
 from undark.restoring.raw import prepare
 from undark.restoring.saving import Target, restore_into
@@ -106,18 +105,16 @@ def run_bursts(groups: Sequence[Group], options: Options) -> Generator[BurstEven
     Of the `options` dark frames and confidence are not used. One burst that fails does not stop
     the others. Raises `SetupError` where none can be done, as a full disk.
     """
-    models = dict[str, Model]()
+    loaded = Loaded(options, Darks(()))
     for group in groups:
         yield BurstStarted(group)
         try:
-            yield (yield from _one(group, options, models))
+            yield (yield from _one(group, options, loaded))
         except PhotoError as error:
             yield BurstFailed(group, naming(error, group.frames[0], group.picture, group.dng))
 
 
-def _one(
-    group: Group, options: Options, models: dict[str, Model]
-) -> Generator[_Report, None, BurstOutcome]:
+def _one(group: Group, options: Options, loaded: Loaded) -> Generator[_Report, None, BurstOutcome]:
     began = time.perf_counter()
     with claimed(group.picture) as ours:
         if not ours:
@@ -125,7 +122,7 @@ def _one(
         digest = _digest(group.frames)
         if outcome := _existing(group, digest, options):
             return outcome
-        work = partial(_merged_and_restored, group, digest, options, models)
+        work = partial(_merged_and_restored, group, digest, options, loaded)
         found = yield from with_progress(work, lambda report: report)
     frames, amplification, reason = found
     return BurstRestored(group, frames, time.perf_counter() - began, amplification, reason)
@@ -156,13 +153,13 @@ def _merged_and_restored(
     group: Group,
     digest: str,
     options: Options,
-    models: dict[str, Model],
+    loaded: Loaded,
     report: Callable[[_Report], None],
 ) -> tuple[int, float, str]:
     """Write both results: number of frames merged, amplification and why."""
     mosaic = _merged(group, report)
     assert mosaic.merged is not None
-    model = _model(mosaic, options, models)
+    model = loaded.models.for_photo(mosaic)
     if options.overwrite or existing_result(group.dng, digest) != DONE:
         with atomic_output(group.dng, options.overwrite) as temporary:
             write_mosaic(temporary, mosaic, digest)
@@ -177,13 +174,6 @@ def _merged_and_restored(
 
     restore_into(target, ready, options.strength, restored)
     return mosaic.merged.frames, ready.exposure.amplification, ready.exposure.reason
-
-
-def _model(mosaic: Mosaic, options: Options, models: dict[str, Model]) -> Model:
-    name = options.model or choose(mosaic.cfa.kind.name, quality=options.quality)
-    if name not in models:
-        models[name] = load_model(name, options.device)
-    return models[name]
 
 
 def _merged(group: Group, report: Callable[[_Report], None]) -> Mosaic:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from undark.errors import OutputError, PhotoError, ReadError
 from undark.files.exif_read import Tags, dimensions_of, orientation_of, read_tags, shot_from_tags
 from undark.files.folder import BURST_MARK, is_result, scan_folder
 from undark.files.raw import RAW_SUFFIXES, read_uncalibrated
-from undark.restoring.plan import KINDS, SUFFIXES, without_photos
+from undark.restoring.plan import KINDS, SUFFIXES, is_folder, without_photos
 from undark.sensor.mosaic import Shot
 
 LONGEST_GAP = 2.0
@@ -80,7 +79,7 @@ def plan_bursts(
 def _named(
     frames: list[Path], below: Path, found: bool, output: str | Path | None, kind: str, alone: bool
 ) -> Group:
-    if output is not None and Path(output).suffix and not _is_folder(output):
+    if output is not None and Path(output).suffix and not is_folder(output):
         picture = Path(output)
         if not alone or KINDS.get(picture.suffix.lower()) in (None, "dng"):
             raise OutputError(
@@ -91,11 +90,6 @@ def _named(
     folder = frames[0].parent if output is None else Path(output) / below
     name = frames[0].stem + BURST_MARK
     return Group(tuple(frames), folder / (name + SUFFIXES[kind]), folder / f"{name}.dng", found)
-
-
-def _is_folder(output: str | Path) -> bool:
-    text = os.fspath(output)
-    return text.endswith(("/", os.sep)) or os.path.isdir(text)
 
 
 @dataclass(frozen=True)

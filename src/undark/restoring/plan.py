@@ -75,12 +75,13 @@ def plan(
 
 def kind_of(output: str | Path | None) -> str | None:
     """The kind given by the suffix of a file `output`; None for a folder or no output."""
-    if output is None or _is_folder(output):
+    if output is None or is_folder(output):
         return None
     return KINDS.get(Path(output).suffix.lower())
 
 
-def _is_folder(output: str | Path) -> bool:
+def is_folder(output: str | Path) -> bool:
+    """Whether an output names a folder: one that is there, or a string that ends in a slash."""
     text = os.fspath(output)
     return text.endswith(("/", os.sep)) or os.path.isdir(text)
 
@@ -135,7 +136,7 @@ def _resolved(path: Path) -> Path:
 def _names_a_file(output: str | Path, inputs: Sequence[Path]) -> bool:
     """Whether `output` names one picture rather than a folder. Raises `OutputError`."""
     suffix = Path(output).suffix
-    if _is_folder(output) or not suffix:
+    if is_folder(output) or not suffix:
         return False
     if len(inputs) > 1 or os.path.isdir(inputs[0]):
         why = "many photos do not go into one file"

@@ -64,10 +64,8 @@ def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposu
     levels = block_levels(mosaic)
     middle = float(np.median(levels))
     bright = float(np.quantile(levels, 1 - LIGHT_SOURCES))
-    by_middle = MIDDLE_LEVEL / max(middle, 1e-9)
-    by_bright = white_level / max(bright, 1e-9)
-    by_highlights = HIGHLIGHT_LEVEL / max(bright, 1e-9)
-    wanted = max(min(by_middle, by_bright), by_highlights)
+    wanted, rules = wanted_amplification(max(middle, 1e-9), max(bright, 1e-9), white_level)
+    by_middle, by_bright, by_highlights = rules
     amplification = min(max(wanted, 1.0), MAX_AMPLIFICATION)
     if wanted > MAX_AMPLIFICATION:
         reason = f"the most there is; the middle tone only reaches {middle * amplification:.3f}"
@@ -80,6 +78,19 @@ def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposu
     else:
         reason = f"brings the middle tone of the scene to {MIDDLE_LEVEL}"
     return Exposure(amplification, reason)
+
+
+def wanted_amplification(
+    middle: float, bright: float, white_level: float = WHITE_LEVEL
+) -> tuple[float, tuple[float, float, float]]:
+    """What `propose_exposure` wants for a scene, without limits.
+
+    For the median and the brightest level but for light sources, both above 0, white = 1. Beside
+    it what each of the three rules wants: by the middle tone, by white, by highlights.
+    """
+    rules = (MIDDLE_LEVEL / middle, white_level / bright, HIGHLIGHT_LEVEL / bright)
+    by_middle, by_bright, by_highlights = rules
+    return max(min(by_middle, by_bright), by_highlights), rules
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,7 @@ from undark.develop.render import Rendering, oriented, quantise, shoulder
 from undark.files.picture import is_picture, plain_jpeg
 from undark.files.raw import Preview, read_mosaic, read_preview
 from undark.files.small import reduced, small_jpeg, small_light
-from undark.sensor.exposure import (
-    HIGHLIGHT_LEVEL,
-    LIGHT_SOURCES,
-    MIDDLE_LEVEL,
-    WHITE_LEVEL,
-    propose_exposure,
-)
+from undark.sensor.exposure import LIGHT_SOURCES, propose_exposure, wanted_amplification
 from undark.sensor.mosaic import Mosaic
 
 Floats = NDArray[np.float32]
@@ -114,5 +108,5 @@ def _gain(light: Floats) -> np.float32:
     green = light[..., 1]
     middle = max(float(np.median(green)), 1e-6)
     bright = max(float(np.quantile(green, 1 - LIGHT_SOURCES)), 1e-6)
-    wanted = max(min(MIDDLE_LEVEL / middle, WHITE_LEVEL / bright), HIGHLIGHT_LEVEL / bright)
+    wanted, _ = wanted_amplification(middle, bright)
     return np.float32(min(max(wanted, 1.0), MOST))

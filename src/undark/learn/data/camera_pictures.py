@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from undark.develop.colour import decode_srgb, encode_srgb
-from undark.learn.data.looks import decode
 from undark.learn.data.sampler import TorchSampler
 from undark.learn.kind import BAYER
 from undark.learn.network import bilinear_demosaic
@@ -155,11 +154,6 @@ def rendered(light: Tensor, how: Rendering) -> Tensor:
     """Linear sRGB (1, 3, H, W) after the camera's tone curve alone, as linear light."""
     shown: Tensor = decode_srgb(how.curve(light.clip(0, 1)))
     return shown
-
-
-def light_of_levels(levels: Tensor) -> Tensor:
-    """8-bit levels of an sRGB picture → linear light, float32."""
-    return decode(levels)
 
 
 def blur(planes: Tensor, sigma: float) -> Tensor:

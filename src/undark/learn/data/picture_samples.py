@@ -15,12 +15,12 @@ from undark.learn.data.camera_pictures import (
     blur,
     develop,
     draw_rendering,
-    light_of_levels,
     record,
     rendered,
 )
 from undark.learn.data.draws import draw_exposures
 from undark.learn.data.exposing import Exposures, PhotoCrops, join_photo_crops
+from undark.learn.data.looks import decode
 from undark.learn.data.photos import PhotoFiles, PhotoSamples
 from undark.learn.data.sampler import TorchSampler
 from undark.learn.kind import BAYER, PICTURE
@@ -100,7 +100,7 @@ def photograph(light: Tensor, exposures: Exposures, how: Rendering, sampler: Tor
     amplification = amplification.clip(1, 3 * darkness)
     eye = torch.eye(3, device=light.device)[None]
     unlimited = torch.full((1,), torch.inf, device=light.device)
-    inputs = light_of_levels(levels) * amplification
+    inputs = decode(levels) * amplification
     return Batch(inputs, target * amplification, eye, unlimited, PICTURE)
 
 

@@ -1,0 +1,62 @@
+"""Options that several commands have, as typer declares them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from undark.engine import catalogue
+from undark.restoring.jobs import kind_of
+from undark.sensor.exposure import ExposureWish, parse_exposure
+
+
+class Bits(StrEnum):
+    """Bits per channel."""
+
+    EIGHT = "8"
+    SIXTEEN = "16"
+
+
+class Quality(StrEnum):
+    """Which of the shipped models."""
+
+    BEST = catalogue.BEST
+    FAST = catalogue.FAST
+
+
+def _wish(text: str) -> ExposureWish:
+    try:
+        return parse_exposure(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+BitsChoice = Annotated[Bits, typer.Option(help="Bits per channel of png and tiff.")]
+Exposure = Annotated[
+    ExposureWish,
+    typer.Option(
+        parser=_wish, metavar="auto|EV", help="Amplify by 2^EV; auto+1: one EV more than auto."
+    ),
+]
+Strength = Annotated[float, typer.Option(min=0, max=1, help="Fraction of the noise to remove.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")]
+
+
+def check_model(model: str | None, quality: Quality | None) -> None:
+    """Raises `BadParameter` where both are given."""
+    if model and quality:
+        raise typer.BadParameter("--model and --quality exclude each other: give one of them")
+
+
+def kind_of_result(to: str | None, output: str | None, bits: Bits) -> str:
+    """The kind of file to write: as asked, or as the output's suffix says; both must agree."""
+    named = kind_of(output)
+    if to and named and to != named:
+        raise typer.BadParameter(f"{output} is no name for a {to} file")
+    kind = str(to or named or "jpeg")
+    if kind == "jpeg" and bits == Bits.SIXTEEN:
+        raise typer.BadParameter("a JPEG has 8 bits; add --to png or --to tiff for 16")
+    return kind
