@@ -18,10 +18,18 @@ from undark.align.noisy import Reference
 from undark.cli.app import app
 from undark.errors import UnsupportedError
 from undark.files.dng import write_mosaic
-from undark.files.raw import read_mosaic
+from undark.files.picture import open_picture
+from undark.files.provenance import source_of
+from undark.files.raw import read_header, read_mosaic
 from undark.restoring.burst import merge, profile_of
-from undark.restoring.burst_jobs import BurstRestored, FrameLeftOut, run_bursts
-from undark.restoring.burst_plan import MANY, plan_bursts
+from undark.restoring.burst_jobs import (
+    BurstProgress,
+    BurstRestored,
+    BurstSkipped,
+    FrameLeftOut,
+    run_bursts,
+)
+from undark.restoring.burst_plan import MANY, name_burst, plan_bursts, read_taken
 from undark.restoring.jobs import Options
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS
 from undark.sensor.mosaic import Mosaic, Shot
@@ -308,6 +316,46 @@ def test_a_burst_from_files_to_files(tmp_path):
     alone = CliRunner().invoke(app, ["burst", str(frames[0]), "--overwrite"])
     assert alone.exit_code == 1
     assert "no other frame can be merged" in alone.stderr
+
+
+def test_white_balance_and_contrast_are_those_of_the_picture(tmp_path):
+    frames = [_write(tmp_path / f"{n}.dng", scene((160, 192)), n, n / 4) for n in range(2)]
+    pictures = []
+    for label, contrast in (("-a", -0.8), ("-b", 0.8)):
+        group = name_burst(frames, tmp_path, "png", label)
+        options = Options(white_balance=(2.0, 1.0, 1.0), contrast=contrast)
+        *_, done = run_bursts([group], options)
+        assert isinstance(done, BurstRestored), done
+        pictures.append(open_picture(group.picture).levels.astype(float))
+        assert source_of(group.dng) == source_of(group.picture)
+    assert all(levels[..., 0].mean() > levels[..., 1].mean() + 10 for levels in pictures)
+    assert pictures[1].mean() > pictures[0].mean() + 5  # above mid-grey: brighter with contrast
+    merges = [read_mosaic(tmp_path / f"0{label}-undark-burst.dng") for label in ("-a", "-b")]
+    assert np.array_equal(merges[0].plane, merges[1].plane)
+    assert merges[0].white_balance == pytest.approx(merges[1].white_balance)
+    wrong = CliRunner().invoke(app, ["burst", str(tmp_path), "--white-balance", "warm"])
+    assert wrong.exit_code == 2
+
+
+def test_the_merge_alone(tmp_path):
+    frames = [_write(tmp_path / f"{n}.dng", scene((160, 192)), n, n / 4) for n in range(2)]
+    group = name_burst(frames, tmp_path / "out", "dng")
+    events = list(run_bursts([group], Options()))
+    assert isinstance(events[-1], BurstRestored), events[-1]
+    assert max(e.share for e in events if isinstance(e, BurstProgress)) == 1
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["0-undark-burst.dng"]
+    assert isinstance(list(run_bursts([group], Options()))[-1], BurstSkipped)
+
+
+def test_a_photo_without_a_date_in_exif_is_not_decoded(tmp_path, monkeypatch):
+    """Its header says as much as the decoded photo; such are CR3 and CRW."""
+    path = _write(tmp_path / "a.dng", scene((96, 128)), 0)
+    header, mosaic = read_header(path), read_mosaic(path)
+    assert (header.shot, header.orientation) == (mosaic.shot, mosaic.orientation)
+    assert header.shape == mosaic.shape
+    monkeypatch.setattr("undark.restoring.burst_plan.shot_from_tags", lambda tags: Shot())
+    taken = read_taken(path)
+    assert (taken.shot, taken.size) == (mosaic.shot, mosaic.shape)
 
 
 def test_restoring_uses_the_noise_of_each_pixel():

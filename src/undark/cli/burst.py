@@ -16,14 +16,17 @@ from undark.cli.options import (
     AsJson,
     Bits,
     BitsChoice,
+    Contrast,
     Exposure,
     Overwrite,
     Quality,
     Strength,
+    WhiteBalanceText,
     check_model,
     kind_of_result,
 )
 from undark.cli.terminal import interruptible, not_empty, path, printable, progress_bars, tell
+from undark.develop.white_balance import AS_SHOT, parse_white_balance
 from undark.engine.allocator import return_memory
 from undark.restoring.burst_jobs import (
     BurstFailed,
@@ -73,6 +76,8 @@ def burst_command(
     bits: BitsChoice = Bits.EIGHT,
     exposure: Exposure = "auto",  # type: ignore[assignment]  # typer parses defaults too
     strength: Strength = 1.0,
+    white_balance: WhiteBalanceText = AS_SHOT,
+    contrast: Contrast = 0.0,
     model: Annotated[
         str | None,
         typer.Option(
@@ -101,7 +106,15 @@ def burst_command(
     check_model(model, quality)
     return_memory()
     options = Options(
-        exposure, strength, model, quality or Quality.BEST, device, int(bits), overwrite
+        exposure,
+        strength,
+        model,
+        quality or Quality.BEST,
+        device,
+        int(bits),
+        overwrite,
+        white_balance=parse_white_balance(white_balance),
+        contrast=contrast,
     )
     plan = plan_bursts(photos, output, kind_of_result(to, output, bits))
     _tell_groups(plan)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from undark.develop.render import MAX_CONTRAST
+from undark.develop.white_balance import parse_white_balance
 from undark.engine import catalogue
 from undark.restoring.jobs import kind_of
 from undark.sensor.exposure import ExposureWish, parse_exposure
@@ -33,6 +35,14 @@ def _wish(text: str) -> ExposureWish:
         raise typer.BadParameter(str(error)) from error
 
 
+def _checked_white_balance(text: str) -> str:
+    try:
+        parse_white_balance(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
 BitsChoice = Annotated[Bits, typer.Option(help="Bits per channel of png and tiff.")]
 Exposure = Annotated[
     ExposureWish,
@@ -41,6 +51,22 @@ Exposure = Annotated[
     ),
 ]
 Strength = Annotated[float, typer.Option(min=0, max=1, help="Fraction of the noise to remove.")]
+WhiteBalanceText = Annotated[
+    str,
+    typer.Option(
+        callback=_checked_white_balance,
+        metavar="as-shot|daylight|X,Y",
+        help="X,Y: a point of the upright picture, in pixels, that is to be grey.",
+    ),
+]
+Contrast = Annotated[
+    float,
+    typer.Option(
+        min=-MAX_CONTRAST,
+        max=MAX_CONTRAST,
+        help="More (up to 1) or less (down to -1); not in a dng, which is linear light.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")]
 

@@ -17,15 +17,16 @@ from undark.cli.options import (
     AsJson,
     Bits,
     BitsChoice,
+    Contrast,
     Exposure,
     Overwrite,
     Quality,
     Strength,
+    WhiteBalanceText,
     check_model,
     kind_of_result,
 )
 from undark.cli.terminal import interruptible, not_empty, path, printable, progress_bars, tell
-from undark.develop.render import MAX_CONTRAST
 from undark.develop.white_balance import AS_SHOT, parse_white_balance
 from undark.engine.allocator import return_memory
 from undark.files.picture import PICTURE_SUFFIXES
@@ -80,22 +81,8 @@ def restore_command(
     bits: BitsChoice = Bits.EIGHT,
     exposure: Exposure = "auto",  # type: ignore[assignment]  # typer parses defaults too
     strength: Strength = 1.0,
-    white_balance: Annotated[
-        str,
-        typer.Option(
-            callback=_checked_white_balance,
-            metavar="as-shot|daylight|X,Y",
-            help="X,Y: a point of the upright picture, in pixels, that is to be grey.",
-        ),
-    ] = AS_SHOT,
-    contrast: Annotated[
-        float,
-        typer.Option(
-            min=-MAX_CONTRAST,
-            max=MAX_CONTRAST,
-            help="More (up to 1) or less (down to -1); not for dng, which is linear light.",
-        ),
-    ] = 0.0,
+    white_balance: WhiteBalanceText = AS_SHOT,
+    contrast: Contrast = 0.0,
     model: Annotated[
         str | None,
         typer.Option(
@@ -191,14 +178,6 @@ def _kind(to: Kind | None, output: str | None, bits: Bits, of_pictures: bool) ->
     if kind == Kind.DNG and of_pictures:
         raise typer.BadParameter("a DNG is made of a RAW photo; choose --to jpeg, png or tiff")
     return kind
-
-
-def _checked_white_balance(text: str) -> str:
-    try:
-        parse_white_balance(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    return text
 
 
 def _events(batch: Plan, options: Options, cluster: str | None) -> Generator[Event, None, None]:

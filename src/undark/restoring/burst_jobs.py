@@ -96,27 +96,32 @@ class BurstFailed:
 
 BurstOutcome = BurstRestored | BurstSkipped | BurstFailed
 BurstEvent = BurstStarted | FrameAligned | FrameLeftOut | BurstProgress | BurstOutcome
-_Report = FrameAligned | FrameLeftOut | BurstProgress
+FrameReport = FrameAligned | FrameLeftOut
+_Report = FrameReport | BurstProgress
 
 
-def run_bursts(groups: Sequence[Group], options: Options) -> Generator[BurstEvent, None, None]:
+def run_bursts(
+    groups: Sequence[Group], options: Options, loaded: Loaded | None = None
+) -> Generator[BurstEvent, None, None]:
     """Merge and restore bursts one after another; the first event of each is `BurstStarted`.
 
-    Of the `options` dark frames and confidence are not used. One burst that fails does not stop
-    the others. Raises `SetupError` where none can be done, as a full disk.
+    Of the `options` dark frames and confidence are not used; those of the picture are not applied
+    to the merged mosaic. `loaded` are the models, by default loaded here. One burst that fails does
+    not stop the others. Raises `SetupError` where none can be done, as a full disk. Closing the
+    iterator stops after the current frame or tile.
     """
-    loaded = Loaded(options, Darks(()))
+    loaded = loaded or Loaded(options, Darks(()))
     for group in groups:
         yield BurstStarted(group)
         try:
             yield (yield from _one(group, options, loaded))
         except PhotoError as error:
-            yield BurstFailed(group, naming(error, group.frames[0], group.picture, group.dng))
+            yield BurstFailed(group, naming(error, group.frames[0], *group.results))
 
 
 def _one(group: Group, options: Options, loaded: Loaded) -> Generator[_Report, None, BurstOutcome]:
     began = time.perf_counter()
-    with claimed(group.picture) as ours:
+    with claimed(group.dng) as ours:  # of all kinds of pictures: they share it
         if not ours:
             return BurstSkipped(group, ELSEWHERE)
         digest = _digest(group.frames)
@@ -142,7 +147,7 @@ def _digest(frames: Sequence[Path]) -> str:
 def _existing(group: Group, digest: str, options: Options) -> BurstOutcome | None:
     if options.overwrite:
         return None
-    found = [existing_result(path, digest) for path in (group.picture, group.dng)]
+    found = [existing_result(path, digest) for path in group.results]
     if all(f == DONE for f in found):
         return BurstSkipped(group, DONE)
     taken = [f for f in found if f not in (None, DONE)]
@@ -156,28 +161,50 @@ def _merged_and_restored(
     loaded: Loaded,
     report: Callable[[_Report], None],
 ) -> tuple[int, float, str]:
-    """Write both results: number of frames merged, amplification and why."""
-    mosaic = _merged(group, report)
+    """Write what is not there yet: number of frames merged, amplification and why."""
+    share = 1.0 if group.picture is None else _MERGING
+
+    def merging(done: float) -> None:
+        report(BurstProgress(group, share * done))
+
+    mosaic = merge_files(group.frames, report, merging)
     assert mosaic.merged is not None
     model = loaded.models.for_photo(mosaic)
     if options.overwrite or existing_result(group.dng, digest) != DONE:
         with atomic_output(group.dng, options.overwrite) as temporary:
             write_mosaic(temporary, mosaic, digest)
+    frames, picture = mosaic.merged.frames, group.picture
     ready = prepare(mosaic, exposure=options.exposure, model=model)
-    picture = group.picture
-    if not options.overwrite and existing_result(picture, digest) == DONE:
-        return mosaic.merged.frames, ready.exposure.amplification, ready.exposure.reason
-    target = Target(picture, None, options.bits, options.overwrite, digest)
+    found = frames, ready.exposure.amplification, ready.exposure.reason
+    if picture is None or (not options.overwrite and existing_result(picture, digest) == DONE):
+        return found
+    target = Target(
+        picture,
+        None,
+        options.bits,
+        options.overwrite,
+        digest,
+        options.white_balance,
+        options.contrast,
+    )
 
     def restored(share: float) -> None:
         report(BurstProgress(group, _MERGING + (1 - _MERGING) * share))
 
     restore_into(target, ready, options.strength, restored)
-    return mosaic.merged.frames, ready.exposure.amplification, ready.exposure.reason
+    return found
 
 
-def _merged(group: Group, report: Callable[[_Report], None]) -> Mosaic:
-    """The merge of the frames that can be read and aligned. Raises `PhotoError`."""
+def merge_files(
+    frames: Sequence[Path],
+    report: Callable[[FrameReport], None],
+    progress: Callable[[float], None] = lambda share: None,
+) -> Mosaic:
+    """The merge of the frames that can be read and aligned, in their order; the first is shown.
+
+    `report` is called with what became of each, `progress` with the fraction of them that is done;
+    what they raise ends it. Raises `PhotoError`, also where no two can be merged.
+    """
     used: list[Path] = []
 
     def told(aligned: Aligned) -> None:
@@ -186,17 +213,16 @@ def _merged(group: Group, report: Callable[[_Report], None]) -> Mosaic:
             report(FrameLeftOut(frame, aligned.fault))
         else:
             report(FrameAligned(frame, aligned))
-        done = group.frames.index(frame) + 1
-        report(BurstProgress(group, _MERGING * done / len(group.frames)))
+        progress((frames.index(frame) + 1) / len(frames))
 
-    mosaic = merge(_readable(group.frames, used, report), told=told)
+    mosaic = merge(_readable(frames, used, report), told=told)
     if mosaic.merged is None or mosaic.merged.frames < 2:
-        raise UnsupportedError("no other frame can be merged with it; restore it by itself")
+        raise UnsupportedError("no other frame can be merged with it; restore the frames singly")
     return mosaic
 
 
 def _readable(
-    frames: Sequence[Path], used: list[Path], report: Callable[[_Report], None]
+    frames: Sequence[Path], used: list[Path], report: Callable[[FrameReport], None]
 ) -> Iterator[Mosaic]:
     """Frames that can be read and fit the first of them, whose paths are added to `used`."""
     first: Mosaic | None = None

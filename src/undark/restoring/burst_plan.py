@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from undark.errors import OutputError, PhotoError, ReadError
 from undark.files.exif_read import Tags, dimensions_of, orientation_of, read_tags, shot_from_tags
 from undark.files.folder import BURST_MARK, is_result, scan_folder
-from undark.files.raw import RAW_SUFFIXES, read_uncalibrated
+from undark.files.raw import RAW_SUFFIXES, read_header
 from undark.restoring.plan import KINDS, SUFFIXES, is_folder, without_photos
 from undark.sensor.mosaic import Shot
 
@@ -26,15 +26,22 @@ class Group:
 
     frames: tuple[Path, ...]
     """In the order in which they were taken; the first is the reference."""
-    picture: Path
+    picture: Path | None
+    """The restored picture; None where only the merge is wanted."""
     dng: Path
+    """The merged mosaic."""
     found: bool = False
     """Whether they were found in a folder, not named one by one."""
 
     @property
     def is_doubtful(self) -> bool:
         """Whether to ask before it is merged."""
-        return self.found and len(self.frames) > MANY
+        return self.found and may_be_time_lapse(self.frames)
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """The paths that are written, the one that is looked at first."""
+        return (self.dng,) if self.picture is None else (self.picture, self.dng)
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def plan_bursts(
         photos = [p for p in scan.files if not is_result(p)]
         errors = scan.unreadable or ([] if photos else [without_photos(folder, RAW_SUFFIXES)])
         unreadable += [(folder, error) for error in errors]
-        found, bad = _groups(photos)
+        found, bad = _grouped(photos)
         unreadable += bad
         single += [group[0] for group in found if len(group) == 1]
         below = [(group, group[0].parent.relative_to(folder), True) for group in found]
@@ -76,24 +83,24 @@ def plan_bursts(
     return BurstPlan(tuple(groups), tuple(single), tuple(unreadable))
 
 
-def _named(
-    frames: list[Path], below: Path, found: bool, output: str | Path | None, kind: str, alone: bool
-) -> Group:
-    if output is not None and Path(output).suffix and not is_folder(output):
-        picture = Path(output)
-        if not alone or KINDS.get(picture.suffix.lower()) in (None, "dng"):
-            raise OutputError(
-                f"{output}: names no picture of one burst; give a name that ends in .jpg, .png or "
-                ".tif, or a folder with a slash at its end"
-            )
-        return Group(tuple(frames), picture, picture.with_suffix(".dng"), found)
-    folder = frames[0].parent if output is None else Path(output) / below
-    name = frames[0].stem + BURST_MARK
-    return Group(tuple(frames), folder / (name + SUFFIXES[kind]), folder / f"{name}.dng", found)
+def name_burst(frames: Sequence[Path], folder: Path, kind: str, label: str = "") -> Group:
+    """The burst of these frames, with results in a folder: a-undark-burst.jpg of a.ARW.
+
+    `label` comes after the name of the first frame. Of the kind "dng" there is the merged mosaic
+    only.
+    """
+    name = frames[0].stem + label + BURST_MARK
+    picture = None if kind == "dng" else folder / (name + SUFFIXES[kind])
+    return Group(tuple(frames), picture, folder / f"{name}.dng")
+
+
+def may_be_time_lapse(frames: Sequence[Path]) -> bool:
+    """Whether frames found by `group_bursts` are too many for a burst."""
+    return len(frames) > MANY
 
 
 @dataclass(frozen=True)
-class _Taken:
+class Taken:
     """A photo and what decides to which burst it belongs."""
 
     path: Path
@@ -101,7 +108,7 @@ class _Taken:
     orientation: int
     size: tuple[int, ...]
 
-    def follows(self, other: _Taken) -> bool:
+    def follows(self, other: Taken) -> bool:
         """Whether it is of the burst that the other one, taken before, is of."""
         if self.shot.taken is None or other.shot.taken is None:
             return False
@@ -116,33 +123,53 @@ class _Taken:
         return (*camera, shot.focal_length, self.orientation, self.size, self.path.parent)
 
 
-def _groups(photos: list[Path]) -> tuple[list[list[Path]], list[tuple[Path, PhotoError]]]:
-    """Photos by burst, in the order in which they were taken, and what cannot be read."""
-    read: list[_Taken] = []
-    unreadable: list[tuple[Path, PhotoError]] = []
-    for path in photos:
-        try:
-            read.append(_taken(path))
-        except PhotoError as error:
-            unreadable.append((path, error))
-    read.sort(key=lambda t: (t.path.parent, t.shot.taken or datetime.max, t.path))
-    groups: list[list[_Taken]] = []
-    for photo in read:
+def read_taken(path: Path) -> Taken:
+    """From EXIF; without a date there from LibRaw, which takes longer. Raises `PhotoError`."""
+    tags = _tags(path)
+    shot = shot_from_tags(tags)
+    if shot.taken is None or shot.exposure_time is None:
+        header = read_header(path)
+        return Taken(path, header.shot, header.orientation, header.shape)
+    return Taken(path, shot, orientation_of(tags), dimensions_of(tags))
+
+
+def group_bursts(photos: Iterable[Taken]) -> list[list[Path]]:
+    """Photos by burst, in the order in which they were taken; single ones are groups of one."""
+    ordered = sorted(photos, key=lambda t: (t.path.parent, t.shot.taken or datetime.max, t.path))
+    groups: list[list[Taken]] = []
+    for photo in ordered:
         if groups and photo.follows(groups[-1][-1]):
             groups[-1].append(photo)
         else:
             groups.append([photo])
-    return [[photo.path for photo in group] for group in groups], unreadable
+    return [[photo.path for photo in group] for group in groups]
 
 
-def _taken(path: Path) -> _Taken:
-    """From EXIF; a file without a date there is decoded, which takes longer."""
-    tags = _tags(path)
-    shot = shot_from_tags(tags)
-    if shot.taken is None or shot.exposure_time is None:
-        mosaic = read_uncalibrated(path)
-        return _Taken(path, mosaic.shot, mosaic.orientation, mosaic.shape)
-    return _Taken(path, shot, orientation_of(tags), dimensions_of(tags))
+def _named(
+    frames: list[Path], below: Path, found: bool, output: str | Path | None, kind: str, alone: bool
+) -> Group:
+    if output is not None and Path(output).suffix and not is_folder(output):
+        picture = Path(output)
+        if not alone or KINDS.get(picture.suffix.lower()) in (None, "dng"):
+            raise OutputError(
+                f"{output}: names no picture of one burst; give a name that ends in .jpg, .png or "
+                ".tif, or a folder with a slash at its end"
+            )
+        return Group(tuple(frames), picture, picture.with_suffix(".dng"), found)
+    folder = frames[0].parent if output is None else Path(output) / below
+    return replace(name_burst(frames, folder, kind), found=found)
+
+
+def _grouped(photos: list[Path]) -> tuple[list[list[Path]], list[tuple[Path, PhotoError]]]:
+    """`group_bursts` of files, and what cannot be read."""
+    read: list[Taken] = []
+    unreadable: list[tuple[Path, PhotoError]] = []
+    for path in photos:
+        try:
+            read.append(read_taken(path))
+        except PhotoError as error:
+            unreadable.append((path, error))
+    return group_bursts(read), unreadable
 
 
 def _tags(path: Path) -> Tags:

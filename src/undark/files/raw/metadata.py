@@ -1,15 +1,42 @@
-"""How a RAW photo was taken: EXIF, the preview's EXIF, and LibRaw's fields."""
+"""How a RAW photo was taken: EXIF, the preview's EXIF, and LibRaw's fields.
+
+Runs in a RAW worker.
+"""
 
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import rawpy
 
-from undark.files.exif_read import Tags, read_tags, shot_from_tags
+from undark.files.exif_read import Tags, has_no_orientation, read_tags, shot_from_tags
+from undark.files.raw.libraw import first_bytes, opened
+from undark.files.raw.preview import ORIENTATIONS
 from undark.sensor.mosaic import Shot
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a RAW file says of itself before its data."""
+
+    shot: Shot
+    orientation: int
+    """EXIF's, 1 to 8."""
+    shape: tuple[int, int]
+    """(H, W) of the visible frame."""
+
+
+def header(path: Path) -> Header:
+    """See `reading.read_header`. Errors do not name the file."""
+    with opened(path, unpack=False) as raw, path.open("rb") as file:
+        tags = read_tags(file)
+        shot = read_shot(raw, tags, first_bytes(path))
+        orientation = ORIENTATIONS.get(raw.sizes.flip, 1)
+        shape = (raw.sizes.height, raw.sizes.width)
+    return Header(shot, 1 if has_no_orientation(tags) else orientation, shape)
 
 
 def read_shot(raw: rawpy.RawPy, tags: Tags, start: bytes) -> Shot:

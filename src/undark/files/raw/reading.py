@@ -12,6 +12,7 @@ from undark.errors import PhotoError, ReadError
 from undark.files.cameras import calibrated
 from undark.files.folder import find_files
 from undark.files.raw import pool
+from undark.files.raw.metadata import Header
 from undark.files.raw.preview import Preview
 from undark.files.raw.rendering import check_rendering
 from undark.files.raw.suffixes import RAW_SUFFIXES
@@ -58,6 +59,15 @@ def read_preview(path: Path) -> Preview | None:
     Raises as `read_mosaic` does, but accepts any sensor.
     """
     found: Preview | None = _run("preview", Path(path))
+    return found
+
+
+def read_header(path: Path) -> Header:
+    """How a RAW photo was taken, its orientation and its size; the RAW data is not decoded.
+
+    Raises as `read_mosaic` does, but accepts any sensor.
+    """
+    found: Header = _run("header", Path(path))
     return found
 
 

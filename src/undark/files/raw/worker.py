@@ -17,12 +17,14 @@ from typing import Any
 
 from undark.errors import PhotoError, ReadError
 from undark.files.raw.decode import decode
+from undark.files.raw.metadata import header
 from undark.files.raw.preview import preview
 from undark.files.raw.rendering import render
 from undark.files.raw.wire import receive, send
 
 TASKS: dict[str, Callable[..., Any]] = {
     "decode": decode,
+    "header": header,
     "preview": preview,
     "render": render,
 }
