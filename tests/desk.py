@@ -2,11 +2,14 @@
 
 import time
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 from starlette.testclient import TestClient
 
+from test_burst import scene, write_frame
 from undark.files.dng import write_mosaic
 from undark.restoring.jobs import Options
 from undark.web.app import make_app
@@ -75,8 +78,19 @@ def opened_desk(state: Path, *folders: Path, options: Options | None = None):
         desk.close()
 
 
+def write_burst(folder: Path, *, other_scene: bool = False, shape=(160, 192)):
+    """Three frames of a scene, 00.dng to 02.dng, a quarter of a second apart; with
+    `other_scene` 03.dng, which shows another one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for n in range(3):
+        light = scene(shape, shift=(n, 2.5 * n))
+        write_frame(folder / f"{n:02}.dng", light, n, n / 4)
+    if other_scene:
+        write_frame(folder / "03.dng", scene(shape, seed=7), 3, 0.75)
+
+
 def write_photos(folder: Path, make_mosaic, *names: str, **changes):
-    """Dark DNGs, each of another seed; names may have folders."""
+    """Dark DNGs, each of another seed, a minute apart; names may have folders."""
     for seed, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,4 +98,5 @@ def write_photos(folder: Path, make_mosaic, *names: str, **changes):
         light = np.random.default_rng(seed).poisson(
             np.linspace(20, 220, mosaic.shape[1]), mosaic.shape
         )
-        write_mosaic(path, mosaic.replace(plane=(512 + light).astype(np.uint16)))
+        shot = replace(mosaic.shot, taken=mosaic.shot.taken + timedelta(minutes=1 + seed))
+        write_mosaic(path, mosaic.replace(plane=(512 + light).astype(np.uint16), shot=shot))

@@ -250,7 +250,7 @@ def test_levels_survive_the_dng(tmp_path):
     )
 
 
-def _write(path, light, seed, second=0.0, **changes):
+def write_frame(path, light, seed, second=0.0, **changes):
     taken = datetime(2024, 5, 6, 7, 8, 9) + timedelta(seconds=second)
     shot = replace(SHOT, taken=taken, **changes)
     write_mosaic(path, photo(light, seed).replace(shot=shot))
@@ -261,7 +261,7 @@ def test_a_folder_is_split_at_gaps_and_at_settings(tmp_path):
     light = scene((96, 128))
     seconds = [0, 0.5, 0.9, 4.0, 4.25, 6.0, 20.0]
     for n, second in enumerate(seconds):
-        _write(tmp_path / f"{9 - n}.dng", light, n, second, iso=3200.0 if n == 5 else 1600.0)
+        write_frame(tmp_path / f"{9 - n}.dng", light, n, second, iso=3200.0 if n == 5 else 1600.0)
     (tmp_path / "8-undark-burst.dng").write_bytes((tmp_path / "9.dng").read_bytes())
     plan = plan_bursts([tmp_path])
     assert [[p.name for p in g.frames] for g in plan.groups] == [
@@ -277,13 +277,13 @@ def test_a_folder_is_split_at_gaps_and_at_settings(tmp_path):
 
 
 def test_sub_seconds_are_read_back(tmp_path):
-    path = _write(tmp_path / "a.dng", scene((96, 128)), 0, 0.27)
+    path = write_frame(tmp_path / "a.dng", scene((96, 128)), 0, 0.27)
     assert read_mosaic(path).shot.taken.microsecond == 270_000
 
 
 def test_a_time_lapse_is_not_merged_without_yes(tmp_path):
     light = scene((96, 128))
-    first = _write(tmp_path / "00.dng", light, 0)
+    first = write_frame(tmp_path / "00.dng", light, 0)
     for n in range(1, MANY + 1):
         taken = datetime(2024, 5, 6, 7, 8, 9) + timedelta(seconds=n)
         write_mosaic(
@@ -297,8 +297,10 @@ def test_a_time_lapse_is_not_merged_without_yes(tmp_path):
 
 def test_a_burst_from_files_to_files(tmp_path):
     """The frames through the command's jobs: one of another scene and a damaged one are named."""
-    frames = [_write(tmp_path / f"{n}.dng", scene(shift=(n, 2.5 * n)), n, n / 4) for n in range(3)]
-    frames.append(_write(tmp_path / "3.dng", scene(seed=7), 3, 1))
+    frames = [
+        write_frame(tmp_path / f"{n}.dng", scene(shift=(n, 2.5 * n)), n, n / 4) for n in range(3)
+    ]
+    frames.append(write_frame(tmp_path / "3.dng", scene(seed=7), 3, 1))
     frames.append(tmp_path / "4.dng")
     frames[-1].write_bytes(b"II*\0damaged")
     (group,) = plan_bursts(frames, kind="png").groups
@@ -319,7 +321,7 @@ def test_a_burst_from_files_to_files(tmp_path):
 
 
 def test_white_balance_and_contrast_are_those_of_the_picture(tmp_path):
-    frames = [_write(tmp_path / f"{n}.dng", scene((160, 192)), n, n / 4) for n in range(2)]
+    frames = [write_frame(tmp_path / f"{n}.dng", scene((160, 192)), n, n / 4) for n in range(2)]
     pictures = []
     for label, contrast in (("-a", -0.8), ("-b", 0.8)):
         group = name_burst(frames, tmp_path, "png", label)
@@ -338,7 +340,7 @@ def test_white_balance_and_contrast_are_those_of_the_picture(tmp_path):
 
 
 def test_the_merge_alone(tmp_path):
-    frames = [_write(tmp_path / f"{n}.dng", scene((160, 192)), n, n / 4) for n in range(2)]
+    frames = [write_frame(tmp_path / f"{n}.dng", scene((160, 192)), n, n / 4) for n in range(2)]
     group = name_burst(frames, tmp_path / "out", "dng")
     events = list(run_bursts([group], Options()))
     assert isinstance(events[-1], BurstRestored), events[-1]
@@ -349,7 +351,7 @@ def test_the_merge_alone(tmp_path):
 
 def test_a_photo_without_a_date_in_exif_is_not_decoded(tmp_path, monkeypatch):
     """Its header says as much as the decoded photo; such are CR3 and CRW."""
-    path = _write(tmp_path / "a.dng", scene((96, 128)), 0)
+    path = write_frame(tmp_path / "a.dng", scene((96, 128)), 0)
     header, mosaic = read_header(path), read_mosaic(path)
     assert (header.shot, header.orientation) == (mosaic.shot, mosaic.orientation)
     assert header.shape == mosaic.shape

@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="starlette comes with undark[desk]")
 
-from desk import until, write_photos
+from desk import until, write_burst, write_photos
 from undark.files.picture import open_picture
 from undark.files.provenance import digest_of, source_of
 
@@ -368,6 +368,75 @@ def test_a_dropped_file_is_added(browser, tmp_path, folder):
         assert page.locator(".tile").count() == 1
         assert [p.name for p in state.rglob("uploads/*")] == ["new.dng"]
         assert list(photos.iterdir()) == []
+
+
+def test_a_burst_is_one_photo(browser, tmp_path, make_mosaic):
+    """Listed, chosen and active while others regroup it, split, opened, exported."""
+    write_burst(tmp_path / "photos", other_scene=True)
+    write_photos(tmp_path / "photos", make_mosaic, "single.dng")
+    burst, frames = (
+        '.tile[aria-label^="00.dng, burst of 4"]',
+        '[aria-label*="frame of a burst of 4"]',
+    )
+    with (
+        served(tmp_path / "state", tmp_path / "photos") as address,
+        window(browser, address) as page,
+    ):
+        page.wait_for_selector(burst)
+        assert page.locator(".tile").count() == 2
+        assert page.inner_text(f"{burst} .many") == "burst of 4"
+        page.wait_for_selector(f"{burst} img")
+        keep(page, "burst-list")
+        page.keyboard.press("b")
+        page.wait_for_selector(frames)
+        assert page.locator(frames).count() == 4
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Space")
+        assert page.inner_text("#count") == "5 photos, 1 chosen"
+        # another window joins them: this one keeps what was chosen, active and in focus
+        page.evaluate(
+            """async () => {
+            const { photos } = await (await fetch('api/photos')).json();
+            const body = JSON.stringify({ ids: [photos[0].burst.id], split: false });
+            await (await fetch('api/bursts', { method: 'POST', body })).json(); }"""
+        )
+        page.wait_for_selector(f'{burst}[aria-selected="true"].active')
+        assert page.inner_text("#count") == "2 photos, 1 chosen"
+        assert page.evaluate("document.activeElement.id") == "grid"
+        page.click("#split")
+        page.wait_for_selector(frames)
+        assert page.locator('.tile[aria-selected="true"]').count() == 4
+        page.click("#split")
+        page.wait_for_selector(burst)
+        page.keyboard.press("Escape")
+        restored(page, "00.dng")
+        assert page.inner_text("#before-label") == "Before: merged"
+        assert page.inner_text("#burst-text").startswith("Burst of 4, left out: 03.dng (")
+        assert "3 of 4 merged" in page.inner_text("#facts")
+        assert level(page, "left") > level(page, "right")
+        assert page.locator("#copy").is_disabled()  # what is chosen is the open one
+        keep(page, "burst-photo")
+        page.keyboard.press("b")
+        page.wait_for_selector("#burst-button >> text=Join frames")
+        assert page.inner_text("#photo-name") == "00.dng"
+        assert page.inner_text("#burst-text") == "Frame of a burst of 4"
+        page.click("#burst-button")
+        page.wait_for_selector('#stage[data-stage="ready"]')
+        page.wait_for_selector("#burst-button >> text=Show frames singly")
+        page.keyboard.press("e")
+        assert page.inner_text("#export-title") == "Export 00.dng, burst of 4"
+        assert page.inner_text("#example") == "00-undark-burst.jpg"
+        page.check('input[name="kind"][value="dng"]', force=True)
+        assert page.inner_text("#kind-hint").startswith("Of a burst only the merged mosaic")
+        page.check('input[name="kind"][value="jpeg"]', force=True)
+        keep(page, "burst-export")
+        page.click("#export-go")
+        page.wait_for_selector("#queue-items li.done")
+        page.click("#queue-close")
+        page.keyboard.press("Escape")
+        page.wait_for_selector('.tile[aria-label*="burst of 4, restored already"]')
+    results = {p.name for p in (tmp_path / "photos").glob("*undark*")}
+    assert results == {"00-undark-burst.jpg", "00-undark-burst.dng"}
 
 
 def test_five_thousand_photos(browser, tmp_path, folder):

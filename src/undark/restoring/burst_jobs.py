@@ -119,6 +119,14 @@ def run_bursts(
             yield BurstFailed(group, naming(error, group.frames[0], *group.results))
 
 
+def named(left_out: Sequence[FrameLeftOut]) -> str:
+    """One line: the names of frames that were left out, with the reasons."""
+    names: dict[str, list[str]] = {}
+    for frame in left_out:
+        names.setdefault(frame.reason, []).append(frame.frame.name)
+    return "; ".join(f"{', '.join(of)} ({reason})" for reason, of in names.items())
+
+
 def _one(group: Group, options: Options, loaded: Loaded) -> Generator[_Report, None, BurstOutcome]:
     began = time.perf_counter()
     with claimed(group.dng) as ours:  # of all kinds of pictures: they share it

@@ -10,7 +10,7 @@ size.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -30,12 +30,14 @@ from undark.files.picture import Picture, is_picture, open_picture
 from undark.files.raw import read_mosaic
 from undark.restoring.bands import Progress
 from undark.restoring.blend import amplify_and_demosaic, mixed_widths
+from undark.restoring.burst_jobs import FrameLeftOut, FrameReport, merge_files, named
 from undark.restoring.confidence import half_widths
 from undark.restoring.describe import camera_facts, sensor_facts
 from undark.restoring.jobs import Loaded, Options
 from undark.restoring.picture import WHITE, PictureRendering, picture_gains, restore_picture
 from undark.restoring.raw import NO_CONFIDENCE, Prepared, prepare
 from undark.sensor.exposure import Exposure, as_exposure
+from undark.sensor.mosaic import Mosaic
 
 Floats = NDArray[np.float32]
 Halves = NDArray[np.float16]
@@ -278,7 +280,9 @@ class LiveRaw(Live):
 
     @property
     def nbytes(self) -> int:
-        return super().nbytes + self._ready.mosaic.plane.nbytes
+        mosaic = self._ready.mosaic
+        merged = mosaic.merged.share.nbytes if mosaic.merged else 0
+        return super().nbytes + mosaic.plane.nbytes + merged
 
     @property
     def has_confidence(self) -> bool:
@@ -391,10 +395,38 @@ def open_live(source: Path, options: Options, loaded: Loaded) -> Live:
     if is_picture(source):
         picture = open_picture(source)
         return LivePicture(picture, loaded.models.for_photo(picture), options)
-    mosaic = read_mosaic(source)
+    ready, facts = _prepared(read_mosaic(source), options, loaded)
+    return LiveRaw(ready, facts | {"hot pixels": f"{ready.mended} mended"})
+
+
+def open_live_burst(
+    frames: Sequence[Path],
+    options: Options,
+    loaded: Loaded,
+    progress: Progress = lambda share: None,
+) -> Live:
+    """Merge the frames of a burst, to be shown as one photo, which unrestored is the merge.
+
+    The facts name the frames that were left out. What `progress` raises ends it. Raises as
+    `open_live` does, and `PhotoError` where no two frames can be merged.
+    """
+    left_out: list[FrameLeftOut] = []
+
+    def report(frame: FrameReport) -> None:
+        if isinstance(frame, FrameLeftOut):
+            left_out.append(frame)
+
+    ready, facts = _prepared(merge_files(frames, report, progress), options, loaded)
+    merged = {"frames": f"{len(frames) - len(left_out)} of {len(frames)} merged"}
+    if left_out:
+        merged["left out"] = named(left_out)
+    return LiveRaw(ready, merged | facts)
+
+
+def _prepared(mosaic: Mosaic, options: Options, loaded: Loaded) -> tuple[Prepared, dict[str, str]]:
     ready = prepare(mosaic, exposure=options.exposure, model=loaded.models.for_photo(mosaic))
     facts = camera_facts(mosaic.shot) | sensor_facts(mosaic) | {"noise": ready.noise_source}
-    return LiveRaw(ready, facts | {"hot pixels": f"{ready.mended} mended"})
+    return ready, facts
 
 
 def _halved(shape: tuple[int, int], light: Callable[[slice], Floats]) -> list[Halves]:

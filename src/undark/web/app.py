@@ -57,6 +57,7 @@ def make_app(desk: Desk) -> Starlette:
             Route("/api/photos/{id}/gains", _with_json(api.gains), methods=["POST"]),
             Route("/api/settings", _with_json(api.keep_settings), methods=["POST"]),
             Route("/api/scan", api.scan, methods=["POST"]),
+            Route("/api/bursts", _with_json(api.split), methods=["POST"]),
             Route("/api/exports", api.exports),
             Route("/api/exports", _with_json(api.export), methods=["POST"]),
             Route("/api/exports/{id}/file", api.file),
@@ -131,7 +132,15 @@ class _Requests:
         return JSONResponse(self._desk.photos())
 
     def scan(self, request: Request) -> Response:
-        self._desk.library.scan()
+        self._desk.scan()
+        return JSONResponse(self._desk.photos())
+
+    def split(self, request: Request, content: dict[str, Any]) -> Response:
+        """Show the frames of bursts singly, or as one photo again."""
+        split = content.get("split")
+        if not isinstance(split, bool):
+            raise HTTPException(400, "split is true or false")
+        self._desk.split(self._entries(content), split)
         return JSONResponse(self._desk.photos())
 
     def thumbnail(self, request: Request) -> Response:
@@ -211,6 +220,8 @@ class _Requests:
             "problem": exports.problem,
             "now": asdict(now) if now else None,
             "seconds_left": exports.seconds_left(),
+            "list": self._desk.library.version,
+            "looking": self._desk.looks_for_bursts,
         }
         if request.query_params.get("version") != str(version):
             answer["exports"] = [
@@ -260,7 +271,7 @@ class _Requests:
         size = int(length) if length.isdecimal() else None
         path = await uploads.receive(name, size, request.stream())
         await run_in_threadpool(uploads.check, path)
-        await run_in_threadpool(self._desk.library.scan)
+        await run_in_threadpool(self._desk.scan)
         return JSONResponse({"name": path.name})
 
     def storage(self, request: Request) -> Response:

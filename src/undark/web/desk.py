@@ -14,6 +14,7 @@ from undark.errors import OutputError
 from undark.restoring.darks import Darks
 from undark.restoring.jobs import Loaded, Options
 from undark.restoring.plan import SUFFIXES
+from undark.web.bursts import Bursts
 from undark.web.exports import Export, Exports, new_export
 from undark.web.library import Entry, Library, is_inside
 from undark.web.opened import Opened
@@ -23,6 +24,8 @@ from undark.web.thumbnails import Thumbnail, quick_thumbnail, raw_thumbnail
 from undark.web.uploads import Uploads
 
 THUMBNAILS_AT_ONCE = 2
+_SPLIT = "split"
+"""In the file of settings: identifiers of the bursts that are split. No photo is called so."""
 MOST_LABEL = 40
 """Characters of what is added to a result's name."""
 
@@ -56,8 +59,12 @@ class Desk:
 
     def __init__(self, folders: Sequence[Path], storage: Storage, options: Options) -> None:
         self.storage = storage
+        self._lock = Lock()
+        self._settings, split = _read_settings(storage.settings_file)
         self.library = Library(folders, storage.uploads)
-        self.library.scan()
+        self.library.set_split(split)
+        self._bursts = Bursts(self.library.group)
+        self.scan()
         self.uploads = Uploads(storage)
         self._options = options
         self.opened = Opened(options, self._load)
@@ -65,8 +72,6 @@ class Desk:
             storage.queue_file, options, self._load, self._is_allowed, self.library.add_result
         )
         self._thumbnails = BoundedSemaphore(THUMBNAILS_AT_ONCE)
-        self._lock = Lock()
-        self._settings = _read_settings(storage.settings_file)
 
     @property
     def options(self) -> Options:
@@ -74,7 +79,8 @@ class Desk:
         return self._options
 
     def close(self) -> None:
-        """End the threads after their current tile, and keep what is left."""
+        """End the threads after their current tile or file, and keep what is left."""
+        self._bursts.close()
         self.opened.close()
         self.exports.close()
 
@@ -84,30 +90,57 @@ class Desk:
     def _is_allowed(self, export: Export) -> bool:
         """Whether an export of the state file reads and writes within the folders."""
         roots = (*self.library.folders, self.library.uploads)
-        return any(
-            is_inside(export.source, root) and is_inside(export.target.parent, root)
-            for root in roots
-        )
+        paths = (export.source, *export.frames, export.target.parent)
+        return any(all(is_inside(path, root) for path in paths) for root in roots)
+
+    def scan(self) -> None:
+        """List the folders anew, and look for bursts."""
+        self.library.scan()
+        self._bursts.look(self.library.raws)
 
     def photos(self) -> dict[str, Any]:
         """The list, for the page."""
+        version = self.library.version  # first: a list that changes meanwhile is asked for again
         restored = self.library.restored()
-        exported = {i.photo for i in self.exports.items if i.status == "done"}
+        restored |= {i.photo for i in self.exports.items if i.status == "done"}
+        split = self.library.split_bursts()
+        listed = [
+            self._listed(entry, entry.id in restored, split.get(entry.id))
+            for entry in self.library.entries.values()
+        ]
+        self._bursts.begin()
         return {
+            "version": version,
             "folders": [str(folder) for folder in self.library.folders],
             "unreadable": list(self.library.unreadable),
-            "photos": [
-                {
-                    "id": entry.id,
-                    "name": entry.name,
-                    "kind": entry.kind,
-                    "uploaded": entry.uploaded,
-                    "restored": entry.id in restored or entry.id in exported,
-                    "edited": entry.id in self._settings,
-                }
-                for entry in self.library.entries.values()
-            ],
+            "photos": listed,
         }
+
+    def _listed(self, entry: Entry, restored: bool, burst: Entry | None) -> dict[str, Any]:
+        """A photo, for the page; `burst` is the one that it is a frame of, if that is split."""
+        return {
+            "id": entry.id,
+            "name": entry.name,
+            "kind": entry.kind,
+            "uploaded": entry.uploaded,
+            "restored": restored,
+            "edited": entry.id in self._settings,
+            "frames": [{"id": f.id, "name": f.name} for f in self.library.frames(entry)],
+            "burst": {"id": burst.id, "frames": len(burst.files)} if burst else None,
+        }
+
+    @property
+    def looks_for_bursts(self) -> bool:
+        """Whether there may be more bursts than are listed."""
+        return self._bursts.is_looking
+
+    def split(self, bursts: Iterable[Entry], split: bool) -> None:
+        """Show the frames of some bursts singly, or as one photo again. Raises `OutputError`."""
+        keys = {burst.id for burst in bursts if burst.is_burst}
+        with self._lock:
+            before = self.library.split
+            self.library.set_split(before | keys if split else before - keys)
+            self._save_settings()
 
     def thumbnail(self, entry: Entry, better: bool) -> Thumbnail:
         """A photo's thumbnail, `better` from its RAW data. Raises `PhotoError`."""
@@ -137,8 +170,11 @@ class Desk:
                 self._settings.pop(entry.id, None)
                 if settings != Settings():
                     self._settings[entry.id] = settings
-            kept = {key: one.to_json() for key, one in self._settings.items()}
-            write_json(self.storage.settings_file, kept)
+            self._save_settings()
+
+    def _save_settings(self) -> None:
+        kept = {key: one.to_json() for key, one in self._settings.items()}
+        write_json(self.storage.settings_file, kept | {_SPLIT: sorted(self.library.split)})
 
     def export(self, entries: Sequence[Entry], wanted: Wanted) -> int:
         """Add photos to the list of exports, each with its settings. Returns how many.
@@ -154,6 +190,7 @@ class Desk:
                 self.settings(entry.id),
                 kind=wanted.kind,
                 replace_earlier=wanted.replace,
+                frames=entry.files if entry.is_burst else (),
             )
             for entry, job in found
         )
@@ -166,13 +203,19 @@ class Desk:
         self.opened.forget()
         with self._lock:
             self._settings = {}
+            self.library.set_split(frozenset())
         self.storage.clear()
-        self.library.scan()
+        self.scan()
 
 
-def _read_settings(file: Path) -> dict[str, Settings]:
-    content, found = read_json(file), {}
-    for key, one in content.items() if isinstance(content, dict) else ():
+def _read_settings(file: Path) -> tuple[dict[str, Settings], frozenset[str]]:
+    """Settings by photo, and the bursts that are split; what is damaged is left out."""
+    content = read_json(file)
+    if not isinstance(content, dict):
+        return {}, frozenset()
+    split, found = content.pop(_SPLIT, []), {}
+    for key, one in content.items():
         with suppress(ValueError):
             found[key] = Settings.from_json(one)
-    return found
+    keys = split if isinstance(split, list) else []
+    return found, frozenset(key for key in keys if isinstance(key, str))

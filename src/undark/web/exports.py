@@ -1,5 +1,7 @@
 """The list of exports: photos to restore into files, in turn, through `restoring.jobs`.
 
+Bursts go through `restoring.burst_jobs`, and have two results: the picture and the merged mosaic.
+
 Its state is a file that is written when an export begins or ends, so that the list goes on after
 the server was closed or killed: an export that was running then is done again from its start.
 Results appear under their names when they are complete.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -18,8 +20,21 @@ from typing import Any
 
 from undark.errors import OutputError, SetupError, UndarkError
 from undark.files.provenance import source_of
+from undark.restoring.burst_jobs import (
+    BurstEvent,
+    BurstFailed,
+    BurstOutcome,
+    BurstProgress,
+    BurstRestored,
+    BurstSkipped,
+    FrameLeftOut,
+    named,
+    run_bursts,
+)
+from undark.restoring.burst_plan import Group
 from undark.restoring.claims import remove_partial
 from undark.restoring.jobs import (
+    Event,
     Failed,
     Job,
     Loaded,
@@ -69,14 +84,30 @@ class Export:
     """Of the source: about in proportion to the time."""
     began: float = 0.0
     """When it began to run, in seconds since 1970."""
+    frames: tuple[Path, ...] = ()
+    """Of a burst, the source the first of them; empty for a single photo."""
+
+    @property
+    def group(self) -> Group | None:
+        """The burst with its results; None for a single photo."""
+        picture = None if self.kind == "dng" else self.target
+        dng = self.target.with_suffix(".dng")
+        return Group(self.frames, picture, dng) if self.frames else None
+
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        """All files that are written."""
+        return self.group.results if self.group else (self.target,)
 
     def to_json(self) -> dict[str, Any]:
         paths = {"source": str(self.source), "target": str(self.target)}
-        return asdict(self) | paths | {"settings": self.settings.to_json()}
+        frames = {"frames": [str(frame) for frame in self.frames]}
+        return asdict(self) | paths | frames | {"settings": self.settings.to_json()}
 
     @classmethod
     def from_json(cls, content: Any) -> Export:
         """Raises `ValueError`, `TypeError`, `KeyError` for anything else than `to_json` gives."""
+        content = {"frames": []} | content  # those of earlier versions have none
         given = {field.name: content[field.name] for field in fields(cls)}
         texts = ("id", "photo", "name", "source", "target", "kind", "status", "message")
         if not all(isinstance(given[name], str) for name in texts):
@@ -84,8 +115,9 @@ class Export:
         if given["status"] not in _STATUSES or given["kind"] not in FORMATS:
             raise ValueError("an unknown status or kind")
         paths = {name: Path(given[name]) for name in ("source", "target")}
+        frames = tuple(Path(frame) for frame in given["frames"])
         settings = Settings.from_json(given["settings"])
-        return cls(**given | paths | {"settings": settings})
+        return cls(**given | paths | {"frames": frames, "settings": settings})
 
 
 @dataclass(frozen=True)
@@ -95,6 +127,15 @@ class Now:
     id: str
     share: float
     seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How an export ended; None in place of it: stopped in the middle."""
+
+    outcome: Outcome | BurstOutcome
+    left_out: tuple[FrameLeftOut, ...] = ()
+    """Frames of a burst that are not part of its merge."""
 
 
 class Exports:
@@ -224,9 +265,9 @@ class Exports:
             except SetupError as error:  # no photo can be done: full disk, missing model
                 self._give_up(item, str(error))
             except UndarkError as error:
-                self._finish(item, Failed(item.source, item.target, str(error)))
+                self._finish(item, _failed(item, str(error)))
             except Exception as error:  # a bug; the other exports go on
-                self._finish(item, Failed(item.source, item.target, f"{item.name}: {error!r}"))
+                self._finish(item, _failed(item, f"{item.name}: {error!r}"))
 
     def _next(self) -> Export | None:
         """Wait for an export to do, which then counts as running; None at the end."""
@@ -243,26 +284,28 @@ class Exports:
                 self._changed.wait()
         return None
 
-    def _export(self, item: Export) -> Outcome | None:
+    def _export(self, item: Export) -> _Ended | None:
         """None: stopped in the middle. Raises `UndarkError`."""
         if not self._allowed(item):
-            return Failed(item.source, item.target, f"{item.name}: leads out of the folders")
-        if item.replace and item.target.exists() and source_of(item.target) is None:
-            why = "exists already and is no result of undark's; choose another name"
-            return Failed(item.source, item.target, f"{item.target}: {why}")
+            return _failed(item, f"{item.name}: leads out of the folders")
+        for path in item.targets if item.replace else ():
+            if path.exists() and source_of(path) is None:
+                why = "exists already and is no result of undark's; choose another name"
+                return _failed(item, f"{path}: {why}")
         if self._loaded is None:
             self._loaded = self._load()
         options = replace(self._options, bits=FORMATS[item.kind], overwrite=item.replace)
         options = item.settings.onto(options)
         if item.kind == "dng":  # linear light has no contrast
             options = replace(options, contrast=0.0)
-        began = time.monotonic()
-        batch = Plan((Job(item.source, item.target),))
-        with closing(run(batch, options, self._loaded)) as events:
+        began, left_out = time.monotonic(), list[FrameLeftOut]()
+        with closing(_events(item, options, self._loaded)) as events:
             for event in events:
-                if isinstance(event, Restored | Skipped | Failed):
-                    return event
-                if isinstance(event, Progress):
+                if isinstance(event, Outcome | BurstOutcome):
+                    return _Ended(event, tuple(left_out))
+                if isinstance(event, FrameLeftOut):
+                    left_out.append(event)
+                if isinstance(event, Progress | BurstProgress):
                     self._report(item, event.share, time.monotonic() - began)
                 # at 1 the file is being written: that is not stopped
                 if (self.stopped or self._ended) and not _is_writing(event):
@@ -273,14 +316,14 @@ class Exports:
         left = elapsed / share * (1 - share) if share > 0 else None
         self.now = Now(item.id, share, left)
 
-    def _finish(self, item: Export, outcome: Outcome | None) -> None:
+    def _finish(self, item: Export, ended: _Ended | None) -> None:
         with self._changed:
             self.now = None
-            self._items[item.id] = _after(item, outcome)
+            self._items[item.id] = done = _after(item, ended)
             with suppress(OutputError):
                 self._save()
-        if isinstance(outcome, Restored | Skipped) and outcome.target:
-            self._written(outcome.target)
+        for path in item.targets if done.status in (DONE, SKIPPED) else ():
+            self._written(path)
 
     def _give_up(self, item: Export, why: str) -> None:
         with self._changed:
@@ -299,12 +342,13 @@ def new_export(
     *,
     kind: str,
     replace_earlier: bool,
+    frames: Sequence[Path] = (),
 ) -> Export:
-    """An export that waits."""
-    try:
-        size = job.source.stat().st_size
-    except OSError:
-        size = 0
+    """An export that waits; `frames` are those of a burst."""
+    size = 0
+    for path in frames or (job.source,):
+        with suppress(OSError):
+            size += path.stat().st_size
     return Export(
         secrets.token_hex(8),
         photo,
@@ -315,21 +359,41 @@ def new_export(
         kind,
         replace_earlier,
         bytes=size,
+        frames=tuple(frames),
     )
 
 
+def _events(
+    item: Export, options: Options, loaded: Loaded
+) -> Generator[Event, None, None] | Generator[BurstEvent, None, None]:
+    if item.group:
+        return run_bursts([item.group], options, loaded)
+    return run(Plan((Job(item.source, item.target),)), options, loaded)
+
+
+def _failed(item: Export, why: str) -> _Ended:
+    return _Ended(Failed(item.source, item.target, why))
+
+
 def _is_writing(event: object) -> bool:
-    return isinstance(event, Progress) and event.share >= 1
+    return isinstance(event, Progress | BurstProgress) and event.share >= 1
 
 
-def _after(item: Export, outcome: Outcome | None) -> Export:
-    match outcome:
+def _after(item: Export, ended: _Ended | None) -> Export:
+    match ended.outcome if ended else None:
+        case BurstRestored(frames=frames, seconds=seconds, amplification=amplification):
+            done = f"{frames} of {len(item.frames)} frames merged"
+            if item.kind != "dng":
+                done += f", amplified {amplification:.3g} times"
+            if ended and ended.left_out:
+                done += f"; left out: {named(ended.left_out)}"
+            return replace(item, status=DONE, seconds=seconds, message=done)
         case Restored(seconds=seconds, amplification=amplification):
             done = f"amplified {amplification:.3g} times"
             return replace(item, status=DONE, seconds=seconds, message=done)
-        case Skipped(reason=reason):
+        case Skipped(reason=reason) | BurstSkipped(reason=reason):
             return replace(item, status=SKIPPED, message=_said_here(reason))
-        case Failed(reason=reason):
+        case Failed(reason=reason) | BurstFailed(reason=reason):
             return replace(item, status=FAILED, message=_said_here(reason))
     return replace(item, status=WAITING)
 

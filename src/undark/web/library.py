@@ -1,6 +1,7 @@
 """The list of photos: which there are below the folders, and which have a result already.
 
 Folders are listed without opening a file, so that thousands of photos take a fraction of a second.
+The frames of bursts, which `bursts` finds later, are one entry.
 A photo is known by an identifier that is made here; no path comes from the page.
 """
 
@@ -12,25 +13,28 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from undark.errors import OutputError, ReadError
 from undark.files.folder import Scan, is_result, scan_folder
 from undark.files.picture import PICTURE_SUFFIXES, is_picture
 from undark.files.raw import RAW_SUFFIXES
+from undark.restoring.burst_plan import name_burst
 from undark.restoring.jobs import Job, plan
 from undark.restoring.plan import KINDS
+from undark.web.bursts import Groups
 
 _CAMERA_JPEG = frozenset({".jpg", ".jpeg"})
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One photo of the list."""
+    """One photo of the list: a file, or the frames of a burst."""
 
     id: str
     files: tuple[Path, ...]
-    """The files that are restored as one photo; the first stands for it. More than one for a
-    burst."""
+    """The files that are restored as one photo, in the order in which they were taken; the first
+    stands for it. More than one for a burst."""
     root: Path
     """The folder that was given, or that of the uploads."""
     uploaded: bool = False
@@ -43,6 +47,10 @@ class Entry:
     def name(self) -> str:
         """The path below the folder that was given."""
         return self.source.relative_to(self.root).as_posix()
+
+    @property
+    def is_burst(self) -> bool:
+        return len(self.files) > 1
 
     @property
     def kind(self) -> str:
@@ -58,39 +66,105 @@ class Library:
         self.uploads = uploads.resolve()
         self.entries: dict[str, Entry] = {}
         """By identifier, in the order to show."""
+        self.split: frozenset[str] = frozenset()
+        """Identifiers of the bursts whose frames are shown singly."""
+        self.version = 0
+        """Grows when what is shown changes."""
         self.unreadable: tuple[str, ...] = ()
         """One line for each folder that cannot be read."""
         self._results: set[Path] = set()
+        self._lock = Lock()
+        self._photos: dict[Path, Entry] = {}
+        """Each file by itself, in the order to show."""
+        self._bursts: dict[str, Entry] = {}
+        """Those that are split too, by identifier."""
+        self._groups: Groups = ()
+        self._by_key: dict[str, Entry] = {}
 
     def scan(self) -> None:
         """List the folders anew."""
-        entries, unreadable, results = dict[str, Entry](), list[ReadError](), set[Path]()
+        photos, unreadable, results = dict[Path, Entry](), list[ReadError](), set[Path]()
         for root in (*self.folders, self.uploads):
             scan = scan_folder(root, RAW_SUFFIXES | set(KINDS)) if root.is_dir() else Scan([], [])
             unreadable += scan.unreadable
             results |= {path for path in scan.files if is_result(path)}
             for path in _photos(scan.files, root):
-                key = identifier(path)
-                entries.setdefault(key, Entry(key, (path,), root, root == self.uploads))
-        self.entries, self._results = entries, results
+                one = Entry(identifier(path), (path,), root, root == self.uploads)
+                photos.setdefault(path, one)
+        self._results = results
         self.unreadable = tuple(map(str, unreadable))
+        self._arrange(photos=photos)
+
+    def group(self, groups: Groups) -> None:
+        """Show these bursts as one photo each, but for those that are split."""
+        self._arrange(groups=groups)
+
+    def set_split(self, keys: frozenset[str]) -> None:
+        """Show the frames of these bursts singly, those of the others as one photo."""
+        self._arrange(split=keys)
+
+    def _arrange(
+        self,
+        photos: dict[Path, Entry] | None = None,
+        groups: Groups | None = None,
+        split: frozenset[str] | None = None,
+    ) -> None:
+        """Set what has changed, and what is shown; requests see the old list or the new one."""
+        with self._lock:
+            self._photos = self._photos if photos is None else photos
+            self._groups = self._groups if groups is None else groups
+            self.split = self.split if split is None else split
+            bursts = {b.id: b for b in map(self._burst, self._groups) if b}
+            shown_by = {f: b for b in bursts.values() if b.id not in self.split for f in b.files}
+            shown = [shown_by.get(path, photo) for path, photo in self._photos.items()]
+            entries = {entry.id: entry for entry in shown}
+            is_new = (entries, bursts) != (self.entries, self._bursts)
+            self._by_key = {p.id: p for p in self._photos.values()} | bursts
+            self.entries, self._bursts = entries, bursts
+            self.version += is_new  # last: whoever has seen this version has seen the list
+
+    def _burst(self, frames: tuple[Path, ...]) -> Entry | None:
+        """The burst of some frames; None where one of them is not there any more."""
+        first = self._photos.get(frames[0])
+        if first is None or not all(frame in self._photos for frame in frames):
+            return None
+        return Entry(identifier(*frames), frames, first.root, first.uploaded)
+
+    @property
+    def raws(self) -> list[Path]:
+        """All RAW photos, frames of bursts too."""
+        return [path for path, photo in self._photos.items() if photo.kind == "raw"]
+
+    def frames(self, burst: Entry) -> list[Entry]:
+        """Each frame by itself; none for a single photo."""
+        photos = self._photos
+        return [photos[f] for f in burst.files if f in photos] if burst.is_burst else []
+
+    def split_bursts(self) -> dict[str, Entry]:
+        """Identifier of a frame that is shown singly → the burst it is of."""
+        split = [burst for burst in self._bursts.values() if burst.id in self.split]
+        return {frame.id: burst for burst in split for frame in self.frames(burst)}
 
     def find(self, key: str) -> Entry | None:
-        """The photo of an identifier, None where there is none or its file leads elsewhere now."""
-        entry = self.entries.get(key)
+        """The photo of an identifier, None where there is none or its file leads elsewhere now.
+
+        Also a photo that is not shown: a frame of a burst, or a burst that is split.
+        """
+        entry = self._by_key.get(key)
         return entry if entry and all(is_inside(f, entry.root) for f in entry.files) else None
 
     def restored(self) -> set[str]:
         """Identifiers of the photos beside which there is a result of any kind."""
         stems = {path.with_suffix("") for path in self._results}
         folders = {path.parent for path in self._results}  # names elsewhere need not be planned
-        near = [entry for entry in self.entries.values() if entry.source.parent in folders]
-        sources = {entry.source: entry.id for entry in near}
-        return {
-            sources[job.source]
-            for job in self._jobs(near, None, "jpeg", "")
-            if job.target.with_suffix("") in stems
-        }
+        photos = self._photos
+        near = [photo for path, photo in photos.items() if path.parent in folders]
+        bursts = [burst for burst in self._bursts.values() if burst.source.parent in folders]
+        jobs = [
+            *((photos[job.source], job) for job in self._jobs(near, None, "jpeg", "")),
+            *((burst, _burst_job(burst, None, "jpeg", "")) for burst in bursts),
+        ]
+        return {entry.id for entry, job in jobs if job.target.with_suffix("") in stems}
 
     def add_result(self, path: Path) -> None:
         """A result that has just been written."""
@@ -102,12 +176,19 @@ class Library:
         """What to do for some photos: results beside them, or in a folder `below` theirs.
 
         A result's name does not depend on which of the list's photos are chosen. Uploaded photos
-        have their results beside them. Raises `OutputError` where a result would replace a photo,
-        or lie outside the folders.
+        have their results beside them. A burst's job has its first frame, and the result that is
+        looked at first. Raises `OutputError` where a result would replace a photo, or lie outside
+        the folders.
         """
-        chosen = {entry.source: entry for entry in entries}
-        named = list(self._jobs(self.entries.values(), below, kind, label))
-        found = [(chosen[job.source], job) for job in named if job.source in chosen]
+        named = {j.source: j for j in self._jobs(self._photos.values(), below, kind, label)}
+        found = [
+            (
+                entry,
+                _burst_job(entry, below, kind, label) if entry.is_burst else named[entry.source],
+            )
+            for entry in entries
+            if entry.is_burst or entry.source in named
+        ]
         for entry, job in found:
             if not is_inside(job.target.parent, entry.root):
                 raise OutputError(f"{job.target}: leads out of {entry.root}; choose another folder")
@@ -119,12 +200,22 @@ class Library:
         """A job for each photo, those of one folder planned together: sub-folders are kept."""
         together = defaultdict[tuple[Path, Path], list[Path]](list)
         for entry in entries:
-            folder = entry.source.parent
-            if below is not None and not entry.uploaded:
-                folder = entry.root / below / folder.relative_to(entry.root)
-            together[entry.root, folder].append(entry.source)
+            together[entry.root, _folder(entry, below)].append(entry.source)
         for (_, folder), sources in together.items():
             yield from plan(sources, f"{folder}{os.sep}", kind, label=label).jobs
+
+
+def _folder(entry: Entry, below: str | None) -> Path:
+    """Where a photo's results go: beside it, or into the same sub-folder `below` its root."""
+    folder = entry.source.parent
+    if below is None or entry.uploaded:
+        return folder
+    return entry.root / below / folder.relative_to(entry.root)
+
+
+def _burst_job(burst: Entry, below: str | None, kind: str, label: str) -> Job:
+    group = name_burst(burst.files, _folder(burst, below), kind, label)
+    return Job(burst.source, group.results[0])
 
 
 def _photos(files: Sequence[Path], root: Path) -> Iterable[Path]:
@@ -145,9 +236,9 @@ def _stem(path: Path) -> str:
     return str(path.with_suffix("")).lower()
 
 
-def identifier(path: Path) -> str:
-    """A short name for a path, the same in each run."""
-    return hashlib.sha256(os.fsencode(path)).hexdigest()[:20]
+def identifier(*paths: Path) -> str:
+    """A short name for a photo's files, the same in each run."""
+    return hashlib.sha256(b"\0".join(map(os.fsencode, paths))).hexdigest()[:20]
 
 
 def is_inside(path: Path, root: Path) -> bool:

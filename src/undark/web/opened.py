@@ -9,7 +9,7 @@ from threading import Condition, Thread
 
 from undark.errors import UndarkError
 from undark.restoring.jobs import Loaded, Options
-from undark.restoring.live import Live, open_live
+from undark.restoring.live import Live, open_live, open_live_burst
 from undark.web.library import Entry
 
 LIMIT = 1 << 30
@@ -24,10 +24,10 @@ class State:
     """How far a photo is."""
 
     stage: str = "waiting"
-    """ "waiting", "reading" (shows nothing), "restoring" (shows the amplified photo), "ready" or
-    "failed" (shows the amplified photo, or nothing where it cannot be read)."""
+    """ "waiting", "reading" or "merging" (show nothing), "restoring" (shows the amplified photo),
+    "ready" or "failed" (shows the amplified photo, or nothing where it cannot be read)."""
     share: float = 0.0
-    """Of the restoring, 0 to 1."""
+    """Of the merging or the restoring, 0 to 1."""
     seconds_left: float | None = None
     error: str | None = None
 
@@ -146,24 +146,36 @@ class Opened:
             self._set(entry, State("reading"))
             if self._loaded is None:
                 self._loaded = self._load()
-            live = open_live(entry.source, self._options, self._loaded)
+            live = self._read(entry, self._loaded)
             live.prepare()
             self._keep(entry, live)
         if not live.is_restored:
             self._set(entry, State("restoring"))
             began = time.monotonic()
-            live.restore(lambda share: self._report(entry, share, began))
+            live.restore(lambda share: self._report(entry, "restoring", share, began))
         self._set(entry, State("ready", 1.0))
         self._keep(entry, live)
 
-    def _report(self, entry: Entry, share: float, began: float) -> None:
-        """Progress of the network. Raises `_NotWantedError`."""
+    def _read(self, entry: Entry, loaded: Loaded) -> Live:
+        """The photo, or the merge of the burst's frames. Raises `UndarkError`."""
+        if not entry.is_burst:
+            return open_live(entry.source, self._options, loaded)
+        self._set(entry, State("merging"))
+        began = time.monotonic()
+
+        def merged(share: float) -> None:
+            self._report(entry, "merging", share, began)
+
+        return open_live_burst(entry.files, self._options, loaded, merged)
+
+    def _report(self, entry: Entry, stage: str, share: float, began: float) -> None:
+        """Progress of the merge or of the network. Raises `_NotWantedError`."""
         with self._changed:
             if not self._is_wanted(entry.id):
                 raise _NotWantedError
         elapsed = time.monotonic() - began
         left = elapsed / share * (1 - share) if share > 0 else None
-        self._set(entry, State("restoring", share, left))
+        self._set(entry, State(stage, share, left))
 
     def _set(self, entry: Entry, state: State) -> None:
         with self._changed:

@@ -8,16 +8,20 @@ import * as stage from "./stage.js";
 import { forgetThumbnails } from "./thumbs.js";
 
 let photos = [];
+let version = -1; // of the list
+let byId = new Map();
+let inside = new Map(); // frame → the burst that is shown in its place
 
 function shown() {
   const text = $("filter").value.trim().toLowerCase();
   const todo = $("todo").checked;
-  return photos.filter((p) => (!text || p.name.toLowerCase().includes(text)) && (!todo || !p.restored));
+  const fits = (p) => p.name.toLowerCase().includes(text);
+  return photos.filter((p) => (!text || fits(p) || p.frames.some(fits)) && (!todo || !p.restored));
 }
 
-function list() {
+function list(instead) {
   const seen = shown();
-  grid.show(seen);
+  grid.show(seen, instead);
   $("empty").hidden = seen.length > 0;
   $("empty").textContent = photos.length
     ? "No photo fits the filter."
@@ -31,18 +35,39 @@ function counts() {
   const all = seen === photos.length ? `${seen} photos` : `${seen} of ${photos.length} photos`;
   $("count").textContent = chosen ? `${all}, ${chosen} chosen` : all;
   $("export-chosen").disabled = !chosen;
+  const some = [...grid.chosen].map(find);
+  $("split").hidden = !some.some((p) => p.frames.length || p.burst);
+  $("split").textContent = some.some((p) => p.frames.length) ? "Show frames singly" : "Join frames";
   const others = [...grid.chosen].filter((id) => id !== photo.current());
   $("copy").disabled = !others.length;
   $("copy").textContent = `Copy to ${others.length || ""} chosen`;
 }
 
+// A list from the server. What was chosen, active and open remains so, where frames have become a burst
+// or a burst its frames.
 function take(said) {
-  photos = said.photos;
-  const known = new Set(photos.map((p) => p.id));
-  for (const id of grid.chosen) if (!known.has(id)) grid.chosen.delete(id);
+  const last = byId;
+  ({ photos, version } = said);
+  byId = new Map(photos.map((p) => [p.id, p]));
+  inside = new Map(photos.flatMap((p) => p.frames.map((frame) => [frame.id, p])));
+  const shownFor = (id) => (byId.has(id) ? id : inside.get(id)?.id);
+  const instead = (id) => [shownFor(id), ...(last.get(id)?.frames || []).map((frame) => shownFor(frame.id))].filter(Boolean);
+  const chosen = [...grid.chosen].flatMap((id) => (shownFor(id) ? [shownFor(id)] : instead(id)));
+  grid.chosen.clear();
+  for (const id of chosen) grid.chosen.add(id);
   $("folders").textContent = said.folders.join(", ");
   if (said.unreadable.length) tell(said.unreadable[0]);
-  list();
+  list(instead);
+  const open = photo.current();
+  if (open && !find(open)) location.replace(`#${instead(open).slice(0, 1).map((id) => `photo=${id}`)}`);
+  else if (open) around();
+}
+
+// Ask for the list again where the server has another one by now.
+function keepUp(current) {
+  if (version < 0 || current === version) return;
+  version = current;
+  attempt(async () => take(await get("api/photos")));
 }
 
 async function stored() {
@@ -50,7 +75,42 @@ async function stored() {
   $("stored").textContent = `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB stored`;
 }
 
-function find(id) { return photos.find((p) => p.id === id); }
+// Also a frame that is not shown, since its burst is.
+function find(id) {
+  const burst = inside.get(id);
+  return byId.get(id) || (burst && { ...burst.frames.find((frame) => frame.id === id), frames: [], burst: { id: burst.id, frames: burst.frames.length } });
+}
+
+// Its place in the list: that of its burst for a frame that is not shown.
+function place(id) { return byId.has(id) ? id : inside.get(id)?.id; }
+
+// What depends on the list around the open photo.
+function around() {
+  const id = photo.current();
+  const { frames, burst } = find(id);
+  $("previous").disabled = !grid.neighbour(place(id), -1);
+  $("next").disabled = !grid.neighbour(place(id), 1);
+  $("burst").hidden = !frames.length && !burst;
+  if (frames.length && !$("burst-text").textContent.startsWith("Burst")) $("burst-text").textContent = `Burst of ${frames.length}`;
+  if (burst) $("burst-text").textContent = `Frame of a burst of ${burst.frames}`;
+  $("burst-button").textContent = burst ? (byId.has(id) ? "Join frames" : "Open the burst") : "Show frames singly";
+  counts();
+}
+
+// Show the frames of bursts singly, or, where all are frames, as bursts again.
+async function regroup(some) {
+  const split = some.some((p) => p.frames.length);
+  const ids = some.filter((p) => (split ? p.frames.length : p.burst)).map((p) => (split ? p.id : p.burst.id));
+  if (ids.length) take(await post("api/bursts", { ids: [...new Set(ids)], split }));
+}
+
+function regroupOpen() {
+  const open = find(photo.current());
+  attempt(async () => {
+    if (!open.burst || byId.has(open.id)) await regroup([open]);
+    if (open.burst) location.replace(`#photo=${open.burst.id}`);
+  });
+}
 
 function open(id) { location.hash = `photo=${id}`; }
 
@@ -64,22 +124,22 @@ function follow() {
   for (const part of ["list", "list-tools"]) $(part).hidden = Boolean(wanted);
   if (wanted) {
     if (photo.current() === id) return;
-    attempt(() => photo.open(wanted));
-    $("previous").disabled = !grid.neighbour(id, -1);
-    $("next").disabled = !grid.neighbour(id, 1);
-    counts();
+    $("burst-text").textContent = "";
+    const opening = photo.open(wanted); // its identifier is known from here on
+    attempt(() => opening);
+    around();
     $("divider").focus();
     if (document.activeElement === document.body) $("stage").focus();
   } else {
     const last = photo.current();
     photo.close();
-    if (last) { list(); grid.activate(last); }
+    if (last) { list(); grid.activate(place(last)); }
     $("grid").focus({ preventScroll: true });
   }
 }
 
 function step(by) {
-  const next = grid.neighbour(photo.current(), by);
+  const next = grid.neighbour(place(photo.current()), by);
   if (next) { location.replace(`#photo=${next}`); grid.activate(next); }
 }
 
@@ -89,7 +149,10 @@ function keys(event) {
   if (event.key === "Escape" && !$("queue").hidden) { exports.toggle(false); $("queue-button").focus(); return; }
   if (typing) return;
   if (event.key === "q") { exports.toggle(); return; }
-  if ($("photo").hidden) return;
+  if ($("photo").hidden) {
+    if (event.key === "b" && grid.current()) attempt(() => regroup([find(grid.current())]));
+    return;
+  }
   const does = {
     Escape: leave,
     "[": () => step(-1),
@@ -99,6 +162,7 @@ function keys(event) {
     1: () => stage.setZoom(1),
     2: () => stage.setZoom(2),
     c: () => { if (!$("confidence").disabled) { $("confidence").checked = !$("confidence").checked; photo.overlay(); } },
+    b: () => { if (!$("burst").hidden) regroupOpen(); },
     e: () => exports.ask([find(photo.current())]),
   }[event.key];
   if (does) { does(); event.preventDefault(); }
@@ -142,11 +206,14 @@ function start() {
   exports.setUp({
     onDone: (ids) => { for (const id of ids) { const p = find(id); if (p) p.restored = true; } list(); attempt(stored); },
     beforeExport: photo.saved,
+    onListed: keepUp,
   });
-  $("filter").addEventListener("input", list);
-  $("todo").addEventListener("change", list);
+  $("filter").addEventListener("input", () => list());
+  $("todo").addEventListener("change", () => list());
   $("choose-all").addEventListener("click", () => grid.chooseAll());
   $("export-chosen").addEventListener("click", () => exports.ask(photos.filter((p) => grid.chosen.has(p.id))));
+  $("split").addEventListener("click", () => attempt(() => regroup([...grid.chosen].map(find))));
+  $("burst-button").addEventListener("click", regroupOpen);
   $("export-one").addEventListener("click", () => exports.ask([find(photo.current())]));
   $("copy").addEventListener("click", () => attempt(() => photo.copyTo([...grid.chosen].filter((id) => id !== photo.current()))));
   $("back").addEventListener("click", leave);

@@ -4,6 +4,7 @@ import { $, attempt, duration, get, post } from "./api.js";
 
 const SHOWN = 150; // entries in the document
 const FAST = 400;
+const LOOKING = 1000; // while the desk looks for bursts
 const SLOW = 3000;
 const STATUS = { waiting: "waiting", running: "", done: "done", skipped: "skipped", failed: "failed" };
 let version = -1;
@@ -13,10 +14,13 @@ let timer;
 let told = () => {};
 let ids = [];
 let names = [];
+let bursts = [];
 let before = async () => {};
+let listed = () => {};
 
-export function setUp({ onDone, beforeExport }) {
+export function setUp({ onDone, beforeExport, onListed }) {
   told = onDone;
+  listed = onListed;
   before = beforeExport;
   $("queue-button").addEventListener("click", () => toggle());
   $("queue-close").addEventListener("click", () => { toggle(false); $("queue-button").focus(); });
@@ -54,12 +58,14 @@ export async function poll() {
     version = said.version;
     state = said;
     if (fresh.length) told(fresh.map((e) => e.photo));
+    listed(said.list);
     render();
   } catch (error) {
     $("queue-text").textContent = "The desk does not answer. Is undark still running?";
   }
   const busy = state.now || (!state.stopped && list.some((e) => e.status === "waiting"));
-  timer = setTimeout(poll, busy ? FAST : SLOW);
+  const wait = state.looking ? LOOKING : SLOW;
+  timer = setTimeout(poll, busy ? FAST : wait);
 }
 
 function render() {
@@ -154,7 +160,9 @@ function entry(item) {
 export function ask(photos) {
   ids = photos.map((photo) => photo.id);
   names = photos.map((photo) => photo.name);
-  $("export-title").textContent = ids.length === 1 ? `Export ${names[0]}` : `Export ${ids.length} photos`;
+  bursts = photos.map((photo) => photo.frames.length > 0);
+  const burst = bursts[0] ? `, burst of ${photos[0].frames.length}` : "";
+  $("export-title").textContent = ids.length === 1 ? `Export ${names[0]}${burst}` : `Export ${ids.length} photos`;
   $("export-error").textContent = "";
   explain();
   $("export").showModal();
@@ -170,13 +178,16 @@ function explain() {
   const { kind, below, label } = wanted();
   const suffix = { jpeg: ".jpg", png: ".png", tiff: ".tif", dng: ".dng" }[kind];
   const stem = (names[0] || "IMG_0001").split("/").pop().replace(/\.[^.]*$/, "");
-  $("example").textContent = `${below ? `${below}/` : ""}${stem}${label}-undark${suffix}`;
-  $("kind-hint").textContent = {
+  $("example").textContent = `${below ? `${below}/` : ""}${stem}${label}-undark${bursts[0] ? "-burst" : ""}${suffix}`;
+  const hint = {
     jpeg: "To look at and to send.",
     png: "Without loss, large.",
     tiff: "Without loss, for editors.",
     dng: "Linear light for a RAW developer. Strength, exposure and white balance are in it; contrast is not.",
   }[kind];
+  const merged = kind === "dng" ? "Of a burst only the merged mosaic, not restored: none of the settings is in it."
+    : "A burst's merged mosaic is written beside its picture, as a DNG.";
+  $("kind-hint").textContent = bursts.some(Boolean) ? `${bursts.every(Boolean) && kind === "dng" ? "" : `${hint} `}${merged}` : hint;
 }
 
 async function go() {

@@ -28,15 +28,36 @@ export function setUp({ onOpen, onChosen }) {
   onThumbnail(paint);
 }
 
-export function show(list) {
-  const id = photos[active]?.id;
+// Show photos. `instead` gives the identifiers that stand for one of the list before; what is in sight
+// then remains in sight.
+export function show(list, instead = null) {
+  const last = photos;
+  const [first, beyond] = instead ? top() : [];
   photos = list;
   places = new Map(list.map((photo, index) => [photo.id, index]));
-  active = Math.max(0, places.get(id) ?? Math.min(active, list.length - 1));
+  const now = (index) => {
+    const id = last[index]?.id;
+    const found = (id && instead ? instead(id) : [id]).find((other) => places.has(other));
+    return Math.max(0, places.get(found) ?? Math.min(index, list.length - 1));
+  };
+  [active, anchor] = [now(active), now(anchor)];
   for (const tile of tiles.values()) tile.remove();
   tiles.clear();
   draw();
+  if (first > 0) {
+    grid.scrollTop = Math.floor(now(first) / columns) * layout().row + beyond;
+    draw();
+  }
 }
+
+// The first photo in sight, and how many pixels of its row are above.
+function top() {
+  if (!grid.clientWidth) return [];
+  const { row } = layout();
+  return [Math.floor(grid.scrollTop / row) * columns, grid.scrollTop % row];
+}
+
+export function current() { return photos[active]?.id; }
 
 export function activate(id) {
   if (!places.has(id)) return;
@@ -97,7 +118,7 @@ function make(photo) {
   tile.id = `p${photo.id}`;
   tile.dataset.id = photo.id;
   tile.setAttribute("role", "option");
-  tile.innerHTML = '<div class="frame"></div><div class="caption"><b></b><span class="done"></span></div><i class="box" aria-hidden="true">✓</i>';
+  tile.innerHTML = '<div class="frame"></div><div class="caption"><b></b><span class="done"></span></div><span class="many"></span><i class="box" aria-hidden="true">✓</i>';
   tile.querySelector("b").textContent = photo.name;
   tile.querySelector("b").title = photo.name;
   tiles.set(photo.id, tile);
@@ -108,6 +129,8 @@ function make(photo) {
 
 function describe(tile, photo, index) {
   const said = [photo.name];
+  if (photo.frames.length) said.push(`burst of ${photo.frames.length}`);
+  if (photo.burst) said.push(`frame of a burst of ${photo.burst.frames}`);
   if (photo.restored) said.push("restored already");
   if (photo.edited) said.push("with settings of its own");
   tile.setAttribute("aria-label", said.join(", "));
@@ -115,6 +138,7 @@ function describe(tile, photo, index) {
   tile.setAttribute("aria-posinset", String(index + 1));
   tile.setAttribute("aria-setsize", String(photos.length));
   tile.classList.toggle("active", index === active);
+  tile.querySelector(".many").textContent = photo.frames.length ? `burst of ${photo.frames.length}` : "";
   const marks = tile.querySelector(".done");
   marks.textContent = `${photo.edited ? "◐ " : ""}${photo.restored ? "restored" : ""}`;
 }

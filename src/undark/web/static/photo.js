@@ -9,6 +9,7 @@ const SLOW = 150; // milliseconds after which the picture is drafted while a sli
 let id = null;
 let settings = { ...DEFAULT };
 let about = {};
+let frames = 0; // of a burst
 let polling;
 let saving;
 let unsaved = null;
@@ -44,7 +45,9 @@ export async function open(photo) {
   id = photo.id;
   settings = { ...DEFAULT };
   about = {};
+  frames = photo.frames.length;
   $("photo-name").textContent = photo.name;
+  $("before-label").textContent = frames ? "Before: merged" : "Before";
   $("because").textContent = "";
   $("facts").replaceChildren();
   note("");
@@ -88,9 +91,9 @@ function learn(said) {
     describe(said);
   }
   if (!state || state.stage === "waiting" || state.stage === "reading") working("Reading the photo…", null);
-  else if (state.stage === "restoring") {
+  else if (state.stage === "merging" || state.stage === "restoring") {
     const left = state.seconds_left === null ? "" : `, about ${duration(state.seconds_left)} left`;
-    working(`Restoring${left}`, state.share);
+    working(`${state.stage === "merging" ? `Merging ${frames} frames` : "Restoring"}${left}`, state.share);
   } else if (state.stage === "failed") { working(state.error, 0); $("work-bar").hidden = true; }
   else $("work").hidden = true;
   $("stage").dataset.stage = state ? state.stage : "";
@@ -120,6 +123,7 @@ function describe(said) {
     dd.textContent = text;
     $("facts").append(dt, dd);
   }
+  if (said.facts["left out"]) $("burst-text").textContent += `, left out: ${said.facts["left out"]}`;
   $("confidence").disabled = !said.confidence;
   $("legend").querySelector("span").textContent = `±0 to ±${said.unsure} of 255 levels (90 % of errors)`;
 }
