@@ -370,6 +370,16 @@ def test_a_dropped_file_is_added(browser, tmp_path, folder):
         assert list(photos.iterdir()) == []
 
 
+def join_elsewhere(page):
+    """Join the frames of the first burst, as another window would."""
+    page.evaluate(
+        """async () => {
+        const { photos } = await (await fetch('api/photos')).json();
+        const body = JSON.stringify({ ids: [photos[0].burst.id], split: false });
+        await (await fetch('api/bursts', { method: 'POST', body })).json(); }"""
+    )
+
+
 def test_a_burst_is_one_photo(browser, tmp_path, make_mosaic):
     """Listed, chosen and active while others regroup it, split, opened, exported."""
     write_burst(tmp_path / "photos", other_scene=True)
@@ -394,12 +404,7 @@ def test_a_burst_is_one_photo(browser, tmp_path, make_mosaic):
         page.keyboard.press("Space")
         assert page.inner_text("#count") == "5 photos, 1 chosen"
         # another window joins them: this one keeps what was chosen, active and in focus
-        page.evaluate(
-            """async () => {
-            const { photos } = await (await fetch('api/photos')).json();
-            const body = JSON.stringify({ ids: [photos[0].burst.id], split: false });
-            await (await fetch('api/bursts', { method: 'POST', body })).json(); }"""
-        )
+        join_elsewhere(page)
         page.wait_for_selector(f'{burst}[aria-selected="true"].active')
         assert page.inner_text("#count") == "2 photos, 1 chosen"
         assert page.evaluate("document.activeElement.id") == "grid"
@@ -420,6 +425,15 @@ def test_a_burst_is_one_photo(browser, tmp_path, make_mosaic):
         page.wait_for_selector("#burst-button >> text=Join frames")
         assert page.inner_text("#photo-name") == "00.dng"
         assert page.inner_text("#burst-text") == "Frame of a burst of 4"
+        page.focus("#strength")
+        join_elsewhere(page)  # the frame stays open
+        page.wait_for_selector("#burst-button >> text=Open the burst")
+        assert page.inner_text("#burst-text") == "Frame of a burst of 4"
+        assert page.evaluate("document.activeElement.id") == "strength"
+        page.click("#burst-button")
+        page.wait_for_selector("#burst-button >> text=Show frames singly")
+        page.click("#burst-button")
+        page.wait_for_selector("#burst-button >> text=Join frames")
         page.click("#burst-button")
         page.wait_for_selector('#stage[data-stage="ready"]')
         page.wait_for_selector("#burst-button >> text=Show frames singly")
