@@ -32,7 +32,7 @@ function list(instead) {
 function counts() {
   const chosen = grid.chosen.size;
   const seen = shown().length;
-  const all = seen === photos.length ? `${seen} photos` : `${seen} of ${photos.length} photos`;
+  const all = seen === photos.length ? `${seen} photo${seen === 1 ? "" : "s"}` : `${seen} of ${photos.length} photos`;
   $("count").textContent = chosen ? `${all}, ${chosen} chosen` : all;
   $("export-chosen").disabled = !chosen;
   const some = [...grid.chosen].map(find);
