@@ -17,9 +17,12 @@ from undark.cli.options import (
     Bits,
     BitsChoice,
     Contrast,
+    DeviceChoice,
     Exposure,
+    ModelChoice,
     Overwrite,
     Quality,
+    QualityChoice,
     Strength,
     WhiteBalanceText,
     check_model,
@@ -78,18 +81,9 @@ def burst_command(
     strength: Strength = 1.0,
     white_balance: WhiteBalanceText = AS_SHOT,
     contrast: Contrast = 0.0,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE", help="See `undark models`. Default: by the photos' sensor."
-        ),
-    ] = None,
-    quality: Annotated[
-        Quality | None, typer.Option(help="best, the default, or fast. Not with --model.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda|...", help="What runs the model.")
-    ] = "auto",
+    model: ModelChoice = None,
+    quality: QualityChoice = None,
+    device: DeviceChoice = "auto",
     yes: Annotated[
         bool,
         typer.Option("--yes", help=f"Merge groups of more than {MANY} frames without asking."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from undark.cli.extras import needed
-from undark.cli.options import Quality
+from undark.cli.options import DeviceChoice, Quality
 from undark.cli.terminal import path, printable, tell
 from undark.engine.allocator import return_memory
 from undark.errors import SetupError
@@ -38,9 +38,7 @@ def desk(
     quality: Annotated[
         Quality, typer.Option(help="best, or fast: two thirds of the time, more noise left.")
     ] = Quality.BEST,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda|...", help="What runs the model.")
-    ] = "auto",
+    device: DeviceChoice = "auto",
 ) -> None:
     """Look at photos on a page in the browser: compare, choose settings, export.
 

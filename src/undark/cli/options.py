@@ -67,6 +67,24 @@ Contrast = Annotated[
         help="More (up to 1) or less (down to -1); not in a dng, which is linear light.",
     ),
 ]
+ModelChoice = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|FILE", help="See `undark models`. Default: by the photo's sensor."),
+]
+QualityChoice = Annotated[
+    Quality | None,
+    typer.Option(
+        help="best, the default, or fast: two thirds of the time, more noise left. Of the shipped "
+        "models, so not with --model."
+    ),
+]
+DeviceChoice = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|...",
+        help="What runs the model; auto: the fastest here. `undark info --device` lists all.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")]
 

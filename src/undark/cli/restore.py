@@ -18,9 +18,12 @@ from undark.cli.options import (
     Bits,
     BitsChoice,
     Contrast,
+    DeviceChoice,
     Exposure,
+    ModelChoice,
     Overwrite,
     Quality,
+    QualityChoice,
     Strength,
     WhiteBalanceText,
     check_model,
@@ -83,26 +86,9 @@ def restore_command(
     strength: Strength = 1.0,
     white_balance: WhiteBalanceText = AS_SHOT,
     contrast: Contrast = 0.0,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE", help="See `undark models`. Default: by the photo's sensor."
-        ),
-    ] = None,
-    quality: Annotated[
-        Quality | None,
-        typer.Option(
-            help="best, the default, or fast: two thirds of the time, more noise left. "
-            "Of the shipped models, so not with --model."
-        ),
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda|...",
-            help="What runs the model; auto: the fastest here. `undark info --device` lists all.",
-        ),
-    ] = "auto",
+    model: ModelChoice = None,
+    quality: QualityChoice = None,
+    device: DeviceChoice = "auto",
     dark_frame: Annotated[
         list[Path] | None,
         typer.Option(
