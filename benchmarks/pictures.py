@@ -300,10 +300,14 @@ def unchanged(model: Model, count: int | None) -> str:
             made = undark.restore_picture(Picture(levels), model=model, exposure=1.0)
             found.append((quality, psnr(made.picture() / 255.0, levels / 255.0)))
     parts = [[value for q, value in found if q == quality] for quality in BRIGHT_QUALITIES]
-    texts = [
-        f"{np.mean(values):.1f} dB on average, {min(values):.1f} at least, at quality {quality}"
-        for quality, values in zip(BRIGHT_QUALITIES, parts, strict=True)
-    ]
+    texts = []
+    for quality, values in zip(BRIGHT_QUALITIES, parts, strict=True):
+        changed = [value for value in values if value < np.inf]
+        same = f"{len(values) - len(changed)} of {len(values)} unchanged, the others"
+        texts.append(
+            f"at quality {quality} {same} {np.median(changed):.1f} dB in the median, "
+            f"{min(changed):.1f} at least"
+        )
     return "Bright, clean JPEGs against themselves: " + "; ".join(texts) + "."
 
 

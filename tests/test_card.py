@@ -32,7 +32,7 @@ def test_a_card_comes_back_as_it_was():
     "right",
     [
         {"task": "mosaic to linear sRGB"},
-        {"task": "picture to picture", "cfa": "none", "channels": 3},
+        {"task": "picture to picture", "cfa": "none", "channels": 6},
         {"cfa": "X-Trans", "channels": 18},
         {"multiple": 1, "halo": 0},
         {"halo": 0},

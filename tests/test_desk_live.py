@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conftest import SHOT
-from test_restoring_pictures import Same
+from picture_models import Same
 from undark.develop.colour import decode_srgb, encode_srgb
 from undark.files.dng import write_mosaic
 from undark.files.picture import open_picture, write_picture

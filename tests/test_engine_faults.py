@@ -276,7 +276,7 @@ def test_a_card_is_read_without_loading_the_model(tmp_path, monkeypatch):
         raise AssertionError("a session was started")
 
     monkeypatch.setattr(Engine, "open", refused)
-    facts = card(task=PICTURE_TASK, cfa="none", channels=3)
+    facts = card(task=PICTURE_TASK, cfa="none", channels=6)
     found = read_card(write(tmp_path / "model.onnx", facts, cell=1))
     assert found == Card(**facts)
     assert found.cell == 1

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import undark
+from picture_models import Same
 from undark.demo import photograph
 from undark.engine import catalogue
-from undark.engine.card import PICTURE_TASK
 from undark.errors import ModelError, UnsupportedError
 from undark.files.dng import write_mosaic
 from undark.files.picture import open_picture, write_picture
@@ -100,9 +100,7 @@ def test_bright_pictures_of_a_folder_are_left_alone(tmp_path, monkeypatch):
     for name, top in (("dark", 40), ("bright", 255)):
         levels = random.integers(2, top, (32, 48, 3)).astype(np.uint8)
         write_picture(tmp_path / "in" / f"{name}.png", levels, Shot())
-    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, fold=1, name="same")
-    model = type("Same", (), {"card": card, "__call__": lambda _, light: light})()
-    monkeypatch.setattr(jobs, "load_model", lambda name, device: model)
+    monkeypatch.setattr(jobs, "load_model", lambda name, device: Same())
 
     def done(inputs, **options):
         batch = plan(inputs, tmp_path / "out", suffixes={".png"})
@@ -128,8 +126,7 @@ def test_a_batch_of_pictures_writes_what_the_functions_give(tmp_path, monkeypatc
     """Exposure, strength and the white level of pictures arrive."""
     dark = np.random.default_rng(0).integers(2, 40, (32, 48, 3)).astype(np.uint8)
     write_picture(tmp_path / "a.png", dark, Shot())
-    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, fold=1, name="half")
-    model = type("Half", (), {"card": card, "__call__": lambda _, light: light / 2})()
+    model = Same(0.5)
     monkeypatch.setattr(jobs, "load_model", lambda name, device: model)
     for text in ("2", "auto"):
         asked = Options(model="x", exposure=parse_exposure(text), strength=0.3)

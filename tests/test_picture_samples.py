@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
 from undark.demo import load_scene  # noqa: E402
-from undark.develop.colour import encode_srgb  # noqa: E402
+from undark.develop.colour import decode_srgb, encode_srgb  # noqa: E402
 from undark.develop.demosaic import demosaic  # noqa: E402
 from undark.develop.metrics import psnr  # noqa: E402
 from undark.learn.data.batches import make_batch, prepare  # noqa: E402
@@ -136,9 +136,21 @@ def test_every_tone_curve_rises_from_black_to_white(seed):
 def test_a_picture_of_noiseless_light_is_its_target(light, exposures):
     batch = photograph(light, exposures, PLAIN, TorchSampler(1))
     # rounding to 8 bits alone, at a twentieth of the light
-    assert psnr(encode_srgb(batch.inputs.clip(0, 1)), encode_srgb(batch.target.clip(0, 1))) > 33
-    assert float(batch.inputs.mean()) == pytest.approx(float(batch.target.mean()), rel=0.02)
-    assert (batch.kind, batch.inputs.shape) == (PICTURE, light.shape)
+    shown = batch.inputs[:, :3]
+    assert psnr(encode_srgb(shown.clip(0, 1)), encode_srgb(batch.target.clip(0, 1))) > 33
+    assert float(shown.mean()) == pytest.approx(float(batch.target.mean()), rel=0.02)
+    assert (batch.kind, shown.shape) == (PICTURE, light.shape)
+    assert batch.inputs[:, 3].unique().numpy() == pytest.approx(decode_srgb(np.array(1 / 255)) * 20)
+
+
+def test_a_picture_that_was_not_dark_is_to_stay_as_the_camera_stored_it(light, exposures):
+    how = Rendering(noiseless=True, sharpening=1.0, quality=80)
+    bright = replace(exposures, amplification=np.full(1, 1.2, np.float32))
+    batch = photograph(light, bright, how, TorchSampler(1))
+    assert torch.allclose(batch.inputs[:, :3], batch.target, atol=1e-6)
+    noisy = photograph(light, bright, replace(how, noiseless=False), TorchSampler(1))
+    assert torch.equal(noisy.target, batch.target)
+    assert not torch.allclose(noisy.inputs, batch.inputs, atol=1e-3)
 
 
 def test_the_target_has_the_curve_but_not_the_noise(light, exposures):
@@ -178,7 +190,8 @@ def test_a_sample_is_a_function_of_its_key(files):
     assert torch.equal(one.inputs, two.inputs)
     alone = prepare(samples.join([samples.sample(3, 2)]))
     assert torch.allclose(alone.inputs[0], one.inputs[2], atol=1e-6)
-    assert one.inputs.shape == one.target.shape == (4, 3, 64, 64)
+    assert one.target.shape == (4, 3, 64, 64)
+    assert one.inputs.shape == (4, 6, 64, 64)
 
 
 def test_amplifications_reach_from_bright_to_dark(files):
@@ -196,10 +209,10 @@ def test_rendered_light_is_clipped_as_a_picture_is():
 
 def test_a_network_that_folds_pixels_starts_as_a_copy():
     config = UNetConfig(cell=1, fold=2, widths=(8, 12), encoder=(1, 1), decoder=(1,))
-    assert (config.channels, config.multiple) == (3, 4)
-    picture = torch.rand(1, 3, 32, 48)
+    assert (config.channels, config.multiple) == (6, 4)
+    picture = 3 * torch.rand(1, 6, 32, 48)
     with torch.no_grad():
-        assert torch.allclose(init_network(config, 0)(picture), picture, atol=1e-6)
+        assert torch.allclose(init_network(config, 0)(picture), picture[:, :3], atol=1e-5)
 
 
 def test_training_on_pictures_learns(files, tmp_path):
@@ -208,7 +221,7 @@ def test_training_on_pictures_learns(files, tmp_path):
     done = train_photos(training, PICTURE)
     assert set(done.scores) == {"x3", "x10", "x30", "x100"}
     photo = val_batch(load_levels(files), 1600, 30, PICTURE)
-    untrained = float(psnr(encode_srgb(photo.inputs.clip(0, 1)), encode_srgb(photo.target)))
+    untrained = float(psnr(encode_srgb(photo.inputs[:, :3].clip(0, 1)), encode_srgb(photo.target)))
     assert done.scores["x30"] > untrained + 0.3
     assert done.model.exists()
 

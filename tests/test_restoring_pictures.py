@@ -1,7 +1,6 @@
-"""Restoring finished pictures, with a model whose output is its input."""
+"""Restoring finished pictures, with a model whose output is the light of its input."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,23 +8,13 @@ from PIL import Image
 
 import undark
 from conftest import SHOT
-from undark.develop.colour import light_of
-from undark.engine.card import PICTURE_TASK
+from picture_models import Same
+from undark.develop.colour import encode_srgb, light_of
+from undark.develop.picture_noise import picture_noise
 from undark.errors import OutputError, ReadError, UnsupportedError
 from undark.files.exif_read import shot_of
 from undark.files.picture import open_picture, write_picture
 from undark.restoring.picture import restore_picture
-
-
-class Same:
-    """A model whose output is its input."""
-
-    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, fold=1)
-
-    def __call__(self, inputs):
-        assert inputs.shape[1] == 3
-        assert all(n % 8 == 0 for n in inputs.shape[2:])
-        return inputs
 
 
 def write_dark(path, dtype=np.uint8, shape=(37, 53), darkest=0.02, brightest=0.1):
@@ -89,10 +78,60 @@ def test_the_exposure_is_chosen_from_the_picture(tmp_path):
     assert made.linear.max() == pytest.approx(1, abs=1e-3)
 
 
+def test_the_network_is_told_the_light_of_level_1_and_the_noise(tmp_path):
+    seen = []
+
+    class Watched(Same):
+        def __call__(self, inputs):
+            seen.append(inputs[0, 3:].reshape(3, -1))
+            return super().__call__(inputs)
+
+    dark = open_picture(write_dark(tmp_path / "a.png", shape=(96, 128)))
+    restore_picture(dark, model=Watched(), exposure=20, tile=32)
+    assert len(seen) > 1
+    level = np.zeros((1, 1, 3), np.uint8) + 1
+    noise = picture_noise(dark.levels, 20)
+    assert noise.level > 0
+    for told in seen:  # that of the whole picture, in every tile
+        assert np.allclose(told[0], 20 * light_of(level)[0, 0, 0])
+        assert np.allclose(told[1:].T, noise)
+
+
+@pytest.mark.parametrize(("exposure", "sigmas"), [(1.0, 2), (1.5, 2)])
+def test_a_picture_that_is_not_dark_changes_little(tmp_path, exposure, sigmas):
+    class Grey(Same):
+        def __call__(self, inputs):
+            return np.full_like(inputs[:, :3], 0.1)
+
+    random = np.random.default_rng(0)
+    levels = random.normal(120, 0.4, (96, 128, 3)).round().astype(np.uint8)
+    write_picture(tmp_path / "a.png", levels, SHOT)
+    picture = open_picture(tmp_path / "a.png")
+    made = restore_picture(picture, model=Grey(), exposure=exposure, tile=32).linear
+    before = encode_srgb(light_of(picture.levels) * np.float32(exposure))
+    most = sigmas * picture_noise(picture.levels, exposure).difference
+    assert 0 < most < 0.1
+    assert np.abs(encode_srgb(made) - before).max() == pytest.approx(most, rel=1e-3)
+
+
+def test_a_dark_picture_changes_even_where_its_colours_show_no_noise(tmp_path):
+    class Grey(Same):
+        def __call__(self, inputs):
+            return np.full_like(inputs[:, :3], 0.1)
+
+    levels = np.random.default_rng(0).integers(2, 5, (96, 128, 1)).astype(np.uint8)
+    levels = levels + np.array([0, 1, 2], np.uint8)  # differences of colours are the same all over
+    write_picture(tmp_path / "a.png", levels, SHOT)
+    picture = open_picture(tmp_path / "a.png")
+    assert picture_noise(picture.levels, 1).difference < 1e-6
+    assert np.allclose(restore_picture(picture, model=Grey(), exposure=20).linear, 0.1)
+    assert not np.allclose(restore_picture(picture, model=Grey(), exposure=1).linear, 0.1)
+
+
 def test_strength_goes_from_amplified_to_restored(tmp_path):
     class Grey(Same):
         def __call__(self, inputs):
-            return np.full_like(inputs, 0.5)
+            return np.full_like(inputs[:, :3], 0.5)
 
     picture = open_picture(write_dark(tmp_path / "a.png"))
     none, half, all_ = (

@@ -1,7 +1,6 @@
 """White balance and contrast that are chosen when the picture is made."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import undark
+from picture_models import Same
 from test_render import UPRIGHT
 from undark.demo import photograph
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
@@ -23,7 +23,6 @@ from undark.develop.white_balance import (
     parse_white_balance,
     window,
 )
-from undark.engine.card import PICTURE_TASK
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear, write_mosaic
 from undark.files.picture import open_picture, write_picture
@@ -237,15 +236,6 @@ def test_white_stays_white_in_a_dng_of_another_balance(tmp_path, restored, gains
         level = tags[50717].value[0] * 2 ** -(up / down)
     brightest = (np.minimum(restored.linear, 16) / balance).max()
     assert level == pytest.approx(65535 / brightest / shown.min(), rel=1e-3)
-
-
-class Same:
-    """A model whose output is its input."""
-
-    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, fold=1, name="same")
-
-    def __call__(self, inputs):
-        return inputs
 
 
 @pytest.fixture

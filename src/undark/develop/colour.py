@@ -64,15 +64,19 @@ KNEE = 0.0031308
 
 def encode_srgb(linear: Array) -> Array:
     """Linear light in [0, 1] → sRGB's curve in [0, 1]; outside is clipped."""
+    return srgb_curve(array_namespace(linear).clip(linear, 0, 1))
+
+
+def srgb_curve(linear: Array) -> Array:
+    """Linear light → sRGB's curve, continued above 1 by its power and below 0 by its line."""
     xp = array_namespace(linear)
-    linear = xp.clip(linear, 0, 1)
     # the smaller is the linear segment below the knee, where the power is constant (with a finite
     # gradient), and the power above; `where` takes longer on a CPU
     return xp.minimum(12.92 * linear, 1.055 * xp.clip(linear, KNEE, None) ** (1 / 2.4) - 0.055)
 
 
 def decode_srgb(encoded: Array) -> Array:
-    """sRGB's curve in [0, 1] → linear light in [0, 1]: the inverse of `encode_srgb`."""
+    """sRGB's curve → linear light: the inverse of `encode_srgb`, and of `srgb_curve`."""
     xp = array_namespace(encoded)
     curve = ((xp.clip(encoded, 0.04045, None) + 0.055) / 1.055) ** 2.4
     return xp.where(encoded <= 0.04045, encoded / 12.92, curve)

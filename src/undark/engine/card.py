@@ -86,7 +86,7 @@ class Card:
 
 def _check(card: Card) -> None:
     """Raises `ValueError` for values that are inconsistent or out of range."""
-    planes = {kind.name: 2 * kind.cell**2 for kind in SENSOR_KINDS} | {"none": 3}
+    planes = {kind.name: 2 * kind.cell**2 for kind in SENSOR_KINDS} | {"none": 6}
     if card.task not in TASKS or planes.get(card.cfa) != card.channels:
         raise ValueError("of an unknown task")
     if not 1 <= card.multiple <= MOST_MULTIPLE or not 0 <= card.halo <= MOST_HALO:

@@ -143,7 +143,10 @@ _NOT_IN_CARDS = ("validation", "settings", "data_folder", "held_back")
 and file names of the user are private."""
 
 
-_CONDITIONING = ("amplified, white-balanced planes; their standard deviations", "amplified light")
+_CONDITIONING = (
+    "amplified, white-balanced planes; their standard deviations",
+    "amplified light; that of level 1; noise of levels and of their differences",
+)
 """Input of networks for mosaics and for pictures, in words for a card."""
 
 

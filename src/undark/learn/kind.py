@@ -64,8 +64,9 @@ class InputKind:
 
     @property
     def channels(self) -> int:
-        """Planes of a network's input: light and, of a mosaic, as many of noise."""
-        return 2 * self.planes if self.sensor else self.planes
+        """Planes of a network's input: light and, of a mosaic, as many of noise; of a picture
+        three more (see `undark.sensor.conditioning.condition_picture`)."""
+        return 2 * self.planes if self.sensor else self.planes + 3
 
     @cached_property
     def cfa(self) -> CFA:

@@ -24,6 +24,8 @@ DARK = 0.02
 NOISE_WEIGHT = 0.25
 FLOOR = 1e-7
 """Added to the mean squared error before the logarithm (70 dB)."""
+PICTURE_FLOOR = 1e-4
+"""The same of finished pictures (40 dB)."""
 
 Loss = Callable[[torch.nn.Module, Batch], Tensor]
 """One training step: network and batch → a scalar."""
@@ -45,19 +47,14 @@ def photo_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
 
 
 def picture_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
-    """The loss of a batch of dark pictures (a scalar).
+    """The loss of a batch of dark pictures (a scalar): ln RMSE of the sRGB picture.
 
-    As `photo_loss`, with the sRGB picture's error in the place of the mosaic's, and without the
-    noise of each pixel, which is not known of pictures.
+    With a larger floor than that of photographs: some pictures have no noise, and without it they
+    would decide what is learnt.
     """
     output = network(batch.inputs)
-    light, target = _compress(output), _compress(batch.target)
-    picture = _log_error(_picture(output, batch.srgb), _picture(batch.target, batch.srgb))
-    return (
-        picture
-        + LIGHT_WEIGHT * _log_error(light, target)
-        + LOW_FREQUENCY_WEIGHT * _low_frequency_error(light, target)
-    )
+    errors = _picture(output, batch.srgb), _picture(batch.target, batch.srgb)
+    return _log_error(*errors, PICTURE_FLOOR)
 
 
 def log_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
@@ -111,10 +108,10 @@ def _low_frequency_error(light: Tensor, target: Tensor) -> Tensor:
     return torch.stack(errors).mean() if errors else light.sum() * 0
 
 
-def _log_error(output: Tensor, target: Tensor) -> Tensor:
+def _log_error(output: Tensor, target: Tensor, floor: float = FLOOR) -> Tensor:
     """Mean over photos of ln RMSE."""
     squares = (output - target).square().flatten(1).mean(1)
-    return 0.5 * torch.log(squares + FLOOR).mean()
+    return 0.5 * torch.log(squares + floor).mean()
 
 
 def _compress(light: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from undark.develop.colour import decode_srgb, srgb_curve
 from undark.learn.kind import InputKind, kind_of_cell
 from undark.sensor.kind import SensorKind
 
@@ -57,7 +58,7 @@ class UNetConfig:
 
     @property
     def channels(self) -> int:
-        """Planes of the input: light and, of a mosaic, as many of noise."""
+        """Planes of the input; see `InputKind.channels`."""
         return self.kind.channels
 
     @property
@@ -137,7 +138,11 @@ class Up(nn.Module):
 
 
 class UNet(nn.Module):
-    """(N, channels, h, w) planes and their noise maps → (N, 3, cell·h, cell·w) linear RGB."""
+    """(N, channels, h, w) planes and their noise maps → (N, 3, cell·h, cell·w) linear RGB.
+
+    The layers see a picture's light after sRGB's curve, where cameras rounded, sharpened and
+    compressed it and where its noise is about as strong in shadows as in bright parts.
+    """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -158,8 +163,12 @@ class UNet(nn.Module):
             self.demosaic.weight.copy_(first_demosaic(config.kind))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.config.layouts > 1:
-            x = split_layouts(x)
+        if self.config.kind.sensor is None:
+            x = torch.cat([srgb_curve(x[:, :4]), x[:, 4:]], 1)  # the noise's is known after it
+            return decode_srgb(self._restored(x))
+        return self._restored(split_layouts(x) if self.config.layouts > 1 else x)
+
+    def _restored(self, x: Tensor) -> Tensor:
         light = x[:, : self.config.layouts * self.config.planes]
         fold = self.config.fold
         features = self.tail(

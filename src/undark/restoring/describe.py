@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.develop.picture_noise import picture_noise
 from undark.develop.white_balance import daylight_gains
 from undark.files.picture import Picture, is_picture, open_picture
 from undark.files.raw import read_mosaic
@@ -31,7 +32,13 @@ def describe(path: Path) -> dict[str, str]:
 
 def _of_picture(picture: Picture) -> dict[str, str]:
     exposure = propose_exposure(picture.mosaic, WHITE)
-    return camera_facts(picture.shot) | picture_facts(picture) | _amplification(exposure)
+    level, difference = picture_noise(picture.levels, exposure.amplification)
+    noise = (
+        f"{level:.3f} of white in the amplified picture, {difference:.3f} between its colours "
+        "(flattest parts)"
+    )
+    facts = camera_facts(picture.shot) | picture_facts(picture) | {"noise": noise}
+    return facts | _amplification(exposure)
 
 
 def picture_facts(picture: Picture) -> dict[str, str]:

@@ -21,6 +21,10 @@ HIGHLIGHT_CEILING = 4.0
 relative noise."""
 
 
+FIRST_LEVEL = 1 / (255 * 12.92)
+"""Linear light of level 1 of an 8-bit sRGB picture."""
+
+
 def scale(
     cfa: CFA,
     white_balance: NDArray[np.float32],
@@ -54,6 +58,20 @@ def condition(
         sigma = sigma * xp.sqrt(pack(excess, cfa))
     light = xp.clip(planes * factor, None, HIGHLIGHT_CEILING)
     return xp.concat([light, sigma * factor], axis=-3)
+
+
+def condition_picture(light: Array, amplification: Array | float, noise: Array) -> Array:
+    """Linear sRGB (…, 3, H, W) of a finished picture → network input (…, 6, H, W).
+
+    First the amplified light; then, at every pixel, the amplified light of `FIRST_LEVEL`, which
+    says how coarse the picture's levels have become; then `noise` (…, 2, 1, 1), the fields of
+    `undark.develop.picture_noise.PictureNoise`. `amplification` is a number or (…, 1, 1, 1).
+    """
+    xp = array_namespace(light)
+    none = xp.zeros_like(light[..., :1, :, :])
+    return xp.concat(
+        [light * amplification, none + FIRST_LEVEL * amplification, none + noise], axis=-3
+    )
 
 
 def _of_planes(noise: NoiseModel) -> NoiseModel:

@@ -57,6 +57,8 @@ class Rendering:
     sharpening: float = 0.0
     radius: float = 0.8
     """Standard deviation in pixels of the unsharp mask."""
+    truncated: bool = False
+    """Whether levels are rounded down, as LibRaw does, instead of to the nearest."""
     quality: int | None = None
     """Of JPEG; None: not compressed."""
     subsampled: bool = True
@@ -90,6 +92,7 @@ def draw_rendering(random: np.random.Generator) -> Rendering:
         contrast=float(random.uniform(-0.2, 0.6)) if random.random() < 0.6 else 0.0,
         sharpening=size(0.6, 1.2),
         radius=float(random.uniform(0.5, 1.3)),
+        truncated=random.random() < 0.4,
         quality=int(random.integers(*QUALITIES, endpoint=True)) if random.random() < 0.9 else None,
         subsampled=random.random() < 0.8,
         offset=offset,
@@ -121,7 +124,8 @@ def develop(light: Tensor, how: Rendering) -> Tensor:
     if how.sharpening:
         luma = _luma(level)
         level = level + how.sharpening * (luma - blur(luma, how.radius))
-    stored = (level.clip(0, 1) * 255).round().to(torch.uint8)
+    level = level.clip(0, 1) * 255
+    stored = (level if how.truncated else level.round()).to(torch.uint8)
     return stored if how.quality is None else compress(stored, how)
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from undark.develop.picture_noise import PictureNoise
 from undark.learn.data.batches import Batch
 from undark.learn.data.exposing import NOISE_PARAMETERS
 from undark.learn.kind import PICTURE, InputKind
-from undark.sensor.conditioning import condition
+from undark.sensor.conditioning import condition, condition_picture
 from undark.sensor.noise import NoiseModel
 
 
@@ -25,7 +26,7 @@ class PairCrops:
     """(N, planes, 1, 1): factor from DN to amplified, white-balanced light; for pictures
     (N, 1, 1, 1)."""
     noise: Tensor
-    """(5, N, 1, 1): `NOISE_PARAMETERS`; of pictures zeros."""
+    """(5, N, 1, 1): `NOISE_PARAMETERS`; of pictures those of `PictureNoise`, then zeros."""
     target: Tensor
     """(N, 3, H, W)."""
     srgb: Tensor
@@ -60,7 +61,8 @@ class PairCrops:
 
     def prepare(self) -> Batch:
         if self.kind == PICTURE:
-            inputs = self.signal * self.factor
+            noise = self.noise[: len(PictureNoise._fields)].transpose(0, 1)
+            inputs = condition_picture(self.signal, self.factor, noise)
         else:
             named = dict(zip(NOISE_PARAMETERS, self.noise, strict=True))
             inputs = condition(self.signal, self.kind.cfa, NoiseModel(**named), self.factor)

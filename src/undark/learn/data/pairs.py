@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil, lcm
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from undark.align.resample import TAPS, Place, starts
 from undark.develop.colour import decode_srgb, light_of
+from undark.develop.picture_noise import PictureNoise, picture_noise
 from undark.develop.render import srgb_matrix
 from undark.engine.card import PICTURE_TASK, SRGB_TASK, TASK
 from undark.errors import PhotoError, TrainingError, UnsupportedError
@@ -199,6 +201,11 @@ class OpenPair:
         factor = scale(part.cfa, part.white_balance, part.span, self._amplification, signal)
         return self._crops(signal, factor, light)
 
+    @cached_property
+    def _picture_noise(self) -> PictureNoise:
+        assert not isinstance(self.dark, Mosaic)
+        return picture_noise(self.dark, self._amplification)
+
     @property
     def _amplification(self) -> float:
         return min(self.row.amplification, MAX_AMPLIFICATION)
@@ -207,6 +214,8 @@ class OpenPair:
         noise = [0.0] * len(NOISE_PARAMETERS)
         if self.noise is not None:
             noise = [float(getattr(self.noise, n) or 0) for n in NOISE_PARAMETERS]
+        elif not isinstance(self.dark, Mosaic):
+            noise[: len(self._picture_noise)] = self._picture_noise
         camera = self.dark.camera_from_xyz if isinstance(self.dark, Mosaic) else None
         srgb = np.eye(3) if self.is_srgb else srgb_matrix(camera)
         arrays = (signal, factor, np.moveaxis(light, -1, 0), srgb)

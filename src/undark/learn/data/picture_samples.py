@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from undark.develop.picture_noise import picture_noise
 from undark.learn.data.batches import Batch, join_batches
 from undark.learn.data.camera_pictures import (
     Rendering,
@@ -25,11 +26,17 @@ from undark.learn.data.photos import PhotoFiles, PhotoSamples
 from undark.learn.data.sampler import TorchSampler
 from undark.learn.kind import BAYER, PICTURE
 from undark.sensor.arrays import like
+from undark.sensor.conditioning import condition_picture
 
 MOST_AMPLIFICATION = 120.0
 """Of dark pictures. Beyond it 8 bits hold three levels of a scene's middle tone, or fewer."""
+MOST_NOISE = 0.12
+"""Mean standard deviation of the noise at black in amplified light (white 1): above it, rounding
+and the loss of values below black leave next to nothing to restore. It bounds the amplification."""
 BRIGHT = 3.0
-"""Amplification up to which a quarter of the samples is: a bright picture is to stay as it is."""
+"""Amplification up to which a quarter of the samples is."""
+KEPT = 1.5
+"""Amplification up to which only noise is removed, and half the samples have none."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,9 @@ class PictureCrops:
 def photograph(light: Tensor, exposures: Exposures, how: Rendering, sampler: TorchSampler) -> Batch:
     """Linear sRGB (1, 3, H, W) → input and target of one dark picture; H and W are even.
 
-    Both are amplified linear sRGB. The target has the camera's colours and tone curve, but neither
-    noise nor rounding nor compression.
+    Both are of amplified linear sRGB. The target has the camera's colours and tone curve, but
+    neither noise nor rounding nor compression. That of a picture which was not dark (up to `KEPT`)
+    is what the camera would have stored without noise: such a picture is not to be developed anew.
     """
     tinted = exposures.camera * exposures.tint[:, :, None]
     if how.lens:
@@ -94,13 +102,16 @@ def photograph(light: Tensor, exposures: Exposures, how: Rendering, sampler: Tor
 
     noisy = record(clipped, exposures.noise, scale, how, sampler)
     levels = develop(linear(noisy), how)
-    target = rendered(linear(clipped), how)
+    as_stored = darkness <= KEPT
+    target = decode(develop(linear(clipped), how)) if as_stored else rendered(linear(clipped), how)
     # a tone curve moves the brightness, which the amplification of a picture then makes up for
     amplification = darkness * linear(clipped).mean() / target.mean().clip(1e-6)
     amplification = amplification.clip(1, 3 * darkness)
     eye = torch.eye(3, device=light.device)[None]
     unlimited = torch.full((1,), torch.inf, device=light.device)
-    inputs = decode(levels) * amplification
+    stored = levels[0].permute(1, 2, 0).cpu().numpy()
+    found = light.new_tensor(picture_noise(stored, float(amplification)))
+    inputs = condition_picture(decode(levels), amplification, found[None, :, None, None])
     return Batch(inputs, target * amplification, eye, unlimited, PICTURE)
 
 
@@ -116,12 +127,17 @@ class PictureSamples(PhotoSamples):
         drawn = draw_exposures(1, random)
         low, high = (1.0, BRIGHT) if random.random() < 0.25 else (BRIGHT, MOST_AMPLIFICATION)
         chosen = np.exp(random.uniform(np.log(low), np.log(high), 1)).astype(np.float32)
-        return replace(drawn, amplification=chosen)
+        exposures = replace(drawn, amplification=chosen)
+        excess = exposures.sigma_at_black.mean() / MOST_NOISE
+        return replace(exposures, amplification=(chosen / max(excess, 1)).clip(1, None))
 
     def sample(self, step: int, number: int) -> PictureCrops:  # type: ignore[override]
         photos = super().sample(step, number)
         random = np.random.default_rng((self._seed, step, number, 1))
-        return PictureCrops(photos, (draw_rendering(random),))
+        how = draw_rendering(random)
+        if photos.exposures.amplification[0] <= KEPT and random.random() < 0.5:
+            how = replace(how, noiseless=True)
+        return PictureCrops(photos, (how,))
 
     def join(self, crops: Sequence[PictureCrops]) -> PictureCrops:  # type: ignore[override]
         photos = join_photo_crops([one.photos for one in crops])
