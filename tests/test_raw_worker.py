@@ -192,8 +192,31 @@ def _read(path):
     return read_mosaic(path).shape, [w._process.pid for w in pool._pool._all]
 
 
-def test_a_healthy_photo_costs_at_most_a_tenth_of_a_second(tmp_path, make_mosaic):
-    """24 million pixels: the transfer to the worker and back, without decoding."""
+def _plain_pipe(size):
+    """Seconds for so many bytes through a pipe, written by a thread."""
+    out, into = os.pipe()
+    content, room = memoryview(bytes(size)), memoryview(bytearray(size))
+
+    def write():
+        sent = 0
+        while sent < size:
+            sent += os.write(into, content[sent:])
+
+    began = time.perf_counter()
+    sender = threading.Thread(target=write)
+    sender.start()
+    got = 0
+    while got < size:
+        got += os.readv(out, [room[got:]])
+    sender.join()
+    os.close(out)
+    os.close(into)
+    return time.perf_counter() - began
+
+
+def test_a_healthy_photo_costs_little_more_than_the_pipe_itself(tmp_path, make_mosaic):
+    """24 million pixels: the transfer from the worker, without decoding; a tenth of a second where
+    the machine moves as many bytes through a pipe in a thirtieth."""
     frame = np.zeros((4000, 6000), np.uint16)
     write_mosaic(tmp_path / "x.dng", make_mosaic(shape=(64, 96)))
     picture = render_with_libraw(tmp_path / "x.dng")
@@ -207,4 +230,4 @@ def test_a_healthy_photo_costs_at_most_a_tenth_of_a_second(tmp_path, make_mosaic
         assert pool.receive(ours).shape == frame.shape
         sender.join()
         took.append(time.perf_counter() - began)
-    assert min(took) < 0.1
+    assert min(took) < max(0.1, 3 * min(_plain_pipe(frame.nbytes) for _ in range(3)))
