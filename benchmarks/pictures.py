@@ -304,10 +304,12 @@ def unchanged(model: Model, count: int | None) -> str:
     for quality, values in zip(BRIGHT_QUALITIES, parts, strict=True):
         changed = [value for value in values if value < np.inf]
         same = f"{len(values) - len(changed)} of {len(values)} unchanged, the others"
-        texts.append(
-            f"at quality {quality} {same} {np.median(changed):.1f} dB in the median, "
-            f"{min(changed):.1f} at least"
+        scores = (
+            f"{np.median(changed):.1f} dB in the median, {min(changed):.1f} at least"
+            if changed
+            else "none"
         )
+        texts.append(f"at quality {quality} {same} {scores}")
     return "Bright, clean JPEGs against themselves: " + "; ".join(texts) + "."
 
 

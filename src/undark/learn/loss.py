@@ -53,8 +53,8 @@ def picture_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
     would decide what is learnt.
     """
     output = network(batch.inputs)
-    errors = _picture(output, batch.srgb), _picture(batch.target, batch.srgb)
-    return _log_error(*errors, PICTURE_FLOOR)
+    made, wanted = _picture(output, batch.srgb), _picture(batch.target, batch.srgb)
+    return _log_error(made, wanted, PICTURE_FLOOR)
 
 
 def log_loss(network: torch.nn.Module, batch: Batch) -> Tensor:

@@ -164,8 +164,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.config.kind.sensor is None:
-            x = torch.cat([srgb_curve(x[:, :4]), x[:, 4:]], 1)  # the noise's is known after it
-            return decode_srgb(self._restored(x))
+            light, noise = x[:, :-2], x[:, -2:]  # the noise is given after the curve
+            return decode_srgb(self._restored(torch.cat([srgb_curve(light), noise], 1)))
         return self._restored(split_layouts(x) if self.config.layouts > 1 else x)
 
     def _restored(self, x: Tensor) -> Tensor:
