@@ -239,6 +239,18 @@ def test_the_bound_holds_a_network_and_lets_stars_through():
     assert bound(star.copy(), inputs, RGGB.colours)[0, 1, 24, 25] == 66
 
 
+def test_the_bound_lets_nothing_below_black_but_the_means():
+    """Single dark pixels (a heavy tail of read noise) and a bright edge do not allow it."""
+    random = np.random.default_rng(0)
+    inputs = np.ones((1, 8, 24, 24), np.float32)
+    inputs[:, :4] = random.normal(0, 1, (1, 4, 24, 24))
+    inputs[0, :4, 12, 6] = -10
+    inputs[0, :4, :, 16:] += 900
+    held = bound(np.full((1, 3, 48, 48), -1000, np.float32), inputs, RGGB.colours)
+    assert held[..., :32].min() > -7
+    assert held[..., 40:].min() > 800
+
+
 @pytest.fixture(scope="module")
 def dark():
     light = np.random.default_rng(3).uniform(0.02, 0.8, (6, 8, 3)).repeat(40, 0).repeat(40, 1)
@@ -254,6 +266,29 @@ def test_cyan_beside_grey_has_no_bar(dark):
     error = (found.linear / TO_LIGHT - signal) / np.sqrt(1.5 * signal + 6.4**2)
     away = np.abs(np.arange(160) - 79.5) > 8
     assert np.abs(error[:, away]).max() < 6.5
+    assert found.agreement.remaining < LIMIT
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "exposure"),
+    [
+        ((9.0, 365, 0.5), (25.5, -0.6, 985), 14.0),
+        ((8.4, 2.4, 370), (5.9, 615, 24.9), 19.0),
+    ],
+)
+def test_light_that_leaks_over_an_edge_is_given_back_there(first, second, exposure):
+    """Random halves of benchmarks/adversarial.py: the rest of the block was made too dark for it.
+
+    The edge is at column 96, where a block begins. Light below black may stay or become 0.
+    """
+    noise = NoiseModel(0.38, 2.06, row=0.36, bias=0.02, step=1.0)
+    level = np.array([first, second]) * 2.13
+    signal = np.broadcast_to(level.repeat(96, 0), (160, 192, 3))
+    found = restore(shoot(signal, noise=noise), exposure=exposure, noise=noise)
+    restored = found.linear / (TO_LIGHT * (exposure / AMPLIFICATION))
+    error = (restored - restored.clip(signal, signal.clip(0))) / noise.sigma(signal.clip(0))
+    away = np.abs(np.arange(192) - 95.5) > 8
+    assert np.abs(error[:, away]).max() < 6
     assert found.agreement.remaining < LIMIT
 
 

@@ -27,7 +27,7 @@ from undark.restoring.blocks import (
     rows_of_groups,
     with_neighbours,
 )
-from undark.restoring.bound import BELOW_PEAK, over_3x3
+from undark.restoring.bound import over_3x3
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
@@ -42,6 +42,8 @@ _ALMOST_WHITE = 0.98
 """Share of the span above which a sensor may not be linear."""
 _AROUND = 1.0
 """Sigmas of a pixel by which light may exceed the means around it in a wrong block."""
+_BELOW_PEAK = 2.0
+"""Sigmas by which single pixels must exceed that to allow more: a star may be one pixel."""
 _MOST_SHARE = 1.25
 """Most that a pixel moves, as a multiple of its block's residual: the residual of a dark block is
 not multiplied in a bright one beside it."""
@@ -117,7 +119,8 @@ class Comparison:
 
         In the blocks of a colour that are `wrong` (blocks down, blocks across, 3) and in those
         around them. The range is that of the means over 5×5 pixels in 3×3, `_AROUND` sigmas more,
-        and of single pixels that exceed it by `BELOW_PEAK` sigmas, as in `bound.py`.
+        and of single pixels that exceed it by `_BELOW_PEAK` sigmas; below black, where no light
+        is, single pixels do not count.
         """
         wrong = np.stack([with_neighbours(wrong[..., c]) for c in range(3)], axis=-1)
 
@@ -148,8 +151,8 @@ class Comparison:
         sigma = np.sqrt(self._variance(mean, patch))
         none = np.float32(np.inf)
         away = np.where(count > 0, np.float32(_AROUND) * sigma, none)  # nothing is known: no limit
-        peak = np.where(ours, signal - BELOW_PEAK * sigma, -none)
-        dip = np.where(ours, signal + BELOW_PEAK * sigma, none)
+        peak = np.where(ours, signal - _BELOW_PEAK * sigma, -none)
+        dip = np.where(ours, np.maximum(signal + _BELOW_PEAK * sigma, np.float32(0)), none)
         most = over_3x3(np.maximum(mean + away, peak), np.maximum)
         return over_3x3(np.minimum(mean - away, dip), np.minimum), most
 

@@ -59,7 +59,9 @@ def keep_to_photons(
     `light` is white-balanced camera RGB, amplified, 1 is white; `noise` has plain numbers.
 
     First the light of wrong blocks is clipped to the range of the measured light around each pixel,
-    so that errors smaller than a block are corrected where they are. What is left of a block's
+    so that errors smaller than a block are corrected where they are, and again after every step
+    below: where light has leaked over an edge, the pixels that it leaked into give it back, and not
+    the rest of their block. What is left of a block's
     disagreement becomes a bilinear field between the centres of blocks, of which each pixel takes
     a share in proportion to its own variance. Where a pixel is bright its variance is its light
     times the gain, so the correction multiplies, and keeps contrast and hue; where it is dark the
@@ -67,7 +69,7 @@ def keep_to_photons(
     A dark pixel beside a light source moves far less than the source. (This is the
     conditional mean of independent pixels, given their sum.) Where such a field cannot satisfy a
     block (greens that disagree with each other, light sources at a block's corner), a constant for
-    the block and the CFA position does.
+    the block and the CFA position does; in the end without the range, should that not be enough.
     """
     floor = clipped_below(mosaic.plane)
     return correct(Comparison(light, mosaic, noise, amplification, floor), slice(None))
@@ -81,7 +83,8 @@ def correct(comparison: Comparison, own: slice) -> Agreement:
     if corrected.any():
         comparison.clip_local(comparison.by_colour(wrong))
         corrected |= _correct_smoothly(comparison)
-        corrected |= _correct_exactly(comparison)
+        for in_range in (True, False):
+            corrected |= _correct_exactly(comparison, in_range)
     return Agreement(
         blocks=corrected[own].size,
         beyond=int(wrong[own].any(axis=-1).sum()),
@@ -114,11 +117,15 @@ def _correct_smoothly(comparison: Comparison) -> NDArray[np.bool_]:
             break
         corrected |= wrong.any(axis=-1)
         comparison.add_smooth(np.where(wrong, np.float32(_STEP) * comparison.residuals(), 0))
+        comparison.clip_local(wrong)
     return corrected
 
 
-def _correct_exactly(comparison: Comparison) -> NDArray[np.bool_]:
-    """Constants for the blocks and positions that are left; which blocks (down, across)."""
+def _correct_exactly(comparison: Comparison, in_range: bool) -> NDArray[np.bool_]:
+    """Constants for the blocks and positions that are left; which blocks (down, across).
+
+    `in_range` keeps pixels in the range of the measured light around them.
+    """
     corrected = np.zeros(comparison.shape[:2], bool)
     for _ in range(_EXACT_ROUNDS):
         wrong = np.abs(comparison.deviations()) > _GOAL
@@ -127,4 +134,6 @@ def _correct_exactly(comparison: Comparison) -> NDArray[np.bool_]:
         corrected |= wrong.any(axis=-1)
         residual = comparison.measured - comparison.restored
         comparison.add_exact(np.where(wrong, residual, np.float32(0)))
+        if in_range:
+            comparison.clip_local(comparison.by_colour(wrong))
     return corrected
