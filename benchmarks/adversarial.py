@@ -3,13 +3,14 @@
     python benchmarks/adversarial.py --model bayer --scenes 24
     python benchmarks/adversarial.py --model xtrans --scenes 2000 --kinds halves
 
-Two flat halves, staircases, stripes, checkers and stars of any colours between -2 and 1000 sigma
-at black, random and (halves) those that a model was known to fail on, seen through the model's own
-colour filter. A Sony A7S2's noise is simulated and given to the model. For each kind of scene the table gives the largest error of any
-pixel and colour that is flat light farther than 8 pixels from anything else (where it is below
-black, as with a black level that is off, it may be given as it is, as 0, or between): of the network
-alone, within its bound (`restoring/bound.py`), and of `undark.restore` as a whole, corrected
-towards the measured light. The noisy pixels themselves reach about 4.5.
+Two flat halves, staircases, stripes, checkers and stars of any colours between -2 and 1000 sigma at
+black, random and (halves) those that a model was known to fail on, seen through the model's own
+colour filter. A Sony A7S2's noise is simulated and given to the model. For each kind of scene the
+table gives the largest error of any pixel and colour that is flat light farther than 8 pixels from
+anything else: of the network alone, within its bound (`restoring/bound.py`), and of
+`undark.restore` as a whole, corrected towards the measured light. Light below black, as under a
+black level that is off, may be given as it is, as 0, or between. The noisy pixels themselves reach
+about 4.5.
 
     python benchmarks/adversarial.py --photos 12
 
@@ -36,6 +37,7 @@ from darkroom import (
     WHITE_BALANCE,
     as_dark,
     as_mosaic,
+    cfa_of,
     darken,
     load_light,
     middle,
@@ -46,7 +48,7 @@ from undark.develop.metrics import psnr
 from undark.engine.model import Model
 from undark.restoring.bands import run_network
 from undark.restoring.photons import keep_to_photons
-from undark.sensor.cfa import CFA, RGGB, X_TRANS, mosaic
+from undark.sensor.cfa import CFA, mosaic
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel, NumPySampler
 from undark.sensor.profiles.cameras import find_camera
@@ -208,7 +210,7 @@ def worst_errors(scene: Scene, model: Model, seed: int) -> list[float]:
     assert camera is not None
     noise = camera.at(scene.iso, SPAN)
     light = scene.light * float(noise.sigma(np.zeros(1))[0])
-    cfa = X_TRANS if model.card.cfa == X_TRANS.kind.name else RGGB
+    cfa = cfa_of(model)
     dark = as_mosaic(_shoot(np.moveaxis(light, -1, 0), cfa, noise, seed), BLACK, WHITE, cfa)
     to_light = WHITE_BALANCE * (scene.amplification / SPAN)
     sigma = noise.sigma(light.clip(0, SPAN)) * to_light

@@ -2,12 +2,13 @@
 
     python benchmarks/confidence.py --model src/undark/engine/weights/bayer.onnx --write
 
-Photographs of `../shared/photos/train` are made dark as in `quality.py` and restored; the law is
-fitted to the errors of red, green and blue at random pixels (see `fit`). The tables are for
-`../shared/photos/val`: the share of true values within the interval, by ISO and brightness, and its
-mean half width beside that of rivals. A rival knows only brightness and ISO, the second one the
-amplification too; in each of 20 classes of restored brightness it has the 90 % quantile of the very
-errors that it is judged by, so no interval from the same variables is narrower. `--write` keeps
+Photographs of `../shared/photos/train` are made dark as in `quality.py`, seen through the CFA that
+the model is for, and restored; the law is fitted to the errors of red, green and blue at random
+pixels (see `fit`). The tables are for `../shared/photos/val`: the share of true values within the
+interval, by ISO and brightness, and its mean half width beside that of rivals. A rival knows only
+brightness and ISO, the second one the amplification too; in each of 20 classes of restored
+brightness it has the 90 % quantile of the very errors that it is judged by, so no interval from the
+same variables is narrower. `--write` keeps
 the law beside the model. It is a file of its own and not in the model's card, so that it can be
 fitted again without a new export, whose digest results and records refer to.
 """
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import darkroom
-from darkroom import AMPLIFICATIONS, ISOS, Cell, as_dark, darken
+from darkroom import AMPLIFICATIONS, ISOS, Cell, cfa_of, model_of, sensor_noise, shoot
 from undark.develop.colour import camera_from_srgb, decode_srgb
 from undark.restoring.confidence import (
     COVERAGE,
@@ -77,9 +78,10 @@ def measure(light: Light, cell: Cell, model: Any, seed: tuple[int, int]) -> Samp
     """Random pixels of light (H, W, 3) that was made dark and restored."""
     import undark
 
-    random = np.random.default_rng((*seed, cell.iso, cell.amplification))
-    frame = darken(light, cell, seed)
-    dark, noise = as_dark(frame)
+    seeds = (*seed, cell.iso, cell.amplification)
+    random = np.random.default_rng(seeds)
+    dark = shoot(light, cfa_of(model), cell, (*seeds, 1))
+    noise = model_of(sensor_noise(cell.iso))
     ratio = float(cell.amplification)
     restored = undark.restore(dark, exposure=ratio, noise=noise, model=model).linear
     sigma, features = describe_rows(restored, dark, noise, ratio, slice(0, len(restored)))

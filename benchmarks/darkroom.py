@@ -28,7 +28,7 @@ from undark.develop.colour import (
 from undark.develop.metrics import brightness_correction, psnr
 from undark.files.dng import write_mosaic
 from undark.files.raw import render_with_libraw
-from undark.sensor.cfa import CFA, RGGB
+from undark.sensor.cfa import CFA, RGGB, X_TRANS, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel
 from undark.sensor.profiles.cameras import find_camera
@@ -135,6 +135,14 @@ def darken(light: Plane, cell: Cell, seed: Sequence[int], camera: str = SONY) ->
     return Frame(light, signal.clip(-BLACK, SPAN), cell, noise)
 
 
+def shoot(light: Plane, cfa: CFA, cell: Cell, seed: int | Sequence[int]) -> Mosaic:
+    """What a sensor with this filter sees of a light, `cell.amplification` times too weak."""
+    seen = mosaic(np.moveaxis(light / WHITE_BALANCE, -1, 0), cfa)
+    signal = sensor_noise(cell.iso).add(seen * cell.white, np.random.default_rng(seed))
+    plane: NDArray[np.uint16] = np.rint(signal.clip(-BLACK, SPAN) + BLACK).astype(np.uint16)
+    return as_mosaic(plane, BLACK, WHITE, cfa)
+
+
 def dark_scenes(part: str) -> Iterator[tuple[str, int, Plane]]:
     """Name, amplification and light of the central crop of each photo of "train" or "val"."""
     for number, photo in enumerate(sorted((SHARED / "photos" / part).glob("*.jpg"))):
@@ -201,6 +209,11 @@ def ahd(mosaic: Plane) -> Plane:
 def as_dark(frame: Frame) -> tuple[Mosaic, NoiseModel]:
     """A frame as `undark.restore` takes it, and its noise."""
     return as_mosaic((frame.signal + BLACK).astype(np.uint16), BLACK, WHITE), model_of(frame.noise)
+
+
+def cfa_of(model: Any) -> CFA:
+    """The CFA that a model is for."""
+    return X_TRANS if model.card.cfa == X_TRANS.kind.name else RGGB
 
 
 def model_of(noise: SensorNoise) -> NoiseModel:

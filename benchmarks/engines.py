@@ -37,6 +37,7 @@ from darkroom import (
     middle,
     picture,
     see,
+    shoot,
 )
 from speed import machine
 from undark.develop.metrics import psnr
@@ -277,7 +278,7 @@ def xtrans_table(count: int) -> Iterator[str]:
         lost: dict[str, list[float]] = {F32: [], BF16: []}
         for number, photo in enumerate(photos):
             light = xtrans.middle(load_light(photo))
-            frame = xtrans.shoot(light, X_TRANS, cell, number)
+            frame = shoot(light, X_TRANS, cell, number)
             found = {name: xtrans.restored(frame, cell, run) for name, run in runs.items()}
             scores = {name: psnr(picture(made), picture(light)) for name, made in found.items()}
             for name in lost:

@@ -19,25 +19,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import undark
 from classical_planes import Plane
 from darkroom import (
-    BLACK,
     SHARED,
     SPAN,
-    WHITE,
     WHITE_BALANCE,
     Cell,
-    as_mosaic,
     load_light,
     model_of,
     picture,
     sensor_noise,
+    shoot,
 )
 from undark.develop.metrics import psnr
-from undark.sensor.cfa import CFA, RGGB, X_TRANS, mosaic
+from undark.sensor.cfa import RGGB, X_TRANS
 from undark.sensor.mosaic import Mosaic
 
 CELLS = (Cell(400, 100), Cell(1600, 200), Cell(6400, 300))
@@ -53,14 +50,6 @@ def middle(light: Plane) -> Plane:
     side = [min(MIDDLE, n // 12 * 12) for n in light.shape[:2]]
     top, left = ((n - s) // 2 for n, s in zip(light.shape[:2], side, strict=True))
     return light[top : top + side[0], left : left + side[1]]
-
-
-def shoot(light: Plane, cfa: CFA, cell: Cell, seed: int) -> Mosaic:
-    """What a sensor with this filter sees of a light, `cell.amplification` times too weak."""
-    seen = mosaic(np.moveaxis(light / WHITE_BALANCE, -1, 0), cfa)
-    signal = sensor_noise(cell.iso).add(seen * cell.white, np.random.default_rng(seed))
-    plane: NDArray[np.uint16] = np.rint(signal.clip(-BLACK, SPAN) + BLACK).astype(np.uint16)
-    return as_mosaic(plane, BLACK, WHITE, cfa)
 
 
 def restored(frame: Mosaic, cell: Cell, model: Any, **how: Any) -> Plane:

@@ -292,6 +292,18 @@ def test_light_that_leaks_over_an_edge_is_given_back_there(first, second, exposu
     assert found.agreement.remaining < LIMIT
 
 
+def test_an_x_trans_bound_reaches_no_farther_than_eight_pixels():
+    """Checkers of benchmarks/adversarial.py: 71 sigma in the flat light beside them."""
+    noise = NoiseModel(1.53, 6.3, row=0.99, bias=0.04, step=1.0)
+    at = np.arange(192) // 14
+    board = np.where(at < 7, (at[:, None] + at) % 2, 2)
+    signal = 6.4 * np.array([[259, 943, 6.0], [890, 0.45, 9.8], [1.9, 47.5, 2.7]])[board]
+    found = restore(shoot(signal, X_TRANS, noise=noise), exposure=6.0, noise=noise)
+    restored = found.linear / (TO_LIGHT * (6.0 / AMPLIFICATION))
+    error = (restored - signal) / noise.sigma(signal)
+    assert np.abs(error[:, 98 + 8 :]).max() < 6
+
+
 def test_confidence_covers_the_truth(dark):
     """The demo's scene, which the law was not fitted on; half strength has the noise's share."""
     from undark.demo import _camera_light, load_scene

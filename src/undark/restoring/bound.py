@@ -21,8 +21,10 @@ Floats = NDArray[np.float32]
 
 FROM_MEAN = 3.0
 """Sigmas of a pixel beyond the means over 3×3 packed pixels."""
-CONTRAST = 0.5
-"""Share of the range of those means beyond them: beside an edge the finest detail exceeds them."""
+CONTRAST = 4.0
+"""Times the range of those means beyond them: beside an edge the finest detail exceeds them."""
+NOISE = 1.5
+"""Sigmas of that range that are noise."""
 BELOW_PEAK = 1.0
 """Sigmas by which single pixels, which noise may have raised, must exceed what they allow."""
 
@@ -32,8 +34,9 @@ def bound(output: Floats, inputs: Floats, colours: tuple[int, ...]) -> Floats:
 
     `colours` is that of each packed plane. The upper limit of a colour is the largest, over 3×3
     packed pixels, of their mean over 3×3 plus `FROM_MEAN` sigmas and of the single pixels minus
-    `BELOW_PEAK` sigmas (a star may be one pixel); the lower limit is its mirror image, but for what
-    is below black: no light is, so there only the means allow more.
+    `BELOW_PEAK` sigmas (a star may be one pixel), or more beside an edge: what an edge allows
+    reaches no farther than two packed pixels from it. The lower limit is its mirror image, but for
+    what is below black: no light is, so there only the means allow more.
     """
     count = len(colours)
     cell = output.shape[-1] // inputs.shape[-1]
@@ -41,15 +44,17 @@ def bound(output: Floats, inputs: Floats, colours: tuple[int, ...]) -> Floats:
         planes = [n for n, c in enumerate(colours) if c == colour]
         light = inputs[0, planes]
         sigma = inputs[0, [count + n for n in planes]]
-        middle = box_means(light.mean(axis=0), 1)
-        reach = np.float32(FROM_MEAN) * box_means(sigma.mean(axis=0), 1)
-        lowest = middle - reach
+        middle, spread = box_means(light.mean(axis=0), 1), box_means(sigma.mean(axis=0), 1)
+        reach = np.float32(FROM_MEAN) * spread
+        contrast = over_3x3(middle, np.maximum) - over_3x3(middle, np.minimum)
+        detail = reach + CONTRAST * np.maximum(contrast - NOISE * spread, np.float32(0))
         peaks = (light - BELOW_PEAK * sigma).max(axis=0)
         dips = (light + BELOW_PEAK * sigma).min(axis=0)
-        reach += CONTRAST * (over_3x3(middle, np.maximum) - over_3x3(middle, np.minimum))
         most = over_3x3(np.maximum(middle + reach, peaks), np.maximum)
-        dark = np.maximum(np.minimum(middle - reach, dips), np.float32(0))
-        least = over_3x3(np.minimum(lowest, dark), np.minimum)
+        most = np.maximum(most, middle + detail)
+        dark = np.minimum(over_3x3(dips, np.minimum), middle - detail)
+        least = over_3x3(middle - reach, np.minimum)
+        least = np.minimum(least, np.maximum(dark, np.float32(0)))
         for row, column in product(range(cell), repeat=2):  # the limits hold for a whole cell
             pixels = output[0, colour, row::cell, column::cell]
             np.clip(pixels, least, most, out=pixels)
