@@ -1,6 +1,7 @@
 """Hot and dead pixels: they go, stars and detail stay. Skies are those of `benchmarks/stars.py`."""
 
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,34 @@ def test_every_colour_and_adjacent_pairs(cfa):
     mended = mend(as_mosaic(signal, cfa), NOISE)
     assert mended.count >= len(places) + len(places) // 2
     assert np.abs(mended.mosaic.signal() - 20).max() < 6 * SIGMA
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda cfa: cfa.name)
+def test_adjacent_pixels_that_are_alike(cfa):
+    """Each is judged against a background of its own: neither may wait for the other for ever."""
+    signal = NOISE.add(
+        np.random.default_rng(1).uniform(0, 60, (16, 16)).repeat(12, 0).repeat(12, 1),
+        NumPySampler(0),
+        cfa.period,
+    )
+    for number, (y, x) in enumerate(product(range(5, 190, 12), repeat=2)):
+        signal[y, x] += 180 * SIGMA
+        signal[y + 1, x + number % 3 - 1] += 180 * SIGMA
+    mended = mend(as_mosaic(signal, cfa), NOISE)
+    assert (mended.mosaic.signal() > 90 * SIGMA).sum() == 0
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda cfa: cfa.name)
+def test_adjacent_pixels_at_the_edges(cfa):
+    """What is copied around the frame has their light until they are mended."""
+    signal = flat(cfa)
+    for n in range(8, 90, 12):
+        for y, x in ((95, n), (0, n), (n, 95), (n, 0)):
+            signal[y, x] += 200 * SIGMA
+        for y, x in ((94, n), (1, n), (n, 94), (n, 1)):
+            signal[y, x] += 700 * SIGMA
+    mended = mend(as_mosaic(signal, cfa), NOISE)
+    assert mended.mosaic.signal().max() < 100 * SIGMA
 
 
 def test_dead_pixels_of_a_bright_area():

@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 Combine = Callable[..., Floats]
 """`np.maximum` or `np.minimum`."""
 
-FROM_MEAN = 3.0
+FROM_MEAN = 2.75
 """Sigmas of a pixel beyond the means over 3×3 packed pixels."""
 CONTRAST = 4.0
 """Times the range of those means beyond them: beside an edge the finest detail exceeds them."""

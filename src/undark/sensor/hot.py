@@ -35,7 +35,7 @@ from undark.sensor.starlight import star_odds, stars_of
 _Part = TypeVar("_Part")
 _Result = TypeVar("_Result")
 
-_STANDS_OUT = 4.0
+_STANDS_OUT = 3.85
 """Standard deviations that a pixel is off the background before it is looked at."""
 _SCREEN = 3.5
 """The same against its nearest neighbours of the same colour, in the first, coarse selection."""
@@ -48,11 +48,14 @@ _CAUTION = np.float32(8)
 _ALONE = 4.0
 """Ratio to the largest deviation of the eight neighbours above which a bright pixel needs no
 caution, if the frame has many hot pixels: detail is mostly as wide as the lens draws it."""
-_MARGIN = 6.0
+_ALIKE = 1.2
+"""Ratio up to which adjacent deviations are judged both: each is measured against a background of
+its own, and two that are alike may otherwise each wait for the other."""
+_MARGIN = 24.0
 """Pixels are mended unless a star is this many times as likely, in a frame with many hot pixels."""
 _MANY = 0.005
-"""Share of hot pixels from which on that holds. With fewer the margin is smaller in proportion:
-what stands out little is then rather the scene's detail."""
+"""Share of hot pixels from which on that holds. With fewer the margin falls with the square of
+their share: what stands out little is then rather the scene's detail."""
 _CERTAIN, _SURELY = 8.0, 0.01
 """Hot pixels that are counted for it: standard deviations, and likelihood of a star."""
 _PASSES = 3
@@ -99,7 +102,7 @@ def mend(mosaic: Mosaic, noise: NoiseModel, known: NDArray[np.intp] | None = Non
     for number in range(_PASSES):
         if number or many == 1:
             _, star = frame.judge(left, _ALONE if many == 1 else math.inf)
-        found.append(left[star < _MARGIN * many])
+        found.append(left[star < _MARGIN * many**2])
         was.append(frame.replace(found[-1]))
         left = left[np.isnan(star)]
     flat, first = np.unique(np.concatenate(found), return_index=True)
@@ -128,6 +131,10 @@ class _Frame:
         light = extend(mosaic.signal(), (_BORDER, _BORDER), (after[0], after[1]), period)
         self._light: Floats = np.ascontiguousarray(light)
         self._width = light.shape[1]
+        self._copied = [
+            extend(np.arange(_BORDER, _BORDER + n)[:, None], (_BORDER, 0), (more, 0), period)[:, 0]
+            for n, more in zip(mosaic.shape, after, strict=True)
+        ]
 
     def light(self, flat: NDArray[np.intp]) -> Floats:
         """DN above black of these pixels as they are now."""
@@ -237,7 +244,7 @@ class _Frame:
         least = _STANDS_OUT + skew * np.float32((_STANDS_OUT**2 - 1) / 6)
         is_alone = (sign > 0) & (off[0] > alone * np.maximum(np.abs(off[1:]).max(axis=0), 2))
         stands_out = off[0] > least * np.sqrt(1 + np.where(is_alone, 0, _CAUTION * detail))
-        outshone = off[0] < off[1:].max(axis=0)
+        outshone = off[0] * np.float32(_ALIKE) < off[1:].max(axis=0)
         chosen = stands_out & ~outshone
         gain = np.where(sign > 0, self._gain, np.float32(0)) / sigma  # a dark spot has no photons
         stars = stars_of(self._cfa, phase, self._balance)
@@ -270,7 +277,15 @@ class _Frame:
             new[members] = (low + high) / 2
         was = self.light(flat)
         self._light.ravel()[flat] = new
+        self._renew_border()
         return was
+
+    def _renew_border(self) -> None:
+        """What is copied around the frame is what the frame holds now."""
+        rows, columns = self._copied
+        for of, light in ((rows, self._light), (columns, self._light.T)):
+            outside = np.flatnonzero(of != np.arange(len(of)))
+            light[outside] = light[of[outside]]
 
 
 def _in_threads(work: Callable[[_Part], _Result], parts: Iterable[_Part]) -> list[_Result]:
