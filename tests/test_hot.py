@@ -67,6 +67,17 @@ def test_adjacent_pixels_that_are_alike(cfa):
 
 
 @pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda cfa: cfa.name)
+def test_two_fainter_ones_beside_a_hot_pixel_make_no_star(cfa):
+    signal = flat(cfa)
+    places = list(product(range(8, 90, 9), repeat=2))  # 3.7 %, at every phase
+    for y, x in places:
+        for down, across, height in ((0, 0, 240), (-1, 0, 43), (0, -1, 32)):
+            signal[y + down, x + across] += height * SIGMA
+    mended = mend(as_mosaic(signal, cfa), NOISE)
+    assert (mended.mosaic.signal() > 20 * SIGMA).sum() <= 0.02 * 3 * len(places)
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda cfa: cfa.name)
 def test_adjacent_pixels_at_the_edges(cfa):
     """What is copied around the frame has their light until they are mended."""
     signal = flat(cfa)
@@ -77,6 +88,24 @@ def test_adjacent_pixels_at_the_edges(cfa):
             signal[y, x] += 700 * SIGMA
     mended = mend(as_mosaic(signal, cfa), NOISE)
     assert mended.mosaic.signal().max() < 100 * SIGMA
+
+
+def test_a_pixel_between_hot_ones_of_its_colour():
+    """It does not stand out before they are mended."""
+    signal = flat()
+    for y, x in product(range(9, 90, 12), repeat=2):
+        for across, height in ((-2, 200), (0, 150), (2, 180)):
+            signal[y, x + across] += height * SIGMA
+    assert mend(as_mosaic(signal), NOISE).mosaic.signal().max() < 20 + 8 * SIGMA
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda cfa: cfa.name)
+def test_corners(cfa):
+    """A corner is not compared with copies of itself."""
+    for y, x in product((0, 1, 94, 95), repeat=2):
+        signal = flat(cfa)
+        signal[y, x] += 200 * SIGMA
+        assert mend(as_mosaic(signal, cfa), NOISE).mosaic.signal().max() < 20 + 7 * SIGMA
 
 
 def test_dead_pixels_of_a_bright_area():

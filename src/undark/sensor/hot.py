@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.cpus import usable_cpus
-from undark.sensor.cfa import extend
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.neighbours import (
     AROUND,
@@ -104,7 +103,7 @@ def mend(mosaic: Mosaic, noise: NoiseModel, known: NDArray[np.intp] | None = Non
             _, star = frame.judge(left, _ALONE if many == 1 else math.inf)
         found.append(left[star < _MARGIN * many**2])
         was.append(frame.replace(found[-1]))
-        left = left[np.isnan(star)]
+        left = np.union1d(left[np.isnan(star)], frame.revealed_by(found[-1]))
     flat, first = np.unique(np.concatenate(found), return_index=True)
     pixels, change = frame.positions(flat), frame.light(flat) - np.concatenate(was)[first]
     return Mended(_with_change(mosaic, pixels, change) if len(flat) else mosaic, pixels)
@@ -126,15 +125,9 @@ class _Frame:
         self._balance = tuple(mosaic.white_balance.tolist())
         self._gain = np.float32(noise.gain)
         self._at_black = np.float32(noise.variance(np.float32(0)))
-        period = mosaic.cfa.period
-        after = [_BORDER + -n % period for n in mosaic.shape]  # whole periods
-        light = extend(mosaic.signal(), (_BORDER, _BORDER), (after[0], after[1]), period)
-        self._light: Floats = np.ascontiguousarray(light)
-        self._width = light.shape[1]
-        self._copied = [
-            extend(np.arange(_BORDER, _BORDER + n)[:, None], (_BORDER, 0), (more, 0), period)[:, 0]
-            for n, more in zip(mosaic.shape, after, strict=True)
-        ]
+        self._rows, self._columns = (_with_border(n, mosaic.cfa.period) for n in mosaic.shape)
+        self._light: Floats = mosaic.signal().take(self._rows, 0).take(self._columns, 1)
+        self._width = len(self._columns)
 
     def light(self, flat: NDArray[np.intp]) -> Floats:
         """DN above black of these pixels as they are now."""
@@ -163,6 +156,22 @@ class _Frame:
             (y < self._shape[0] + _BORDER) & (x < self._shape[1] + _BORDER)
         ]
         return inside
+
+    def revealed_by(self, mended: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Pixels that stand out like those of `screen` now that pixels near them are mended."""
+        found = [np.empty(0, np.intp)]
+        for phase, members in self._by_phase(mended):
+            near = np.array(nearest(self._cfa, phase))
+            beside = np.unique(mended[members] + near[:, :1] * self._width + near[:, 1:])
+            y, x = np.divmod(beside, self._width)
+            inside = (y >= _BORDER) & (y < self._shape[0] + _BORDER)
+            found.append(beside[inside & (x >= _BORDER) & (x < self._shape[1] + _BORDER)])
+        some = np.unique(np.concatenate(found))
+        stands_out = np.zeros(len(some), bool)
+        for phase, members in self._by_phase(some):
+            near = self._gather(some[members], np.array(nearest(self._cfa, phase)))
+            stands_out[members] = self._stands_out(self.light(some[members]), near)
+        return some[stands_out]
 
     def _screen_band(self, rows: tuple[int, int]) -> NDArray[np.intp]:
         """The same of some rows, whole periods."""
@@ -282,10 +291,21 @@ class _Frame:
 
     def _renew_border(self) -> None:
         """What is copied around the frame is what the frame holds now."""
-        rows, columns = self._copied
-        for of, light in ((rows, self._light), (columns, self._light.T)):
-            outside = np.flatnonzero(of != np.arange(len(of)))
-            light[outside] = light[of[outside]]
+        for source, light in ((self._rows, self._light), (self._columns, self._light.T)):
+            outside = np.flatnonzero(source != np.arange(len(source)) - _BORDER)
+            light[outside] = light[source[outside] + _BORDER]
+
+
+def _with_border(size: int, period: int) -> NDArray[np.intp]:
+    """Rows (or columns) of a frame with `_BORDER` around and whole periods: which is put where.
+
+    Around are copies of those a period from the edge, so that no pixel is beside its own copy.
+    """
+    index = np.arange(-_BORDER, size + _BORDER + -size % period)
+    index = np.where(index < 0, index % period + period, index)
+    beyond = index >= size
+    index[beyond] = size - 2 * period + (index[beyond] - size) % period
+    return index
 
 
 def _in_threads(work: Callable[[_Part], _Result], parts: Iterable[_Part]) -> list[_Result]:

@@ -19,6 +19,8 @@ from undark.sensor.neighbours import NEIGHBOURS, Floats, colour_at
 _PRICE = 16.0
 """Misfit, in variances, at which a neighbour is rather taken for a hot pixel too: about
 2·ln(1/density) for 0.3 % of hot pixels."""
+_FAINTER = 0.5
+"""Share of the pixel's own deviation below which a second neighbour may be hot too."""
 _TOLERANCE = 0.25
 """Relative error of a star's predicted neighbour: real stars are no exact Gaussians."""
 _WIDTHS = (1.2, 1.6, 2.2, 3.0)
@@ -39,12 +41,15 @@ def star_odds(
 
     `off` (1 + 8, n) is the distance from the background in standard deviations `sigma`, DN, of a
     pixel and its neighbours; `gain` (8, n) is the variance of a neighbour's star light for each
-    standard deviation of it. One neighbour may itself be hot, at the cost of `_PRICE`; where more
-    are bright it is a line, such as a hair.
+    standard deviation of it. One neighbour may itself be hot, at the cost of `_PRICE`, and a second
+    one that is fainter; where two are as bright it is a line, such as a hair.
     """
     beside, scale = off[1:], off[0] * sigma[0] / sigma[1:]
     squares = beside * beside
-    alone = squares.sum(axis=0) - np.maximum(squares.max(axis=0) - np.float32(_PRICE), 0)
+    hot = np.partition(squares, -2, axis=0)[-2:]
+    over = np.maximum(hot - np.float32(_PRICE), 0)
+    over[0] *= hot[0] < (np.float32(_FAINTER) * off[0]) ** 2
+    alone = squares.sum(axis=0) - over.sum(axis=0)
     lit = np.maximum(beside, 0)
     weight = 1 / (1 + lit * (gain + np.float32(_TOLERANCE**2) * lit))
     # Σ weight·(beside - star·scale)², the square multiplied out
