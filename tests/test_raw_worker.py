@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from undark.__main__ import _decodes_photos
 from undark.errors import ReadError, SetupError
 from undark.files.dng import write_mosaic
 from undark.files.raw import pool, read_mosaic, render_with_libraw
@@ -128,6 +129,35 @@ def test_a_worker_that_does_not_start(photo, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nonesuch")
     with pytest.raises(SetupError, match="no child process"):
         read_mosaic(path)
+
+
+def test_a_worker_started_ahead_answers_the_first_request(photo):
+    path = photo("x")
+    pool.stop()
+    pool.start_ahead()
+    (started,) = pool._pool._all
+    assert read_mosaic(path).shape == (64, 96)
+    assert pool._pool._all == {started}
+
+
+def test_one_that_did_not_start_ahead_is_reported_by_the_request(photo, monkeypatch):
+    path = photo("x")
+    pool.stop()
+    monkeypatch.setattr(pool, "_START", "import nonesuch")
+    pool.start_ahead()
+    with pytest.raises(SetupError, match="No module named 'nonesuch'"):
+        read_mosaic(path)
+    monkeypatch.setattr(sys, "executable", "/nonesuch")
+    pool.start_ahead()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ahead"),
+    [(["restore", "a.dng"], True), (["burst", "."], True), (["restore", "--help"], False),
+     (["models"], False), ([], False)],
+)  # fmt: skip
+def test_the_command_line_starts_one_for_photos(arguments, ahead):
+    assert _decodes_photos(arguments) is ahead
 
 
 def test_an_interrupted_request_leaves_no_answer_behind(trouble, photo, monkeypatch):

@@ -13,11 +13,20 @@ def main() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
+        if _decodes_photos(sys.argv[1:]):
+            from undark.files.raw import pool
+
+            pool.start_ahead()
         from undark import cli
 
         cli.main()
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _decodes_photos(arguments: list[str]) -> bool:
+    """Whether a child process that decodes RAW files can start while the rest is being loaded."""
+    return arguments[:1] in (["restore"], ["burst"]) and "--help" not in arguments
 
 
 if __name__ == "__main__":

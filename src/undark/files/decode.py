@@ -16,7 +16,6 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from undark.errors import ReadError
@@ -129,6 +128,8 @@ def _png_profile(content: bytes) -> bytes | None:
 
 def _tiff(path: Path) -> Decoded:
     """The first picture of a TIFF, which is the full one."""
+    import tifffile  # a large module that few photos need
+
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
         _check_complete(page, path.stat().st_size)
@@ -171,7 +172,9 @@ def _scaled(pixels: NDArray[Any], white: int) -> NDArray[np.uint16]:
 
 def _colours(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
     """Pixels of any photometric interpretation → (H, W, 1 or 3) grey or RGB."""
-    kinds, white = tifffile.PHOTOMETRIC, np.iinfo(pixels.dtype).max
+    from tifffile import PHOTOMETRIC as kinds  # noqa: N811
+
+    white = np.iinfo(pixels.dtype).max
     if page.photometric == kinds.PALETTE:
         colours = np.moveaxis(page.colormap[:, pixels], 0, -1) // 257
         return np.ascontiguousarray(colours, np.uint8)
@@ -183,7 +186,7 @@ def _colours(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
     jpeg = page.photometric == kinds.YCBCR and page.compression in (6, 7)  # decoded as RGB
     if page.photometric in (kinds.MINISBLACK, kinds.RGB) or jpeg:
         return _channels(pixels)
-    raise _UnsupportedPixelsError(f"colours of kind {tifffile.PHOTOMETRIC(page.photometric).name}")
+    raise _UnsupportedPixelsError(f"colours of kind {kinds(page.photometric).name}")
 
 
 def _channels(pixels: NDArray[Any]) -> NDArray[Any]:

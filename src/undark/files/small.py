@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from undark.develop.colour import light_of
@@ -86,6 +85,8 @@ def _declared(path: Path) -> tuple[int, int]:
         plugin: Any = JpegImageFile if head[:2] == b"\xff\xd8" else PngImageFile
         with plugin(path) as image:
             return int(image.size[0]), int(image.size[1])
+    import tifffile  # a large module that few photos need
+
     with tifffile.TiffFile(path) as tiff:
         page: Any = tiff.pages.first
         return int(page.imagewidth), int(page.imagelength)

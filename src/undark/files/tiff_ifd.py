@@ -12,8 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import tifffile
-
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, DOUBLE = 1, 2, 3, 4, 5, 7, 10, 12
 _FORMATS = {
     BYTE: "B",
@@ -93,6 +91,8 @@ def write_tiff(
     `children`: code of the pointing entry (EXIF, GPS) → entries of the child directory; `pixels`
     and `layout` are arguments of `tifffile.imwrite`. Raises `OSError`.
     """
+    import tifffile  # a large module that few photos need
+
     # as numbers, tifffile would drop these entries
     pointers = [(tifffile.TIFF.TAGS[code], LONG, 1, (0,), True) for code in children]
     tifffile.imwrite(

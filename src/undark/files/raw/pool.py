@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from threading import BoundedSemaphore, Lock, Timer
 from time import monotonic
@@ -47,7 +48,7 @@ def _start(messages: IO[bytes]) -> subprocess.Popen[bytes]:
 
 
 class _Worker:
-    """One child process and its pipes."""
+    """One child process and its pipes. It may still be starting."""
 
     def __init__(self) -> None:
         """Raises `SetupError` where the child does not start."""
@@ -60,7 +61,7 @@ class _Worker:
         assert self._process.stdin
         assert self._process.stdout
         self._requests, self._answers = self._process.stdin, self._process.stdout
-        self._await_ready()
+        self._ready = False
 
     def _await_ready(self) -> None:
         """Raises `SetupError` with the last line of the child's stderr where it ends at once."""
@@ -80,7 +81,11 @@ class _Worker:
         return self._process.poll() is None
 
     def ask(self, task: str, path: Path, options: dict[str, Any]) -> Any:
-        """The answer to a request. Raises `ReadError` where the child ends or takes too long."""
+        """The answer to a request. Raises `ReadError` where the child ends or takes too long, and
+        `SetupError` where it did not start."""
+        if not self._ready:
+            self._await_ready()
+            self._ready = True
         timer = Timer(SECONDS, self._process.kill)
         timer.daemon = True
         timer.start()
@@ -157,6 +162,14 @@ class Pool:
         self._all.discard(worker)
         worker.stop()
 
+    def start_ahead(self) -> None:
+        """Start a child and do not wait for it; the next request finds it. Where that fails, the
+        request says so."""
+        with suppress(SetupError), self._lock:
+            worker = _Worker()
+            self._all.add(worker)
+            self._idle.append(worker)
+
     def stop(self) -> None:
         """End all children; the next request starts new ones."""
         with self._lock:
@@ -184,6 +197,11 @@ _forgotten: list[Pool] = []
 def run(task: str, path: Path, **options: Any) -> Any:
     """See `Pool.run`; of this process's pool."""
     return _pool.run(task, path, **options)
+
+
+def start_ahead() -> None:
+    """See `Pool.start_ahead`; of this process's pool."""
+    _pool.start_ahead()
 
 
 def stop() -> None:
