@@ -66,7 +66,7 @@ JOBS = {
     "quality": Job(
         "benchmarks/quality.py --model src/undark/engine/weights/bayer.onnx"
         " --model src/undark/engine/weights/bayer-fast.onnx --blind"
-        " --out benchmarks/quality.json"
+        " --methods --keep --out benchmarks/quality.json"
     ),
     "agreement": Job("benchmarks/agreement.py --frames 108"),
     "blind": Job("benchmarks/blind.py --frames 108"),

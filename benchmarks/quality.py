@@ -267,6 +267,21 @@ def as_json(table: Table) -> dict[str, Any]:
     return {m: {str(c): scores for c, scores in cells.items()} for m, cells in table.items()}
 
 
+def from_json(path: Path) -> Table:
+    """The table that `--out` has written before."""
+    content = json.loads(path.read_text())
+    return {
+        method: {
+            Cell(*map(int, cell.split(" ×"))): _pairs(scores) for cell, scores in cells.items()
+        }
+        for method, cells in content.items()
+    }
+
+
+def _pairs(scores: dict[str, list[float]]) -> Scores:
+    return {name: (psnr, ssim) for name, (psnr, ssim) in scores.items()}
+
+
 @cache
 def _tuned() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(SETTINGS_FILE.read_text())
@@ -311,6 +326,7 @@ def parser() -> argparse.ArgumentParser:
         help="folder of the baselines' scores",
     )
     add("--out", type=Path, help="write the scores as JSON here")
+    add("--keep", action="store_true", help="and keep its baselines that are not in --methods")
     add("--tune", type=int, metavar="N", help="tune the baselines' settings on N photos of train")
     return options
 
@@ -334,7 +350,10 @@ def main() -> None:
         jobs=options.jobs,
         camera=options.camera,
     )
-    table: Table = {method: baselines(method) for method in runnable(options.methods)}
+    asked: Table = {method: baselines(method) for method in runnable(options.methods)}
+    kept = from_json(options.out) if options.keep else {}
+    known = kept | asked
+    table = {method: known[method] for method in METHODS if method in known}
     for model in options.model:
         for blind in (False, True) if options.blind else (False,):
             name = f"{Path(model).stem}{', blind' if blind else ''}"
