@@ -12,6 +12,9 @@ def main() -> None:
     for name in ("stdout", "stderr"):  # None where the caller closed it
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    # undark's matrix products are small, and made in several threads at once: with threads of their
+    # own, which wait for each other, they take ten times as long
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         if _decodes_photos(sys.argv[1:]):
             from undark.files.raw import pool
