@@ -9,7 +9,7 @@ from imagecodecs import png_decode
 
 pytest.importorskip("starlette", reason="starlette comes with undark[desk]")
 
-from desk import opened_desk, until, write_burst, write_photos
+from desk import desk_client, opened_desk, until, write_burst, write_photos
 from undark.files.picture import open_picture
 from undark.files.provenance import source_of
 from undark.files.raw import read_mosaic
@@ -17,6 +17,7 @@ from undark.restoring import burst_jobs, burst_plan
 from undark.restoring.live import Live
 from undark.web import bursts, opened
 
+client = desk_client
 FRAMES = ["00.dng", "01.dng", "02.dng", "03.dng"]
 
 
@@ -26,12 +27,6 @@ def folder(tmp_path, make_mosaic):
     write_burst(tmp_path / "photos", other_scene=True)
     write_photos(tmp_path / "photos", make_mosaic, "single.dng")
     return tmp_path / "photos"
-
-
-@pytest.fixture
-def client(tmp_path, folder):
-    with opened_desk(tmp_path / "state", folder) as client:
-        yield client
 
 
 def grouped(client):

@@ -13,7 +13,7 @@ pytest.importorskip("starlette", reason="starlette comes with undark[desk]")
 
 import httpx
 
-from desk import opened_desk, until, write_photos
+from desk import desk_client, opened_desk, until, write_photos
 from undark.engine.model import Model
 from undark.errors import OutputError
 from undark.files.picture import open_picture
@@ -23,6 +23,7 @@ from undark.web import exports
 from undark.web.exports import Export
 from undark.web.settings import Settings
 
+client = desk_client
 NAMES = ("a.dng", "b.dng", "c.dng")
 
 
@@ -30,12 +31,6 @@ NAMES = ("a.dng", "b.dng", "c.dng")
 def folder(tmp_path, make_mosaic):
     write_photos(tmp_path / "photos", make_mosaic, *NAMES)
     return tmp_path / "photos"
-
-
-@pytest.fixture
-def client(tmp_path, folder):
-    with opened_desk(tmp_path / "state", folder) as client:
-        yield client
 
 
 def statuses(client):

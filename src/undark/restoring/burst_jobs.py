@@ -22,7 +22,14 @@ from undark.restoring.burst import Aligned, difference, merge, outline
 from undark.restoring.burst_plan import Group
 from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
-from undark.restoring.jobs import DONE, ELSEWHERE, Loaded, Options, existing_result
+from undark.restoring.jobs import (
+    DONE,
+    ELSEWHERE,
+    Loaded,
+    Options,
+    existing_result,
+    existing_results,
+)
 from undark.restoring.progress import with_progress
 from undark.restoring.raw import prepare
 from undark.restoring.saving import Target, restore_into
@@ -153,13 +160,10 @@ def _digest(frames: Sequence[Path]) -> str:
 
 
 def _existing(group: Group, digest: str, options: Options) -> BurstOutcome | None:
-    if options.overwrite:
-        return None
-    found = [existing_result(path, digest) for path in group.results]
-    if all(f == DONE for f in found):
+    found = existing_results(group.results, digest, options.overwrite)
+    if found and found[1] == DONE:
         return BurstSkipped(group, DONE)
-    taken = [f for f in found if f not in (None, DONE)]
-    return BurstFailed(group, taken[0]) if taken else None
+    return BurstFailed(group, found[1]) if found else None
 
 
 def _merged_and_restored(

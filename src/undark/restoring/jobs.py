@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -213,6 +213,21 @@ def existing_result(target: Path, digest: str) -> str | None:
     return f"{target}: {what}; choose another name with -o, or add --overwrite"
 
 
+def existing_results(
+    targets: Sequence[Path], digest: str, overwrite: bool
+) -> tuple[Path, str] | None:
+    """Whether results of one source are to be written: None, else one of them and why not.
+
+    `DONE` where all are there, else as `existing_result` says of the first that is in the way.
+    """
+    if overwrite:
+        return None
+    found = [(path, existing_result(path, digest)) for path in targets]
+    if all(why == DONE for _, why in found):
+        return targets[0], DONE
+    return next(((path, why) for path, why in found if why not in (None, DONE)), None)
+
+
 class _Models:
     """The model of each sensor kind, loaded when first needed."""
 
@@ -329,14 +344,11 @@ def _is_bright(job: Job, photo: Mosaic | Picture | None, options: Options) -> bo
 
 
 def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
-    if options.overwrite:
-        return None
     wanted = [job.target, job.confidence] if options.confidence else [job.target]
-    found = [existing_result(path, digest) for path in wanted]
-    if all(f == DONE for f in found):
+    found = existing_results(wanted, digest, options.overwrite)
+    if found and found[1] == DONE:
         return Skipped(job.source, job.target, DONE)
-    taken = [(path, f) for path, f in zip(wanted, found, strict=True) if f not in (None, DONE)]
-    return Failed(job.source, *taken[0]) if taken else None
+    return Failed(job.source, *found) if found else None
 
 
 def _target(job: Job, digest: str, options: Options) -> Target:
