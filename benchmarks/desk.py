@@ -205,9 +205,9 @@ def wait_until(page: Page, script: str) -> None:
 class Amplified(LiveRaw):
     """A photo whose restored light is the amplified one: the network's time is not measured."""
 
-    def _run(self, progress: Callable[[float], None]) -> NDArray[np.float16]:
+    def _run(self, progress: Callable[[float], None]) -> NDArray[np.float32]:
         height, width = self._shape
-        return self._unrestored_part(slice(0, height), slice(0, width)).astype(np.float16)
+        return self._unrestored_part(slice(0, height), slice(0, width))
 
 
 def server(work: Path) -> Iterator[tuple[str, float]]:

@@ -203,6 +203,28 @@ class TestExports:
             assert client.finished()[-1]["status"] == "failed"
             assert dng.read_bytes() == b"mine"
 
+    def test_an_opened_burst_is_not_merged_again(self, tmp_path, folder, monkeypatch):
+        """The same files as where it is: its merge and its light are kept."""
+        written, read = [], burst_jobs.read_mosaic
+        for is_open in (False, True):
+            with opened_desk(tmp_path / f"state {is_open}", folder) as client:
+                key = grouped(client)["id"]
+                if is_open:
+                    client.open("00.dng")
+                    monkeypatch.setattr(burst_jobs, "read_mosaic", None)
+                settings = {"ev": 0.5, "contrast": 0.4, "strength": 0.8}
+                client.post("api/settings", {"ids": [key], "settings": settings})
+                client.post("api/exports", {"ids": [key], "kind": "png"})
+                (done,) = client.finished()
+                assert done["status"] == "done", done
+            results = sorted(folder.glob("*undark*"))
+            assert [p.suffix for p in results] == [".dng", ".png"]
+            written.append((done["message"], [p.read_bytes() for p in results]))
+            for path in results:
+                path.unlink()
+        monkeypatch.setattr(burst_jobs, "read_mosaic", read)
+        assert written[0] == written[1]
+
     def test_dng_is_the_merge_alone(self, client, folder):
         key = grouped(client)["id"]
         client.post("api/exports", {"ids": [key], "kind": "dng"})
