@@ -70,6 +70,28 @@ class TestTheList:
             assert sorted(read) == sorted([*FRAMES, "single.dng", "01.dng"])
             assert len(grouped(client)["frames"]) == 3
 
+    def test_bursts_appear_while_others_are_looked_for(self, client, folder, monkeypatch):
+        write_burst(folder / "later")
+        monkeypatch.setattr(bursts, "EVERY", 0.0)
+        told, taken = [], bursts.read_taken
+        group = client.desk.library.group
+        monkeypatch.setattr(
+            client.desk._bursts, "_found", lambda groups: told.append(groups) or group(groups)
+        )
+
+        def waiting(path):
+            """Reads the last photo only after the first burst is listed."""
+            if path == folder / "single.dng":
+                until(lambda: client.photos()["00.dng"]["frames"])
+            return taken(path)
+
+        monkeypatch.setattr(bursts, "read_taken", waiting)
+        client.post("api/scan")
+        client.photos()
+        until(lambda: not client.exports()["looking"])
+        assert all({len(group) for group in groups} <= {3, 4} for groups in told)
+        assert len(told[-1]) == 2
+
     def test_what_may_be_a_time_lapse_stays_single(self, client, monkeypatch):
         monkeypatch.setattr(burst_plan, "MANY", 3)
         client.photos()
