@@ -16,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from undark.restoring.jobs import Options
 from undark.restoring.live import LiveRaw, View
 from undark.restoring.raw import prepare
 from undark.sensor.exposure import ExposureWish
+from undark.web.app import DRAFT, QUALITY
 from undark.web.desk import Desk
 from undark.web.storage import Storage
 
@@ -161,7 +163,7 @@ def looks(running: Browser, work: Path, folder: Path) -> Iterator[tuple[str, flo
 
 
 def slide(page: Page, name: str) -> float:
-    """Median seconds from a slider's input until the stage has the new picture."""
+    """Median seconds from a slider's input until all in sight is drawn with the new setting."""
     low, high = (float(page.get_attribute(f"#{name}", n) or 0) for n in ("min", "max"))
     seconds = []
     for step in range(1, 10):
@@ -169,7 +171,7 @@ def slide(page: Page, name: str) -> float:
         page.fill(f"#{name}", f"{low + (high - low) * (0.45 + step / 40):.1f}".removesuffix(".0"))
         wait_until(page, "document.getElementById('stage').dataset.latency")
         seconds.append(float(page.get_attribute("#stage", "data-latency") or 0) / 1000)
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(1500)  # until what is out of sight is there too
     return statistics.median(seconds)
 
 
@@ -225,18 +227,34 @@ def server(work: Path) -> Iterator[tuple[str, float]]:
     live.prepare()
     yield "CPU: the sizes of the amplified photo, 24 megapixels", time.process_time() - began
     live.restore(lambda share: None)
-    view = {"at 100 %": View(2000, 1500, 1080, 810), "fit": View(0, 0, 6000, 4000, 2)}
-    for name, part in view.items():
-        seconds = [draw(live, part, ev / 10) for ev in range(8)][1:]  # the first reads the light
-        what = f"CPU: a new exposure of one side of a window of 1080 x 810, {name}"
-        yield what, statistics.median(seconds)
+    whole = View(0, 0, 6000, 4000)
+    windows = {"at 100 %": View(2000, 1500, 1080, 810), "fit": replace(whole, level=2)}
+    for name, window in windows.items():
+        half = window.width // 2
+        left, right = replace(window, width=half), replace(window, left=window.left + half)
+        moving = [
+            (left, False),
+            (replace(right, width=half), True),
+            (replace(whole, level=4), True),
+        ]
+        for when, views, how in (
+            ("while its slider moves", moving, DRAFT),
+            ("afterwards", [(window, False), (window, True)], QUALITY),
+        ):
+            draw(live, views, 0, how)  # reads the light
+            seconds = [draw(live, views, ev / 10, how) for ev in range(1, 8)]
+            what = f"CPU: a new exposure in a window of 1080 x 810, {name}, {when}"
+            yield what, statistics.median(seconds)
 
 
-def draw(live: LiveRaw, view: View, ev: float) -> float:
-    """CPU seconds to render a part and to compress it."""
+def draw(
+    live: LiveRaw, views: Sequence[tuple[View, bool]], ev: float, how: tuple[int, str]
+) -> float:
+    """CPU seconds to render parts, restored or not, and to compress them."""
     options = Options(exposure=ExposureWish(ev, relative=True), strength=0.8, contrast=0.2)
     began = time.process_time()
-    plain_jpeg(np.ascontiguousarray(live.show(view, options, restored=True).picture), 92, "444")
+    for view, restored in views:
+        plain_jpeg(live.show(view, options, restored=restored).picture, *how)
     return time.process_time() - began
 
 

@@ -49,8 +49,9 @@ _ROWS = 256
 """Rows that are processed at a time, to bound memory: a multiple of every CFA's period and of 2."""
 _AROUND = 6
 """Rows that the confidence of a row depends on, and more."""
-_CACHED = 4
-"""Crops of light in 32-bit floats that are kept, for the next settings of the same part."""
+_CACHED = 6
+"""Crops of light in 32-bit floats that are kept, for the next settings of the same parts: of both
+sides the part in sight and the whole frame, and what the histogram is made of."""
 UNSURE = 24.0
 """Half width, in levels of 255, that the overlay of confidence shows in full."""
 _OVERLAY = np.array([226, 64, 200], np.float32)
@@ -208,22 +209,34 @@ class Live(ABC):
 
     def _cached(self, which: int, level: int, rows: slice, columns: slice) -> Floats:
         """Unrestored (0) or restored (1) light, kept for the next settings."""
-        key = (which, level, rows.start, rows.stop, columns.start, columns.stop)
+        found = self._part_of_crop(which, level, rows, columns)
+        if found is not None:
+            return found
+        levels = self._restored if which else [None, *self._unrestored]
+        assert levels is not None
+        kept = levels[level]
+        if kept is None:
+            found = self._unrestored_part(rows, columns)
+        else:
+            found = kept[rows, columns].astype(np.float32)
         with self._lock:
-            found = self._crops.pop(key, None)
-        if found is None:
-            levels = self._restored if which else [None, *self._unrestored]
-            assert levels is not None
-            kept = levels[level]
-            if kept is None:
-                found = self._unrestored_part(rows, columns)
-            else:
-                found = kept[rows, columns].astype(np.float32)
-        with self._lock:
-            self._crops[key] = found
+            self._crops[which, level, rows.start, rows.stop, columns.start, columns.stop] = found
             while len(self._crops) > _CACHED:
                 del self._crops[next(iter(self._crops))]
         return found
+
+    def _part_of_crop(self, which: int, level: int, rows: slice, columns: slice) -> Floats | None:
+        """A part of a crop that is kept and holds it; the crop counts as the last used."""
+        with self._lock:
+            for key in [key for key in self._crops if key[:2] == (which, level)]:
+                _, _, top, bottom, left, right = key
+                if top <= rows.start <= rows.stop <= bottom and (
+                    left <= columns.start <= columns.stop <= right
+                ):
+                    self._crops[key] = crop = self._crops.pop(key)
+                    crop = crop[rows.start - top : rows.stop - top]
+                    return crop[:, columns.start - left : columns.stop - left]
+        return None
 
     def _on_sensor(self, view: View, step: int) -> tuple[slice, slice]:
         """Rows and columns of a level, `step` pixels each, that hold a view; at least one each."""
