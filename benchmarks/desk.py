@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ CROPS = {
     "evening/DSC00142.dng": (300, 400, 1200, 1000, 12800, 30),
 }
 """Name → left, top, width, height of the scene, ISO, how many times too dark."""
+BURST_WINDOW = {"width": 900, "height": 430}
 MANY = 5000
 WAIT = 180_000
 """Milliseconds."""
@@ -66,6 +68,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work, browser() as running:
         rows = [*looks(running, Path(work), folder), *many(running, Path(work))]
         rows += server(Path(work))
+        burst_look(running, Path(work), folder)
     print("| | seconds |\n|---|---|")
     for what, seconds in rows:
         print(f"| {what} | {seconds:.2f} |")
@@ -160,6 +163,36 @@ def looks(running: Browser, work: Path, folder: Path) -> Iterator[tuple[str, flo
             page.wait_for_selector('#stage[data-stage="ready"]')
             settle(page)
             keep(page, folder / "desk-phone.jpg")
+
+
+def burst_look(running: Browser, work: Path, folder: Path) -> None:
+    """The screenshot of a burst as one photo of the list."""
+    with (
+        served(work / "state", burst(work / "burst")) as (address, _),
+        window(running, address, color_scheme="dark", viewport=BURST_WINDOW) as page,
+    ):
+        page.wait_for_selector(".tile .many >> text=burst of 8")
+        page.focus("#grid")
+        wait_until(page, "document.querySelectorAll('.tile img').length === 3")
+        settle(page)
+        keep(page, folder / "desk-burst.jpg")
+
+
+def burst(folder: Path) -> Path:
+    """Eight frames of a hand-held burst, between two single photos."""
+    folder.mkdir()
+    scene, rng = load_scene(), np.random.default_rng(8)
+    began = datetime(2026, 11, 1, 18, 0, tzinfo=UTC)
+    for number in range(10):
+        alone = number in (0, 9)
+        left, top = (900, 400) if alone else 300 + rng.integers(-12, 13, 2)
+        light = scene[top : top + 600, left : left + 900]
+        mosaic = photograph(light, 3200, 150, 20 + number)
+        seconds = 60 * number if alone else 30 + number / 4
+        taken = began + timedelta(seconds=seconds)
+        frame = mosaic.replace(shot=replace(mosaic.shot, taken=taken))
+        write_mosaic(folder / f"DSC{201 + number:05}.dng", frame)
+    return folder
 
 
 def slide(page: Page, name: str) -> float:
