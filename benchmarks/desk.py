@@ -16,8 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from undark.restoring.jobs import Options
 from undark.restoring.live import LiveRaw, View
 from undark.restoring.raw import prepare
 from undark.sensor.exposure import ExposureWish
+from undark.web.app import DRAFT, QUALITY
 from undark.web.desk import Desk
 from undark.web.storage import Storage
 
@@ -50,6 +53,7 @@ CROPS = {
     "evening/DSC00142.dng": (300, 400, 1200, 1000, 12800, 30),
 }
 """Name → left, top, width, height of the scene, ISO, how many times too dark."""
+BURST_WINDOW = {"width": 900, "height": 430}
 MANY = 5000
 WAIT = 180_000
 """Milliseconds."""
@@ -64,6 +68,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work, browser() as running:
         rows = [*looks(running, Path(work), folder), *many(running, Path(work))]
         rows += server(Path(work))
+        burst_look(running, Path(work), folder)
     print("| | seconds |\n|---|---|")
     for what, seconds in rows:
         print(f"| {what} | {seconds:.2f} |")
@@ -160,8 +165,38 @@ def looks(running: Browser, work: Path, folder: Path) -> Iterator[tuple[str, flo
             keep(page, folder / "desk-phone.jpg")
 
 
+def burst_look(running: Browser, work: Path, folder: Path) -> None:
+    """The screenshot of a burst as one photo of the list."""
+    with (
+        served(work / "state", burst(work / "burst")) as (address, _),
+        window(running, address, color_scheme="dark", viewport=BURST_WINDOW) as page,
+    ):
+        page.wait_for_selector(".tile .many >> text=burst of 8")
+        page.focus("#grid")
+        wait_until(page, "document.querySelectorAll('.tile img').length === 3")
+        settle(page)
+        keep(page, folder / "desk-burst.jpg")
+
+
+def burst(folder: Path) -> Path:
+    """Eight frames of a hand-held burst, between two single photos."""
+    folder.mkdir()
+    scene, rng = load_scene(), np.random.default_rng(8)
+    began = datetime(2026, 11, 1, 18, 0, tzinfo=UTC)
+    for number in range(10):
+        alone = number in (0, 9)
+        left, top = (900, 400) if alone else 300 + rng.integers(-12, 13, 2)
+        light = scene[top : top + 600, left : left + 900]
+        mosaic = photograph(light, 3200, 150, 20 + number)
+        seconds = 60 * number if alone else 30 + number / 4
+        taken = began + timedelta(seconds=seconds)
+        frame = mosaic.replace(shot=replace(mosaic.shot, taken=taken))
+        write_mosaic(folder / f"DSC{201 + number:05}.dng", frame)
+    return folder
+
+
 def slide(page: Page, name: str) -> float:
-    """Median seconds from a slider's input until the stage has the new picture."""
+    """Median seconds from a slider's input until all in sight is drawn with the new setting."""
     low, high = (float(page.get_attribute(f"#{name}", n) or 0) for n in ("min", "max"))
     seconds = []
     for step in range(1, 10):
@@ -169,7 +204,7 @@ def slide(page: Page, name: str) -> float:
         page.fill(f"#{name}", f"{low + (high - low) * (0.45 + step / 40):.1f}".removesuffix(".0"))
         wait_until(page, "document.getElementById('stage').dataset.latency")
         seconds.append(float(page.get_attribute("#stage", "data-latency") or 0) / 1000)
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(1500)  # until what is out of sight is there too
     return statistics.median(seconds)
 
 
@@ -205,9 +240,9 @@ def wait_until(page: Page, script: str) -> None:
 class Amplified(LiveRaw):
     """A photo whose restored light is the amplified one: the network's time is not measured."""
 
-    def _run(self, progress: Callable[[float], None]) -> NDArray[np.float16]:
+    def _run(self, progress: Callable[[float], None]) -> NDArray[np.float32]:
         height, width = self._shape
-        return self._unrestored_part(slice(0, height), slice(0, width)).astype(np.float16)
+        return self._unrestored_part(slice(0, height), slice(0, width))
 
 
 def server(work: Path) -> Iterator[tuple[str, float]]:
@@ -225,18 +260,34 @@ def server(work: Path) -> Iterator[tuple[str, float]]:
     live.prepare()
     yield "CPU: the sizes of the amplified photo, 24 megapixels", time.process_time() - began
     live.restore(lambda share: None)
-    view = {"at 100 %": View(2000, 1500, 1080, 810), "fit": View(0, 0, 6000, 4000, 2)}
-    for name, part in view.items():
-        seconds = [draw(live, part, ev / 10) for ev in range(8)][1:]  # the first reads the light
-        what = f"CPU: a new exposure of one side of a window of 1080 x 810, {name}"
-        yield what, statistics.median(seconds)
+    whole = View(0, 0, 6000, 4000)
+    windows = {"at 100 %": View(2000, 1500, 1080, 810), "fit": replace(whole, level=2)}
+    for name, window in windows.items():
+        half = window.width // 2
+        left, right = replace(window, width=half), replace(window, left=window.left + half)
+        moving = [
+            (left, False),
+            (replace(right, width=half), True),
+            (replace(whole, level=4), True),
+        ]
+        for when, views, how in (
+            ("while its slider moves", moving, DRAFT),
+            ("afterwards", [(window, False), (window, True)], QUALITY),
+        ):
+            draw(live, views, 0, how)  # reads the light
+            seconds = [draw(live, views, ev / 10, how) for ev in range(1, 8)]
+            what = f"CPU: a new exposure in a window of 1080 x 810, {name}, {when}"
+            yield what, statistics.median(seconds)
 
 
-def draw(live: LiveRaw, view: View, ev: float) -> float:
-    """CPU seconds to render a part and to compress it."""
+def draw(
+    live: LiveRaw, views: Sequence[tuple[View, bool]], ev: float, how: tuple[int, str]
+) -> float:
+    """CPU seconds to render parts, restored or not, and to compress them."""
     options = Options(exposure=ExposureWish(ev, relative=True), strength=0.8, contrast=0.2)
     began = time.process_time()
-    plain_jpeg(np.ascontiguousarray(live.show(view, options, restored=True).picture), 92, "444")
+    for view, restored in views:
+        plain_jpeg(live.show(view, options, restored=restored).picture, *how)
     return time.process_time() - began
 
 

@@ -86,7 +86,13 @@ JOBS = {
     "exposure": Job("benchmarks/exposure.py"),
     "desk": Job(
         "benchmarks/desk.py --pictures docs",
-        ("desk-list.jpg", "desk-photo.jpg", "desk-exports.jpg", "desk-phone.jpg"),
+        (
+            "desk-list.jpg",
+            "desk-burst.jpg",
+            "desk-photo.jpg",
+            "desk-exports.jpg",
+            "desk-phone.jpg",
+        ),
     ),
     "reading": Job("benchmarks/reading.py"),
     "throughput": Job("benchmarks/throughput.py"),

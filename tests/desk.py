@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pytest
 from starlette.testclient import TestClient
 
 from test_burst import scene, write_frame
@@ -67,6 +68,13 @@ def until(condition, what="", seconds=120.0):
     while not condition():
         assert time.monotonic() - began < seconds, what
         time.sleep(0.1)
+
+
+@pytest.fixture
+def desk_client(tmp_path, folder):
+    """Of a desk over the fixture `folder` of a test's file."""
+    with opened_desk(tmp_path / "state", folder) as client:
+        yield client
 
 
 @contextmanager

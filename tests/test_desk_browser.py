@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import imagecodecs
 import numpy as np
@@ -116,6 +117,7 @@ def restored(page, name="a.dng"):
 def shown(page):
     """Wait until no picture is asked for: two looks at the stage are the same."""
     page.wait_for_load_state("networkidle")
+    page.wait_for_selector('#stage[data-settled="true"]')
     before, looks = b"", 0
     while looks < 3:
         page.wait_for_timeout(250)
@@ -185,6 +187,44 @@ def test_the_divider_and_the_strength(page):
     for _ in range(10):
         page.locator("#divider").press("ArrowRight")
     assert page.locator("#divider").get_attribute("aria-valuetext") == "before on the left 10 %"
+
+
+def test_a_moving_slider_asks_for_what_is_in_sight_and_all_follows(page):
+    restored(page)
+    page.fill("#divider", "25")
+    shown(page)
+    page.asked.clear()
+    page.fill("#exposure", "0.7")
+    eventually(page, "document.getElementById('stage').dataset.latency")
+    shown(page)
+    views = [parse_qs(urlsplit(url).query) for url in page.asked if "/view?" in url]
+    drafts = [view for view in views if "draft" in view]
+    sides = {view["side"][0]: view for view in drafts if view["level"] == ["0"]}
+    width, height = (
+        page.evaluate(f"document.getElementById('canvas').{n}") for n in ("width", "height")
+    )
+    scale = min(width / 640, height / 420, 2)
+    edge = 320 - width / 4 / scale  # a quarter of the window from its left, the photo in its middle
+    assert abs(int(sides["after"]["left"][0]) - edge) <= 2
+    assert abs(int(sides["before"]["width"][0]) - edge) <= 2
+    rough = [view for view in drafts if view not in sides.values()]
+    assert [(view["side"], view["level"]) for view in rough] == [(["after"], ["2"])]
+    final = [view for view in views if view not in drafts]
+    assert {(v["side"][0], v["width"][0], v["height"][0]) for v in final} == {
+        ("before", "640", "420"),
+        ("after", "640", "420"),
+    }
+    image = pixels(page)
+    page.wait_for_selector(".tile", state="attached")
+    until(lambda: any("api/settings" in url for url in page.asked))
+    page.reload()
+    page.wait_for_selector('#stage[data-stage="ready"]')
+    page.fill("#divider", "25")
+    shown(page)
+    assert page.input_value("#exposure") == "0.7"
+    assert np.array_equal(pixels(page), image)
+    page.click("#reset")
+    shown(page)
 
 
 def test_sizes_and_panning(page):

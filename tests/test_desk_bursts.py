@@ -9,7 +9,7 @@ from imagecodecs import png_decode
 
 pytest.importorskip("starlette", reason="starlette comes with undark[desk]")
 
-from desk import opened_desk, until, write_burst, write_photos
+from desk import desk_client, opened_desk, until, write_burst, write_photos
 from undark.files.picture import open_picture
 from undark.files.provenance import source_of
 from undark.files.raw import read_mosaic
@@ -17,6 +17,7 @@ from undark.restoring import burst_jobs, burst_plan
 from undark.restoring.live import Live
 from undark.web import bursts, opened
 
+client = desk_client
 FRAMES = ["00.dng", "01.dng", "02.dng", "03.dng"]
 
 
@@ -26,12 +27,6 @@ def folder(tmp_path, make_mosaic):
     write_burst(tmp_path / "photos", other_scene=True)
     write_photos(tmp_path / "photos", make_mosaic, "single.dng")
     return tmp_path / "photos"
-
-
-@pytest.fixture
-def client(tmp_path, folder):
-    with opened_desk(tmp_path / "state", folder) as client:
-        yield client
 
 
 def grouped(client):
@@ -74,6 +69,28 @@ class TestTheList:
             until(lambda: not client.exports()["looking"])
             assert sorted(read) == sorted([*FRAMES, "single.dng", "01.dng"])
             assert len(grouped(client)["frames"]) == 3
+
+    def test_bursts_appear_while_others_are_looked_for(self, client, folder, monkeypatch):
+        write_burst(folder / "later")
+        monkeypatch.setattr(bursts, "EVERY", 0.0)
+        told, taken = [], bursts.read_taken
+        group = client.desk.library.group
+        monkeypatch.setattr(
+            client.desk._bursts, "_found", lambda groups: told.append(groups) or group(groups)
+        )
+
+        def waiting(path):
+            """Reads the last photo only after the first burst is listed."""
+            if path == folder / "single.dng":
+                until(lambda: client.photos()["00.dng"]["frames"])
+            return taken(path)
+
+        monkeypatch.setattr(bursts, "read_taken", waiting)
+        client.post("api/scan")
+        client.photos()
+        until(lambda: not client.exports()["looking"])
+        assert all({len(group) for group in groups} <= {3, 4} for groups in told)
+        assert len(told[-1]) == 2
 
     def test_what_may_be_a_time_lapse_stays_single(self, client, monkeypatch):
         monkeypatch.setattr(burst_plan, "MANY", 3)
@@ -207,6 +224,28 @@ class TestExports:
             client.post("api/exports", again | {"replace": replace})
             assert client.finished()[-1]["status"] == "failed"
             assert dng.read_bytes() == b"mine"
+
+    def test_an_opened_burst_is_not_merged_again(self, tmp_path, folder, monkeypatch):
+        """The same files as where it is: its merge and its light are kept."""
+        written, read = [], burst_jobs.read_mosaic
+        for is_open in (False, True):
+            with opened_desk(tmp_path / f"state {is_open}", folder) as client:
+                key = grouped(client)["id"]
+                if is_open:
+                    client.open("00.dng")
+                    monkeypatch.setattr(burst_jobs, "read_mosaic", None)
+                settings = {"ev": 0.5, "contrast": 0.4, "strength": 0.8}
+                client.post("api/settings", {"ids": [key], "settings": settings})
+                client.post("api/exports", {"ids": [key], "kind": "png"})
+                (done,) = client.finished()
+                assert done["status"] == "done", done
+            results = sorted(folder.glob("*undark*"))
+            assert [p.suffix for p in results] == [".dng", ".png"]
+            written.append((done["message"], [p.read_bytes() for p in results]))
+            for path in results:
+                path.unlink()
+        monkeypatch.setattr(burst_jobs, "read_mosaic", read)
+        assert written[0] == written[1]
 
     def test_dng_is_the_merge_alone(self, client, folder):
         key = grouped(client)["id"]

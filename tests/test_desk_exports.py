@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,19 @@ pytest.importorskip("starlette", reason="starlette comes with undark[desk]")
 
 import httpx
 
-from desk import opened_desk, until, write_photos
+from desk import desk_client, opened_desk, until, write_photos
 from undark.engine.model import Model
 from undark.errors import OutputError
 from undark.files.picture import open_picture
 from undark.files.provenance import digest_of, source_of
 from undark.restoring.claims import claimed, remove_partial
-from undark.web import exports
+from undark.sensor.cfa import CFA
+from undark.sensor.exposure import ExposureWish
+from undark.web import exports, opened
 from undark.web.exports import Export
 from undark.web.settings import Settings
 
+client = desk_client
 NAMES = ("a.dng", "b.dng", "c.dng")
 
 
@@ -30,12 +34,6 @@ NAMES = ("a.dng", "b.dng", "c.dng")
 def folder(tmp_path, make_mosaic):
     write_photos(tmp_path / "photos", make_mosaic, *NAMES)
     return tmp_path / "photos"
-
-
-@pytest.fixture
-def client(tmp_path, folder):
-    with opened_desk(tmp_path / "state", folder) as client:
-        yield client
 
 
 def statuses(client):
@@ -69,6 +67,78 @@ def test_each_format(client, folder, kind, suffix, dtype):
         assert open_picture(target).levels.dtype == dtype
     assert client.photos()["a.dng"]["restored"]
     assert client.photos()["a.dng"]["edited"]
+
+
+def run_counted(monkeypatch):
+    """A list that grows with each tile that a network restores."""
+    ran, call = [], Model.__call__
+    monkeypatch.setattr(Model, "__call__", lambda self, x: ran.append(self) or call(self, x))
+    return ran
+
+
+SETTINGS = {"ev": 0.7, "strength": 0.6, "contrast": 0.3, "white_balance": [2.0, 1.0, 1.5]}
+
+
+@pytest.mark.parametrize("cfa", ["RGGB", "X-Trans"])
+def test_an_opened_photo_is_exported_without_a_run_of_the_network(
+    tmp_path, make_mosaic, monkeypatch, cfa
+):
+    """The same bytes as where the network runs: the light is kept in full precision."""
+    folder = tmp_path / "photos"
+    write_photos(folder, make_mosaic, "a.dng", cfa=CFA.from_name(cfa), shape=(330, 192))
+    written = []
+    for is_open in (False, True):
+        with opened_desk(tmp_path / f"state {is_open}", folder) as client:
+            key = client.photos()["a.dng"]["id"]
+            if is_open:
+                client.open("a.dng")
+            ran = run_counted(monkeypatch)
+            for settings in ({}, SETTINGS):
+                client.post("api/settings", {"ids": [key], "settings": settings})
+                for kind in ("jpeg", "png", "dng"):
+                    client.post("api/exports", {"ids": [key], "kind": kind, "replace": True})
+                    done = client.finished()[-1]
+                    assert done["status"] == "done", done
+                    result = folder / f"a-undark.{'jpg' if kind == 'jpeg' else kind}"
+                    written.append((done["message"], result.read_bytes()))
+                    result.unlink()
+            assert bool(ran) != is_open
+    assert written[:6] == written[6:]
+
+
+def test_what_is_kept_of_another_state_is_not_exported(client, folder, monkeypatch):
+    """A changed file, other settings of the network, light that was rounded to save memory."""
+    key = client.open("a.dng")
+    kept, options = client.desk.opened.kept, client.desk.options
+    files = (folder / "a.dng",)
+    assert kept(files, options) is not None
+    assert kept((folder / "b.dng",), options) is None
+    for other in (
+        {"quality": "fast"},
+        {"model": "bayer-fast"},
+        {"confidence": True},
+        {"exposure": ExposureWish(3.0, relative=False)},
+    ):
+        assert kept(files, replace(options, **other)) is None
+    os.utime(files[0], ns=(0, 0))
+    assert kept(files, options) is None
+    ran = run_counted(monkeypatch)
+    client.post("api/exports", {"ids": [key]})
+    assert client.finished()[-1]["status"] == "done"
+    assert ran
+
+
+def test_the_limit_of_memory_rounds_light_before_it_drops_photos(client, folder, monkeypatch):
+    client.open("a.dng")
+    live = client.desk.opened.live(client.photos()["a.dng"]["id"])
+    exact = live.nbytes
+    assert live.kept
+    monkeypatch.setattr(opened, "LIMIT", exact * 7 // 4)
+    client.open("b.dng")
+    assert (live.is_exact, live.kept) == (False, None)
+    assert live.nbytes < exact
+    assert client.desk.opened.kept((folder / "b.dng",), client.desk.options)
+    assert client.stage(client.photos()["a.dng"]["id"]) == "ready"
 
 
 def test_photos_have_their_own_settings(client, folder):

@@ -13,12 +13,13 @@ pytest.importorskip("starlette", reason="starlette comes with undark[desk]")
 
 from starlette.websockets import WebSocketDisconnect
 
-from desk import ORIGIN, PORT, opened_desk, write_photos
+from desk import ORIGIN, PORT, desk_client, write_photos
 from undark.files.picture import open_picture, write_picture
 from undark.sensor.mosaic import Shot
 from undark.web import storage, uploads
 from undark.web.guard import HEADERS, Guard
 
+client = desk_client
 PICTURE = np.full((40, 60, 3), 9, np.uint8)
 
 
@@ -29,12 +30,6 @@ def folder(tmp_path, make_mosaic):
     write_photos(photos, make_mosaic, "a.dng", "b.dng", "trip/c.dng")
     (tmp_path / "secret.dng").write_bytes((photos / "a.dng").read_bytes())
     return photos
-
-
-@pytest.fixture
-def client(tmp_path, folder):
-    with opened_desk(tmp_path / "state", folder) as client:
-        yield client
 
 
 def files_below(folder):
@@ -297,6 +292,12 @@ class TestUploads:
         assert done["status"] == "done"
         assert Path(done["target"]).is_relative_to(tmp_path / "state")
         assert len(client.get(f"api/exports/{done['id']}/file").content) > 1000
+
+    def test_of_a_raw_photo_and_its_picture_the_raw_photo_is_listed(self, client, folder):
+        for name in ("A.JPG", "b.png", "c.jpg", "trip/c.tif"):
+            write_picture(folder / name, PICTURE, Shot())
+        client.post("api/scan")
+        assert set(client.photos()) == {"a.dng", "b.dng", "c.jpg", "trip/c.dng"}
 
     def test_the_same_name_twice(self, client, tmp_path):
         for name in ("x.png", "x 2.png", "x 3.png"):

@@ -22,7 +22,14 @@ from undark.restoring.burst import Aligned, difference, merge, outline
 from undark.restoring.burst_plan import Group
 from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
-from undark.restoring.jobs import DONE, ELSEWHERE, Loaded, Options, existing_result
+from undark.restoring.jobs import (
+    DONE,
+    ELSEWHERE,
+    Loaded,
+    Options,
+    existing_result,
+    existing_results,
+)
 from undark.restoring.progress import with_progress
 from undark.restoring.raw import prepare
 from undark.restoring.saving import Target, restore_into
@@ -106,9 +113,9 @@ def run_bursts(
     """Merge and restore bursts one after another; the first event of each is `BurstStarted`.
 
     Of the `options` dark frames and confidence are not used; those of the picture are not applied
-    to the merged mosaic. `loaded` are the models, by default loaded here. One burst that fails does
-    not stop the others. Raises `SetupError` where none can be done, as a full disk. Closing the
-    iterator stops after the current frame or tile.
+    to the merged mosaic. `loaded` are the models, by default loaded here, and bursts that are still
+    in memory. One burst that fails does not stop the others. Raises `SetupError` where none can be
+    done, as a full disk. Closing the iterator stops after the current frame or tile.
     """
     loaded = loaded or Loaded(options, Darks(()))
     for group in groups:
@@ -153,13 +160,10 @@ def _digest(frames: Sequence[Path]) -> str:
 
 
 def _existing(group: Group, digest: str, options: Options) -> BurstOutcome | None:
-    if options.overwrite:
-        return None
-    found = [existing_result(path, digest) for path in group.results]
-    if all(f == DONE for f in found):
+    found = existing_results(group.results, digest, options.overwrite)
+    if found and found[1] == DONE:
         return BurstSkipped(group, DONE)
-    taken = [f for f in found if f not in (None, DONE)]
-    return BurstFailed(group, taken[0]) if taken else None
+    return BurstFailed(group, found[1]) if found else None
 
 
 def _merged_and_restored(
@@ -175,14 +179,21 @@ def _merged_and_restored(
     def merging(done: float) -> None:
         report(BurstProgress(group, share * done))
 
-    mosaic = merge_files(group.frames, report, merging)
+    kept = loaded.kept(group.frames, options)
+    if kept:
+        for frame in kept.left_out:
+            report(frame)
+        mosaic, ready = kept.photo.mosaic, kept.photo.exposed(options.exposure)
+    else:
+        mosaic = merge_files(group.frames, report, merging)
+        model = loaded.models.for_photo(mosaic)  # a missing one stops before anything is written
     assert mosaic.merged is not None
-    model = loaded.models.for_photo(mosaic)
     if options.overwrite or existing_result(group.dng, digest) != DONE:
         with atomic_output(group.dng, options.overwrite) as temporary:
             write_mosaic(temporary, mosaic, digest)
     frames, picture = mosaic.merged.frames, group.picture
-    ready = prepare(mosaic, exposure=options.exposure, model=model)
+    if not kept:
+        ready = prepare(mosaic, exposure=options.exposure, model=model)
     found = frames, ready.exposure.amplification, ready.exposure.reason
     if picture is None or (not options.overwrite and existing_result(picture, digest) == DONE):
         return found

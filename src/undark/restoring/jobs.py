@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,11 +26,12 @@ from undark.files.raw import RAW_SUFFIXES, end_idle, read_mosaic
 from undark.restoring.ahead import ahead
 from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
+from undark.restoring.kept import Keeper, nothing_kept
 from undark.restoring.photons import Agreement
 from undark.restoring.picture import WHITE, restore_picture_into
 from undark.restoring.plan import Job, Plan, kind_of, plan
 from undark.restoring.progress import with_progress
-from undark.restoring.raw import prepare
+from undark.restoring.raw import Prepared, prepare
 from undark.restoring.saving import Target, restore_into
 from undark.sensor.exposure import ExposureWish, parse_exposure, propose_exposure
 from undark.sensor.mosaic import Mosaic
@@ -96,6 +97,11 @@ class Options:
             raise ValueError(f"bits are 8 or 16, not {self.bits}")
         check_white_balance(self.white_balance)
         check_contrast(self.contrast)
+
+    @property
+    def of_network(self) -> tuple[str | None, str, str, tuple[Path, ...]]:
+        """What the network's output for a photo depends on, beside the exposure."""
+        return self.model, self.quality, self.device, self.dark_frames
 
 
 @dataclass(frozen=True)
@@ -174,8 +180,8 @@ def run(
 ) -> Generator[Event, None, None]:
     """Restore photos one after another; the first event of a photo is `Started`.
 
-    `loaded` are the models and dark frames of these options, by default loaded here; the photos
-    are then not checked to have a dark frame that fits.
+    `loaded` are the models and dark frames of these options, by default loaded here, and photos
+    that are still in memory; the photos are then not checked to have a dark frame that fits.
 
     One photo that fails does not stop the others. Raises `SetupError` where no photo can be done:
     an unknown model or device, a full disk, dark frames that fit no photo. Closing the iterator
@@ -187,7 +193,7 @@ def run(
         loaded.darks.check(batch.jobs)
     for folder, error in batch.unreadable:
         yield Failed(folder, None, str(error))
-    photos = ahead(_open_all(batch, loaded.models.of_pictures, options, end=alone))
+    photos = ahead(_open_all(batch, loaded, options, end=alone))
     for job in batch.jobs:
         yield Started(job.source)
         try:
@@ -211,6 +217,21 @@ def existing_result(target: Path, digest: str) -> str | None:
         return DONE
     what = "the result of another photo" if recorded else "exists already, not a complete result"
     return f"{target}: {what}; choose another name with -o, or add --overwrite"
+
+
+def existing_results(
+    targets: Sequence[Path], digest: str, overwrite: bool
+) -> tuple[Path, str] | None:
+    """Whether results of one source are to be written: None, else one of them and why not.
+
+    `DONE` where all are there, else as `existing_result` says of the first that is in the way.
+    """
+    if overwrite:
+        return None
+    found = [(path, existing_result(path, digest)) for path in targets]
+    if all(why == DONE for _, why in found):
+        return targets[0], DONE
+    return next(((path, why) for path, why in found if why not in (None, DONE)), None)
 
 
 class _Models:
@@ -247,10 +268,13 @@ class _Models:
 class Loaded:
     """What the photos of a batch share, and several batches may: models and dark frames."""
 
-    def __init__(self, options: Options, darks: Darks) -> None:
-        """Raises `ModelError`, `DeviceError` for a named model that cannot be used."""
+    def __init__(self, options: Options, darks: Darks, kept: Keeper = nothing_kept) -> None:
+        """`kept` gives photos that are still in memory.
+
+        Raises `ModelError`, `DeviceError` for a named model that cannot be used.
+        """
         self.models = _Models(options.model, options.quality, options.device)
-        self.darks = darks
+        self.darks, self.kept = darks, kept
 
 
 @dataclass
@@ -260,11 +284,12 @@ class _Opened:
     digest: str
     """Of the file, taken before it is read: if the photo is replaced meanwhile, the result does
     not count as done."""
-    photo: Mosaic | Picture | PhotoError | None
-    """None: it has its result already, or was taken."""
+    photo: Mosaic | Picture | Prepared | PhotoError | None
+    """`Prepared` with its light where that is kept; None: it has its result already, or was
+    taken."""
     seconds: float
 
-    def take(self, job: Job, of_pictures: bool) -> Mosaic | Picture:
+    def take(self, job: Job, of_pictures: bool) -> Mosaic | Picture | Prepared:
         """The photo, which is not kept here: it is large. Raises `PhotoError`."""
         photo, self.photo = self.photo, None
         if isinstance(photo, PhotoError):
@@ -272,22 +297,23 @@ class _Opened:
         return _read(job.source, of_pictures) if photo is None else photo
 
 
-def _open_all(batch: Plan, of_pictures: bool, options: Options, end: bool) -> Iterator[_Opened]:
+def _open_all(batch: Plan, loaded: Loaded, options: Options, end: bool) -> Iterator[_Opened]:
     """The photos, one after another; `end` ends the process that decodes after the last one."""
     for number, job in enumerate(batch.jobs, 1):
-        opened = _open(job, of_pictures, options)
+        opened = _open(job, loaded, options)
         if end and number == len(batch.jobs):
             end_idle()
         yield opened
 
 
-def _open(job: Job, of_pictures: bool, options: Options) -> _Opened:
+def _open(job: Job, loaded: Loaded, options: Options) -> _Opened:
     began = time.perf_counter()
     digest, photo = "", None
     try:
         digest = digest_of(job.source) if os.path.isfile(job.source) else ""
         if _existing(job, digest, options) is None:
-            photo = _read(job.source, of_pictures)
+            kept = loaded.kept((job.source,), options)
+            photo = kept.photo if kept else _read(job.source, loaded.models.of_pictures)
     except PhotoError as error:
         return _Opened(digest, error, time.perf_counter() - began)
     return _Opened(digest, photo, time.perf_counter() - began)
@@ -318,7 +344,7 @@ def _restore(
     return Restored(job.source, job.target, seconds, **found, confidence=sure)
 
 
-def _is_bright(job: Job, photo: Mosaic | Picture | None, options: Options) -> bool:
+def _is_bright(job: Job, photo: Mosaic | Picture | Prepared | None, options: Options) -> bool:
     """Whether a photo is a picture that a folder holds beside the dark ones: nobody asked for it.
 
     Most pictures in a folder of JPEGs are bright, and a camera's noise reduction has been there.
@@ -329,14 +355,11 @@ def _is_bright(job: Job, photo: Mosaic | Picture | None, options: Options) -> bo
 
 
 def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
-    if options.overwrite:
-        return None
     wanted = [job.target, job.confidence] if options.confidence else [job.target]
-    found = [existing_result(path, digest) for path in wanted]
-    if all(f == DONE for f in found):
+    found = existing_results(wanted, digest, options.overwrite)
+    if found and found[1] == DONE:
         return Skipped(job.source, job.target, DONE)
-    taken = [(path, f) for path, f in zip(wanted, found, strict=True) if f not in (None, DONE)]
-    return Failed(job.source, *taken[0]) if taken else None
+    return Failed(job.source, *found) if found else None
 
 
 def _target(job: Job, digest: str, options: Options) -> Target:
@@ -373,7 +396,7 @@ class _Found(TypedDict, total=False):
 
 
 def _restored(
-    take: Callable[[], Mosaic | Picture],
+    take: Callable[[], Mosaic | Picture | Prepared],
     target: Target,
     darks: Darks,
     models: _Models,
@@ -381,26 +404,33 @@ def _restored(
     progress: Callable[[float], None],
 ) -> _Found:
     """Restore a photo into its files."""
-    photo = take()
-    model, strength = models.for_photo(photo), options.strength
-    if isinstance(photo, Mosaic):
-        dark = darks.of(photo)
-        ready = prepare(photo, exposure=options.exposure, model=model, dark=dark or ())
-        del photo
-        agreement = restore_into(target, ready, strength, progress)
+    photo, dark = take(), None
+    if isinstance(photo, Picture):
+        exposure = restore_picture_into(
+            target,
+            photo,
+            exposure=options.exposure,
+            strength=options.strength,
+            model=models.for_photo(photo),
+            progress=progress,
+        )
         return {
-            "amplification": ready.exposure.amplification,
-            "exposure": ready.exposure.reason,
-            "noise": ready.noise_source,
-            "agreement": agreement,
-            "mended": ready.mended,
-            "dark_frames": (dark.frames if dark else 0) if darks else None,
+            "amplification": exposure.amplification,
+            "exposure": exposure.reason,
+            "noise": None,
         }
-    exposure = restore_picture_into(
-        target, photo, exposure=options.exposure, strength=strength, model=model, progress=progress
-    )
+    if isinstance(photo, Mosaic):
+        dark, model = darks.of(photo), models.for_photo(photo)
+        ready = prepare(photo, exposure=options.exposure, model=model, dark=dark or ())
+    else:
+        ready = photo.exposed(options.exposure)
+    del photo
+    agreement = restore_into(target, ready, options.strength, progress)
     return {
-        "amplification": exposure.amplification,
-        "exposure": exposure.reason,
-        "noise": None,
+        "amplification": ready.exposure.amplification,
+        "exposure": ready.exposure.reason,
+        "noise": ready.noise_source,
+        "agreement": agreement,
+        "mended": ready.mended,
+        "dark_frames": (dark.frames if dark else 0) if darks else None,
     }

@@ -4,18 +4,18 @@ The network runs once, at the proposed amplification and at strength 1. Exposure
 contrast and strength are arithmetic on its linear output, so a part of the picture is rendered in a
 fraction of a second, pixel for pixel as `restoring.saving` writes it. Light is kept in 16-bit
 floats, whose rounding changes no 8-bit level by more than one, also at a half, a quarter, … of the
-size.
+size. Only a RAW photo's restored light at full size is kept in 32 bits, so that a result can be
+written without a run of the network (`Live.kept`), until `Live.halve` rounds it too.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from undark.develop.colour import encode_srgb, light_of
 from undark.develop.render import Rendering
 from undark.develop.white_balance import WhiteBalance, gains_for
 from undark.engine.model import Model
-from undark.engine.recovery import redone_on_cpu
 from undark.errors import UnsupportedError
 from undark.files.picture import Picture, is_picture, open_picture
 from undark.files.raw import read_mosaic
@@ -34,8 +33,10 @@ from undark.restoring.burst_jobs import FrameLeftOut, FrameReport, merge_files, 
 from undark.restoring.confidence import half_widths
 from undark.restoring.describe import camera_facts, sensor_facts
 from undark.restoring.jobs import Loaded, Options
+from undark.restoring.kept import Kept
+from undark.restoring.photons import Agreement
 from undark.restoring.picture import WHITE, PictureRendering, picture_gains, restore_picture
-from undark.restoring.raw import NO_CONFIDENCE, Prepared, prepare
+from undark.restoring.raw import NO_CONFIDENCE, Prepared, prepare, restored_light
 from undark.sensor.exposure import Exposure, as_exposure
 from undark.sensor.mosaic import Mosaic
 
@@ -48,8 +49,9 @@ _ROWS = 256
 """Rows that are processed at a time, to bound memory: a multiple of every CFA's period and of 2."""
 _AROUND = 6
 """Rows that the confidence of a row depends on, and more."""
-_CACHED = 4
-"""Crops of light in 32-bit floats that are kept, for the next settings of the same part."""
+_CACHED = 6
+"""Crops of light in 32-bit floats that are kept, for the next settings of the same parts: of both
+sides the part in sight and the whole frame, and what the histogram is made of."""
 UNSURE = 24.0
 """Half width, in levels of 255, that the overlay of confidence shows in full."""
 _OVERLAY = np.array([226, 64, 200], np.float32)
@@ -88,14 +90,17 @@ class Live(ABC):
     """The proposed one."""
     facts: dict[str, str]
     """Label → text."""
+    _bytes_each = 2
+    """Of the numbers that `_run` gives."""
 
     def __init__(self, shape: tuple[int, int], orientation: int) -> None:
         """`shape` is (H, W) in the file's pixel order."""
         self._shape, self._orientation = shape, orientation
         self._unrestored: list[Halves] = []
         """From level 1 on."""
-        self._restored: list[Halves] | None = None
-        self._crops: dict[tuple[Any, ...], Floats] = {}
+        self._restored: list[Halves | Floats] | None = None
+        self._crops: dict[tuple[int, ...], Floats] = {}
+        """By (which, level, top, bottom, left, right), the most recently used last."""
         self._lock = Lock()
 
     @property
@@ -118,8 +123,24 @@ class Live(ABC):
         height, width = self._shape
         light: int = sum(level.nbytes for level in (*self._unrestored, *(self._restored or ())))
         half = sum(level.nbytes for level in self._unrestored)
-        missing = 0 if self._restored else 6 * height * width + half  # 3 numbers of 16 bits
+        missing = 0 if self._restored else 3 * self._bytes_each * height * width + half
         return light + missing + sum(crop.nbytes for crop in list(self._crops.values()))
+
+    @property
+    def kept(self) -> Kept | None:
+        """What a result can be written of; None where that is not the files' restored light."""
+        return None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the restored light is kept in 32 bits."""
+        return self._restored is not None and self._restored[0].dtype == np.float32
+
+    def halve(self) -> None:
+        """Keep the restored light in 16 bits, for others' sake: it can still be shown."""
+        with self._lock:
+            if self._restored is not None:
+                self._restored = [self._restored[0].astype(np.float16), *self._restored[1:]]
 
     def prepare(self) -> None:
         """Compute what shows the unrestored photo at all sizes."""
@@ -188,22 +209,34 @@ class Live(ABC):
 
     def _cached(self, which: int, level: int, rows: slice, columns: slice) -> Floats:
         """Unrestored (0) or restored (1) light, kept for the next settings."""
-        key = (which, level, rows.start, rows.stop, columns.start, columns.stop)
+        found = self._part_of_crop(which, level, rows, columns)
+        if found is not None:
+            return found
+        levels = self._restored if which else [None, *self._unrestored]
+        assert levels is not None
+        kept = levels[level]
+        if kept is None:
+            found = self._unrestored_part(rows, columns)
+        else:
+            found = kept[rows, columns].astype(np.float32)
         with self._lock:
-            found = self._crops.pop(key, None)
-        if found is None:
-            levels = self._restored if which else [None, *self._unrestored]
-            assert levels is not None
-            kept = levels[level]
-            if kept is None:
-                found = self._unrestored_part(rows, columns)
-            else:
-                found = kept[rows, columns].astype(np.float32)
-        with self._lock:
-            self._crops[key] = found
+            self._crops[which, level, rows.start, rows.stop, columns.start, columns.stop] = found
             while len(self._crops) > _CACHED:
                 del self._crops[next(iter(self._crops))]
         return found
+
+    def _part_of_crop(self, which: int, level: int, rows: slice, columns: slice) -> Floats | None:
+        """A part of a crop that is kept and holds it; the crop counts as the last used."""
+        with self._lock:
+            for key in [key for key in self._crops if key[:2] == (which, level)]:
+                _, _, top, bottom, left, right = key
+                if top <= rows.start <= rows.stop <= bottom and (
+                    left <= columns.start <= columns.stop <= right
+                ):
+                    self._crops[key] = crop = self._crops.pop(key)
+                    crop = crop[rows.start - top : rows.stop - top]
+                    return crop[:, columns.start - left : columns.stop - left]
+        return None
 
     def _on_sensor(self, view: View, step: int) -> tuple[slice, slice]:
         """Rows and columns of a level, `step` pixels each, that hold a view; at least one each."""
@@ -251,7 +284,7 @@ class Live(ABC):
         """(h, w, 3) amplified light of a part."""
 
     @abstractmethod
-    def _run(self, progress: Progress) -> Halves:
+    def _run(self, progress: Progress) -> Halves | Floats:
         """(H, W, 3) restored light."""
 
     @abstractmethod
@@ -274,9 +307,31 @@ class Live(ABC):
 class LiveRaw(Live):
     """A RAW photo."""
 
-    def __init__(self, ready: Prepared, facts: dict[str, str]) -> None:
+    _bytes_each = 4
+
+    def __init__(
+        self,
+        ready: Prepared,
+        facts: dict[str, str],
+        files: _Files | None = None,
+        left_out: Sequence[FrameLeftOut] = (),
+    ) -> None:
+        """`files` are those it was made of, `left_out` the frames of a burst that are not in it."""
         super().__init__(ready.mosaic.shape, ready.mosaic.orientation)
         self._ready, self.exposure, self.facts = ready, ready.exposure, facts
+        self._files, self._left_out = files, tuple(left_out)
+        self._agreement: Agreement | None = None
+
+    @property
+    def kept(self) -> Kept | None:
+        restored = self._restored
+        if not restored or restored[0].dtype != np.float32:
+            return None
+        if self._files is None or self._files.have_changed:
+            return None
+        light = np.asarray(restored[0], np.float32)  # for the type: no copy
+        photo = replace(self._ready, light=light, agreement=self._agreement)
+        return Kept(photo, self._left_out)
 
     @property
     def nbytes(self) -> int:
@@ -305,8 +360,9 @@ class LiveRaw(Live):
         left = columns.start - left
         return light[:, left : left + columns.stop - columns.start]
 
-    def _run(self, progress: Progress) -> Halves:
-        return _restored(self._ready.model, self._ready, progress)
+    def _run(self, progress: Progress) -> Floats:
+        light, self._agreement = restored_light(self._ready.model, self._ready, progress)
+        return light
 
     def _gains(
         self, asked: WhiteBalance, light_at: Callable[[slice, slice], Floats]
@@ -378,13 +434,24 @@ class LivePicture(Live):
         return PictureRendering(shape, self._orientation, *how)
 
 
-@redone_on_cpu
-def _restored(model: Model, photo: Prepared, progress: Progress) -> Halves:
-    """(H, W, 3) restored light, by the photo's `model`."""
-    light = np.empty((*photo.mosaic.shape, 3), np.float16)
-    for band in photo.bands(progress):
-        light[band.top : band.top + len(band.light)] = band.light
-    return light
+class _Files:
+    """Files, each with its size and time of change when this is made: before they are read."""
+
+    def __init__(self, *paths: Path) -> None:
+        self._paths, self._states = paths, [_state(path) for path in paths]
+
+    @property
+    def have_changed(self) -> bool:
+        """Whether one is another file now; true where one could not be looked at."""
+        return None in self._states or self._states != [_state(path) for path in self._paths]
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def open_live(source: Path, options: Options, loaded: Loaded) -> Live:
@@ -395,8 +462,9 @@ def open_live(source: Path, options: Options, loaded: Loaded) -> Live:
     if is_picture(source):
         picture = open_picture(source)
         return LivePicture(picture, loaded.models.for_photo(picture), options)
+    files = _Files(source)
     ready, facts = _prepared(read_mosaic(source), options, loaded)
-    return LiveRaw(ready, facts | {"hot pixels": f"{ready.mended} mended"})
+    return LiveRaw(ready, facts | {"hot pixels": f"{ready.mended} mended"}, files)
 
 
 def open_live_burst(
@@ -416,11 +484,12 @@ def open_live_burst(
         if isinstance(frame, FrameLeftOut):
             left_out.append(frame)
 
+    files = _Files(*frames)
     ready, facts = _prepared(merge_files(frames, report, progress), options, loaded)
     merged = {"frames": f"{len(frames) - len(left_out)} of {len(frames)} merged"}
     if left_out:
         merged["left out"] = named(left_out)
-    return LiveRaw(ready, merged | facts)
+    return LiveRaw(ready, merged | facts, files, left_out)
 
 
 def _prepared(mosaic: Mosaic, options: Options, loaded: Loaded) -> tuple[Prepared, dict[str, str]]:

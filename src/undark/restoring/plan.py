@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from undark.errors import OutputError, ReadError
 from undark.files.folder import CONFIDENCE_MARK, MARK, Scan, is_result, scan_folder
-from undark.files.picture import PICTURE_SUFFIXES
+from undark.files.picture import PICTURE_SUFFIXES, is_picture
 from undark.files.raw import RAW_SUFFIXES
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "dng": ".dng"}
@@ -109,13 +109,15 @@ def _find(
 def _photos(path: Path, scan: Scan) -> list[tuple[Path, Path]]:
     if scan.files == [path]:
         return [(path, Path())]
-    photos = [p for p in scan.files if not is_result(p)]
-    raw = {(p.parent, p.stem.lower()) for p in photos if p.suffix.lower() in RAW_SUFFIXES}
-    return [
-        (p, p.parent.relative_to(path))
-        for p in photos
-        if p.suffix.lower() not in PICTURE_SUFFIXES or (p.parent, p.stem.lower()) not in raw
-    ]
+    photos = without_pictures_of_raws(p for p in scan.files if not is_result(p))
+    return [(p, p.parent.relative_to(path)) for p in photos]
+
+
+def without_pictures_of_raws(photos: Iterable[Path]) -> list[Path]:
+    """Photos, of a RAW photo and pictures of the same name in a folder only the RAW photo."""
+    listed = list(photos)
+    raws = {(p.parent, p.stem.lower()) for p in listed if p.suffix.lower() in RAW_SUFFIXES}
+    return [p for p in listed if not is_picture(p) or (p.parent, p.stem.lower()) not in raws]
 
 
 def without_photos(folder: Path, suffixes: Collection[str]) -> ReadError:

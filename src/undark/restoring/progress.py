@@ -1,4 +1,4 @@
-"""Work in a thread, its progress as events of a generator."""
+"""Work in a thread, its progress as events of a generator, and the time that is left."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from typing import TypeVar
 Result = TypeVar("Result")
 Report = TypeVar("Report")
 Event = TypeVar("Event")
+
+
+def seconds_left(elapsed: float, share: float) -> float | None:
+    """For the rest of some work, of which a share, 0 to 1, took so long; None: not known yet."""
+    return elapsed / share * (1 - share) if share > 0 else None
 
 
 class _StoppedError(Exception):

@@ -28,6 +28,7 @@ from undark.files.dng import write_linear
 from undark.files.output import atomic_output
 from undark.files.picture import write_picture
 from undark.restoring.bands import (
+    AROUND,
     HEIGHT,
     Band,
     Progress,
@@ -196,7 +197,7 @@ def restore(
         dark=dark,
         tile=tile,
     )
-    linear, agreement = _whole(found.model, found, progress)
+    linear, agreement = restored_light(found.model, found, progress)
     made = Restored(
         found.mosaic,
         linear,
@@ -212,7 +213,7 @@ def restore(
 
 
 @redone_on_cpu
-def _whole(
+def restored_light(
     model: Model, photo: Prepared, progress: Progress
 ) -> tuple[NDArray[np.float32], Agreement | None]:
     """The restored light (H, W, 3) by the photo's `model`, and its agreement with the measured."""
@@ -235,23 +236,49 @@ class Prepared:
     estimate: Estimate | None
     model: Model
     tile: int | None = None
+    light: NDArray[np.float32] | None = None
+    """(H, W, 3) restored light of an earlier run, at `exposure.network_amplification`, that `bands`
+    gives; None: it runs the network."""
+    agreement: Agreement | None = None
+    """Of `light`."""
 
     @cached_property
     def law(self) -> Law | None:
         """Of the confidence; None for models that give finished colours."""
         return None if self.model.card.task == SRGB_TASK else law_of(self.model.path)
 
+    def exposed(self, wish: ExposureWish) -> Prepared:
+        """With another exposure relative to the proposed one, which is that of this photo."""
+        return replace(self, exposure=wish.onto(self.exposure))
+
     def bands(self, progress: Progress = lambda share: None) -> Iterator[Band]:
         """The restored light from top to bottom."""
         exposure = self.exposure
+        factor = np.float32(exposure.amplification / exposure.network_amplification)
+        if self.light is not None:
+            yield from _bands_of(self.light, factor, self.agreement, progress)
+            return
         photo = (self.mosaic, self.noise, exposure.network_amplification)
         strips = network_strips(self.model, *photo, tile=self.tile, progress=progress)
         bands = _uncorrected(strips) if self.law is None else corrected_bands(strips, *photo)
-        factor = np.float32(exposure.amplification / exposure.network_amplification)
         for band in bands:
             if factor != 1:
                 np.multiply(band.around, factor, out=band.around)
             yield band
+
+
+def _bands_of(
+    light: NDArray[np.float32],
+    factor: np.float32,
+    agreement: Agreement | None,
+    progress: Progress,
+) -> Iterator[Band]:
+    """Of a whole photo's light, multiplied; the agreement is given to the first."""
+    for top in range(0, len(light), HEIGHT):
+        begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, len(light))
+        own = slice(top - begin, min(top + HEIGHT, len(light)) - begin)
+        yield Band(top, light[begin:end] * factor, own, None if top else agreement)
+        progress(min(top + HEIGHT, len(light)) / len(light))
 
 
 def _uncorrected(strips: Iterator[NDArray[np.float32]]) -> Iterator[Band]:

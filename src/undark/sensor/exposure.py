@@ -104,7 +104,10 @@ class ExposureWish:
         """The amplification for a photo."""
         if not self.relative:
             return Exposure(2.0**self.ev, f"{self.ev:+g} EV, as asked")
-        proposed = propose_exposure(mosaic, white_level)
+        return self.onto(propose_exposure(mosaic, white_level))
+
+    def onto(self, proposed: Exposure) -> Exposure:
+        """A relative wish's exposure, where the proposed one is known."""
         if not self.ev:
             return proposed
         reason = f"{proposed.reason}; {self.ev:+g} EV, as asked"

@@ -1,19 +1,23 @@
 """Which photos of the list are bursts, by the rule of `restoring.burst_plan`.
 
 That needs the date and the settings of each photo. They are read in a thread, one file after
-another, for at most half of its time, and kept by the file's path, size and time of change.
+another, for at most half of its time, and kept by the file's path, size and time of change. Bursts
+are told of while others are still looked for.
 """
 
 from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Condition, Thread
 
 from undark.errors import UndarkError
 from undark.restoring.burst_plan import Taken, group_bursts, may_be_time_lapse, read_taken
+
+EVERY = 2.0
+"""Seconds after which the bursts found so far are told of; each list costs the page some work."""
 
 Groups = tuple[tuple[Path, ...], ...]
 """Frames of each burst, in the order in which they were taken."""
@@ -23,7 +27,7 @@ class Bursts:
     """The thread that looks for bursts among the photos that `look` was given last."""
 
     def __init__(self, found: Callable[[Groups], None]) -> None:
-        """`found` is called, in the thread, when all photos were read."""
+        """`found` is called, in the thread, every few seconds and when all photos were read."""
         self._found = found
         self._changed = Condition()
         self._asked: list[Path] | None = None
@@ -61,14 +65,20 @@ class Bursts:
     def _work(self) -> None:
         while (photos := self._next()) is not None:
             known: dict[Path, tuple[tuple[int, int], Taken | None]] = {}
+            told = time.monotonic()
             for path in photos:
                 if self._is_interrupted():
                     self._known |= known
                     break
                 known |= self._read(path)
+                if time.monotonic() - told > EVERY:
+                    earlier = {p: self._known[p] for p in photos if p in self._known}
+                    groups = _bursts(earlier | known)
+                    self._found(tuple(group for group in groups if path not in group))  # may go on
+                    told = time.monotonic()
             else:
                 self._known = known
-                self._found(_bursts(taken for _, taken in known.values() if taken))
+                self._found(_bursts(known))
             with self._changed:
                 self._reading = False
 
@@ -112,7 +122,7 @@ class Bursts:
             self._changed.wait_for(lambda: self._ended, seconds)
 
 
-def _bursts(photos: Iterable[Taken]) -> Groups:
+def _bursts(known: Mapping[Path, tuple[tuple[int, int], Taken | None]]) -> Groups:
     """Without single photos and without what may be a time-lapse."""
-    groups = group_bursts(photos)
+    groups = group_bursts(taken for _, taken in known.values() if taken)
     return tuple(tuple(g) for g in groups if len(g) > 1 and not may_be_time_lapse(g))

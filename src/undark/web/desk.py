@@ -85,7 +85,7 @@ class Desk:
         self.exports.close()
 
     def _load(self) -> Loaded:
-        return Loaded(self._options, Darks(()))
+        return Loaded(self._options, Darks(()), self.opened.kept)
 
     def _is_allowed(self, export: Export) -> bool:
         """Whether an export of the state file reads and writes within the folders."""

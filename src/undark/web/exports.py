@@ -46,6 +46,7 @@ from undark.restoring.jobs import (
     Skipped,
     run,
 )
+from undark.restoring.progress import seconds_left
 from undark.web.settings import FORMATS, Settings
 from undark.web.storage import read_json, write_json
 
@@ -313,8 +314,7 @@ class Exports:
         return None
 
     def _report(self, item: Export, share: float, elapsed: float) -> None:
-        left = elapsed / share * (1 - share) if share > 0 else None
-        self.now = Now(item.id, share, left)
+        self.now = Now(item.id, share, seconds_left(elapsed, share))
 
     def _finish(self, item: Export, ended: _Ended | None) -> None:
         with self._changed:

@@ -21,10 +21,8 @@ from undark.files.picture import PICTURE_SUFFIXES, is_picture
 from undark.files.raw import RAW_SUFFIXES
 from undark.restoring.burst_plan import name_burst
 from undark.restoring.jobs import Job, plan
-from undark.restoring.plan import KINDS
+from undark.restoring.plan import KINDS, without_pictures_of_raws
 from undark.web.bursts import Groups
-
-_CAMERA_JPEG = frozenset({".jpg", ".jpeg"})
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Library:
             scan = scan_folder(root, RAW_SUFFIXES | set(KINDS)) if root.is_dir() else Scan([], [])
             unreadable += scan.unreadable
             results |= {path for path in scan.files if is_result(path)}
-            for path in _photos(scan.files, root):
+            for path in without_pictures_of_raws(_photos(scan.files, root)):
                 one = Entry(identifier(path), (path,), root, root == self.uploads)
                 photos.setdefault(path, one)
         self._results = results
@@ -219,21 +217,13 @@ def _burst_job(burst: Entry, below: str | None, kind: str, label: str) -> Job:
 
 
 def _photos(files: Sequence[Path], root: Path) -> Iterable[Path]:
-    """Photos among files: no results of undark's, no JPEG of a RAW+JPEG pair, no link out."""
-    raws = {_stem(path) for path in files if path.suffix.lower() in RAW_SUFFIXES}
+    """Photos among files: no results of undark's, no link out."""
     photos = RAW_SUFFIXES | set(PICTURE_SUFFIXES)
     for path in files:
-        suffix = path.suffix.lower()
-        if suffix not in photos or is_result(path):
-            continue
-        if suffix in _CAMERA_JPEG and _stem(path) in raws:
+        if path.suffix.lower() not in photos or is_result(path):
             continue
         if not path.is_symlink() or is_inside(path, root):
             yield path
-
-
-def _stem(path: Path) -> str:
-    return str(path.with_suffix("")).lower()
 
 
 def identifier(*paths: Path) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Condition, Thread
 
 from undark.errors import UndarkError
 from undark.restoring.jobs import Loaded, Options
+from undark.restoring.kept import Kept
 from undark.restoring.live import Live, open_live, open_live_burst
-from undark.web.library import Entry
+from undark.restoring.progress import seconds_left
+from undark.web.library import Entry, identifier
 
 LIMIT = 1 << 30
-"""Bytes of light that are kept; the least recently used photos are dropped."""
+"""Bytes of light that are kept."""
 STALE = 90.0
 """Seconds after which a page that has not asked for its photo again is taken to be gone; browsers
 let pages in the background ask once a minute."""
@@ -99,6 +102,16 @@ class Opened:
                 self._lives[key] = live
             return live
 
+    def kept(self, files: tuple[Path, ...], options: Options) -> Kept | None:
+        """What is kept of some files, where an export can be made of it: a `Keeper`."""
+        mine = self._options
+        if options.of_network != mine.of_network or options.confidence:
+            return None
+        if not options.exposure.relative or mine.exposure != Options.exposure:
+            return None
+        live = self.live(identifier(*files))
+        return live.kept if live else None
+
     def forget(self) -> None:
         """Drop all photos."""
         with self._changed:
@@ -173,8 +186,7 @@ class Opened:
         with self._changed:
             if not self._is_wanted(entry.id):
                 raise _NotWantedError
-        elapsed = time.monotonic() - began
-        left = elapsed / share * (1 - share) if share > 0 else None
+        left = seconds_left(time.monotonic() - began, share)
         self._set(entry, State(stage, share, left))
 
     def _set(self, entry: Entry, state: State) -> None:
@@ -183,14 +195,22 @@ class Opened:
                 self._states[entry.id] = state
 
     def _keep(self, entry: Entry, live: Live) -> None:
-        """Keep a photo's light; drop the least recently used ones above the limit."""
+        """Keep a photo's light.
+
+        Above the limit the least recently used ones are rounded to 16 bits first, then dropped.
+        """
         with self._changed:
             self._lives.pop(entry.id, None)
             self._lives[entry.id] = live
-            while len(self._lives) > 1 and self.nbytes > LIMIT:
-                key = next(iter(self._lives))
-                del self._lives[key]
-                self._states.pop(key, None)
+            while self.nbytes > LIMIT:
+                if exact := [live for live in self._lives.values() if live.is_exact]:
+                    exact[0].halve()
+                elif len(self._lives) > 1:
+                    key = next(iter(self._lives))
+                    del self._lives[key]
+                    self._states.pop(key, None)
+                else:
+                    break
 
     @property
     def nbytes(self) -> int:

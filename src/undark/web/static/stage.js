@@ -4,7 +4,8 @@
 import { $, picture } from "./api.js";
 
 const NEAR = 22; // CSS pixels from the divider at which it is taken hold of
-const SETTLED = 160; // milliseconds after the last change until the full resolution is asked for
+const SETTLED = 160; // milliseconds after the last change until what is out of sight is asked for too
+const ROUGH = 2; // sizes below the window's: of the whole frame while a slider moves, for the histogram
 const canvas = $("canvas");
 const stage = $("stage");
 const pen = canvas.getContext("2d");
@@ -18,9 +19,12 @@ let divider = 0.5;
 let placeholder = null;
 let layers = [];
 let drafts = false;
-let settling;
+let settling; // the timer
+let unsettled = false; // what is out of sight is still to be asked for
 let picking = null;
-let began = 0;
+let changes = 0; // of settings, while a slider moves
+let began = null; // { at, change }: the first change that is not in sight yet
+let painting = 0;
 let onBase = () => {};
 let onZoom = () => {};
 
@@ -28,38 +32,51 @@ class Layer {
   // One picture of one side: the whole frame, or the part in sight.
   constructor(side, whole) {
     Object.assign(this, { side, whole, bitmap: null, place: null, wanted: null, key: null, busy: false });
+    this.over = null; // of a whole frame: the part that lies over it
+    this.due = this.change = 0; // the change of settings that it is to show, and that it shows
   }
 
-  clear() { this.bitmap?.close(); this.bitmap = this.place = this.wanted = this.key = null; }
+  clear() { this.bitmap?.close(); this.bitmap = this.place = this.wanted = this.key = null; this.change = this.due; }
 
-  // Ask for a part; while a request is under way only the newest is remembered.
-  ask(query) {
+  // Ask for a part; while a request is under way only the newest is remembered. A whole frame that
+  // `replaces` is sharp enough for the window: what lies over it is removed once it is there.
+  ask(query, replaces = false) {
     this.wanted = query;
-    if (!this.busy && query !== this.key) this.load();
+    this.replaces = replaces;
+    this.due = changes;
+    if (this.busy) return;
+    if (query !== this.key) this.load();
+    else this.loaded(changes);
   }
 
   async load() {
     const query = this.wanted;
+    const due = this.due;
     const { id } = photo;
     this.busy = true;
     try {
       const { blob, headers } = await picture(`api/photos/${id}/view?${query}`);
       const bitmap = await createImageBitmap(blob);
-      if (photo?.id !== id) { bitmap.close(); return; }
+      if (photo?.id !== id || !this.wanted) { bitmap.close(); return; }
       this.bitmap?.close();
       this.bitmap = bitmap;
       this.place = headers.get("X-Place").split(",").map(Number);
       this.key = query;
-      draw();
-      if (began && this.side === "after" && query === this.wanted) { stage.dataset.latency = String(Math.round(performance.now() - began)); began = 0; }
+      this.loaded(due);
       if (this.side === "after" && this.whole) onBase(bitmap);
-      stage.dataset.shown = String(Number(stage.dataset.shown || 0) + 1);
+      draw();
     } catch (error) {
-      if (photo?.id === id) { this.key = query; stage.dispatchEvent(new CustomEvent("fault", { detail: error.message })); }
+      if (photo?.id === id) { this.key = query; this.change = due; stage.dispatchEvent(new CustomEvent("fault", { detail: error.message })); }
     } finally {
       this.busy = false;
       if (photo && this.wanted && this.wanted !== this.key) this.load();
+      else settle();
     }
+  }
+
+  loaded(change) {
+    this.change = change;
+    if (this.replaces && this.wanted === this.key) this.over.clear();
   }
 }
 
@@ -80,7 +97,11 @@ export function setUp(callbacks) {
 export function open(next, thumbnail) {
   close();
   photo = next;
-  layers = ["before", "after"].flatMap((side) => [new Layer(side, true), new Layer(side, false)]);
+  layers = ["before", "after"].flatMap((side) => {
+    const [whole, part] = [new Layer(side, true), new Layer(side, false)];
+    whole.over = part;
+    return [whole, part];
+  });
   centre = { x: next.width / 2, y: next.height / 2 };
   placeholder = null;
   if (thumbnail) {
@@ -97,7 +118,9 @@ export function close() {
   photo = null;
   pick(null);
   clearTimeout(settling);
-  draw();
+  settling = began = null;
+  unsettled = false;
+  paint(); // now: what is hidden cannot have the focus
 }
 
 // Known from the server: the size, and whether it is restored.
@@ -114,7 +137,8 @@ export function update(next) {
 export function adjust(next, overlay, moving) {
   settings = next;
   confidence = overlay;
-  if (moving && !began) began = performance.now();
+  if (moving) changes += 1;
+  if (moving && !began) began = { at: performance.now(), change: changes };
   refresh(moving);
 }
 
@@ -170,71 +194,110 @@ function resize() {
   const [width, height] = [Math.round(stage.clientWidth * ratio()), Math.round(stage.clientHeight * ratio())];
   if (!width || !height) return;
   if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+  paint(); // now: a new size has cleared it
   refresh(false);
 }
 
 function refresh(moving) {
   draw();
   if (!photo?.ready) return;
-  request(moving);
   clearTimeout(settling);
-  if (moving) settling = setTimeout(() => request(false), SETTLED);
+  settling = moving ? setTimeout(() => { settling = null; settle(); }, SETTLED) : null;
+  unsettled = moving;
+  request(moving);
+  settle();
 }
 
+// While something moves: what is in sight, on each side up to the divider, and the whole frame small,
+// for the histogram. Else all of it, so that the divider can be moved.
 function request(moving) {
-  const draft = moving && drafts;
-  const level = Math.max(0, Math.round(Math.log2(1 / Math.min(canvas.width / photo.width, canvas.height / photo.height))));
+  const draft = moving && drafts ? 1 : 0;
+  const level = sizeFor(Math.min(canvas.width / photo.width, canvas.height / photo.height));
   const larger = scale() * (1 << level) > 1.5;
-  const part = larger ? sight() : null;
   for (const layer of layers) {
-    if (layer.side === "after" && !photo.restored) continue;
-    if (layer.whole) {
-      // zoomed in, the whole frame is only what is seen while moving, and the histogram
-      if (!larger || !moving) layer.ask(query(layer.side, [0, 0, photo.width, photo.height], level + (draft ? 1 : 0)));
-    } else if (part) {
-      layer.ask(query(layer.side, part, Math.max(0, Math.round(Math.log2(1 / scale()))) + (draft ? 1 : 0)));
-    } else {
-      layer.clear();
-    }
+    const { side, over } = layer;
+    if (!over || (side === "after" && !photo.restored)) continue;
+    const frame = query(side, [0, 0, photo.width, photo.height], level);
+    if (!moving || layer.key === frame) layer.ask(frame, !larger);
+    else if (side === "after") layer.ask(query(side, [0, 0, photo.width, photo.height], level + ROUGH, true));
+    if (!larger && (!moving || layer.key === frame)) continue;
+    const part = moving ? inSight(side) : inSight();
+    if (part) over.ask(query(side, part, sizeFor(scale()) + draft, moving));
   }
 }
 
-function sight() {
+// How many times a picture is halved that is shown at a scale.
+function sizeFor(shown) { return Math.max(0, Math.round(Math.log2(1 / shown))); }
+
+// Left, top, width and height in the photo: of one side, or of both; null where nothing is in sight.
+function inSight(side) {
   const [s, [left, top]] = [scale(), corner()];
-  const x = Math.max(0, Math.floor(-left / s));
+  const [from, to] = side ? extent(side) : [0, canvas.width];
+  const x = Math.max(0, Math.floor((from - left) / s));
   const y = Math.max(0, Math.floor(-top / s));
-  const right = Math.min(photo.width, Math.ceil((canvas.width - left) / s));
+  const right = Math.min(photo.width, Math.ceil((to - left) / s));
   const bottom = Math.min(photo.height, Math.ceil((canvas.height - top) / s));
-  return [x, y, right - x, bottom - y];
+  return right > x && bottom > y ? [x, y, right - x, bottom - y] : null;
 }
 
-function query(side, [left, top, width, height], level) {
+// From where to where a side is drawn, in device pixels of the canvas.
+function extent(side) {
+  const edge = compares() ? Math.round(divider * canvas.width) : canvas.width;
+  return side === "before" ? [0, edge] : [edge, canvas.width];
+}
+
+// Whether there are two sides.
+function compares() { return Boolean(photo?.restored && layers.some((l) => l.side === "after" && l.bitmap)); }
+
+// Ask for what is out of sight once nothing moves and all in sight is there, which it would delay. Say,
+// for tests and drafts, when a change of the settings is in sight, and when all is there.
+function settle() {
+  const idle = layers.every((layer) => !layer.busy);
+  const seen = layers.filter((layer) => !layer.over?.wanted);
+  if (began && seen.every((layer) => layer.change >= Math.min(layer.due, began.change))) {
+    const { at } = began;
+    began = null;
+    requestAnimationFrame(() => { stage.dataset.latency = String(Math.round(performance.now() - at)); }); // after paint
+  }
+  if (unsettled && !settling && idle && photo?.ready) { unsettled = false; request(false); }
+  stage.dataset.settled = String(!unsettled && layers.every((layer) => !layer.busy));
+}
+
+function query(side, [left, top, width, height], level, moving) {
   const used = { ...settings };
   if (side === "before") used.strength = 0;
   const asked = new URLSearchParams({ left, top, width, height, level, side, settings: JSON.stringify(used) });
   if (confidence && side === "after") asked.set("confidence", "1");
+  if (moving) asked.set("draft", "1");
   return asked.toString();
 }
 
 export function setDrafts(on) { drafts = on; }
 
+// Once in a frame, whatever has changed.
 function draw() {
+  painting ||= requestAnimationFrame(paint);
+}
+
+function paint() {
+  cancelAnimationFrame(painting);
+  painting = 0;
   pen.setTransform(1, 0, 0, 1, 0, 0);
   pen.clearRect(0, 0, canvas.width, canvas.height);
-  const both = Boolean(photo?.restored && layers.some((l) => l.side === "after" && l.bitmap));
+  const both = compares();
   for (const id of ["line", "before-label", "after-label", "divider"]) $(id).hidden = !both;
   stage.classList.toggle("pannable", Boolean(photo?.ready) && pannable());
   if (!photo) return;
-  const edge = both ? Math.round(divider * canvas.width) : canvas.width;
-  side("before", 0, edge);
-  if (both) side("after", edge, canvas.width);
+  side("before");
+  if (both) side("after");
 }
 
 function pannable() {
   return photo.width * scale() > canvas.width + 1 || photo.height * scale() > canvas.height + 1;
 }
 
-function side(name, from, to) {
+function side(name) {
+  const [from, to] = extent(name);
   if (to <= from) return;
   pen.save();
   pen.beginPath();
@@ -246,7 +309,7 @@ function side(name, from, to) {
   if (!drawn.length && placeholder) place(placeholder);
   for (const layer of drawn) {
     const [x, y, width, height] = layer.place;
-    pen.imageSmoothingEnabled = layer.whole || s < 1;
+    pen.imageSmoothingEnabled = layer.whole || s < 1 || zoom === "fit";
     pen.drawImage(layer.bitmap, left + x * s, top + y * s, width * s, height * s);
   }
   pen.restore();
