@@ -59,8 +59,9 @@ _CERTAIN, _SURELY = 8.0, 0.01
 """Hot pixels that are counted for it: standard deviations, and likelihood of a star."""
 _PASSES = 3
 """Each mends the brightest of adjacent hot pixels."""
-_CHUNK = 1 << 11
-"""Pixels that are judged at once: what is computed of them fits a processor's cache."""
+_CHUNK = 1 << 9
+"""Pixels that are judged at once: what is computed of them fits a processor's cache, and OpenBLAS
+does not take threads of its own for its product, which would wait for each other."""
 _BORDER = 6
 """Pixels around the frame: whole periods, and no less than the offsets that are looked at."""
 _BAND = 96
