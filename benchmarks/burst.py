@@ -2,27 +2,38 @@
 
     python benchmarks/burst.py                  # the tables of docs/burst.md
     python benchmarks/burst.py --photos 2       # a quick look
+    python benchmarks/burst.py --large 3 5      # time and memory of 3 and 5 frames of 24 megapixels
 
 Each photo of `../shared/photos/val` gives a burst of 16 frames at ISO 1600, 200 times too dark:
 a shake of up to 20 pixels, rotations of up to 1 degree, and once more with something that moves
 (`burst_frames.py`). Frame 1, and merges of the first 8 and of 16, are restored by the shipped model
 with the noise that undark finds, and scored as `quality.py` does against the first frame's light.
+
+`--large` runs the commands as whole processes on `undark demo`'s scene, repeated to fill the frame
+and shifted by at most 24 pixels; memory is measured as `speed.py` does.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+import process_memory
+import speed
 import undark
 from burst_frames import MARGIN, Burst, Pose, poses, shoot
 from classical_planes import Plane
 from darkroom import SHARED, Cell, fidelity, load_light, middle, picture, see
 from undark.align.noisy import Reference
+from undark.demo import load_scene, photograph
+from undark.files.dng import write_mosaic
 from undark.restoring.burst import Aligned, merge, places, stabilised
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.profiles.lookup import estimate_of
@@ -108,13 +119,49 @@ def _entry(scores: Scores) -> str:
     return f"{scores.raw:.2f} / {scores.srgb:.2f}{there}"
 
 
+def large(counts: Sequence[int]) -> None:
+    """Print a table of `undark restore` of one frame of 24 megapixels and of bursts of them.
+
+    Memory is sampled in the same run, which costs some per cent of the time.
+    """
+    print(f"{speed.machine()}\n\n| frames | seconds | seconds of all cores | peak MiB |")
+    print("|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as folder:
+        frames = [Path(folder, f"{number}.dng") for number in range(max(counts))]
+        make_large(frames)
+        for count in (1, *counts):
+            command = [sys.executable, "-m", "undark", "burst" if count > 1 else "restore"]
+            command += ["--overwrite", "--device", "cpu", *map(str, frames[:count])]
+            ran = process_memory.timed(command)
+            print(
+                f"| {count} | {ran.seconds:.0f} | {ran.cpu:.0f} | {ran.mebibytes:.0f} |", flush=True
+            )
+
+
+def make_large(paths: Sequence[Path]) -> None:
+    """Write dark frames of one scene, shifted by at most 24 pixels."""
+    rows, columns = speed.SIZES[24]
+    scene = load_scene()
+    repeats = ((side + 24) // n + 1 for side, n in zip((rows, columns), scene.shape, strict=False))
+    light = np.tile(scene, (*repeats, 1))
+    random = np.random.default_rng(7)
+    for number, path in enumerate(paths):
+        top, left = random.integers(0, 25, 2)
+        seen = light[top : top + rows, left : left + columns]
+        write_mosaic(path, photograph(seen, CELL.iso, CELL.amplification, seed=number))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     add = parser.add_argument
     add("--photos", type=int, metavar="N", help="only the first N photos; default: all")
     add("--rolling", type=float, default=0.0, help="pixels by which a rolling shutter bends")
     add("--only", choices=("align", "still", "moves"), help="one of the three tables")
+    add("--large", type=int, nargs="+", metavar="FRAMES", help="time and memory, 24 megapixels")
     asked = parser.parse_args()
+    if asked.large:
+        large(asked.large)
+        return
     paths = sorted((SHARED / "photos" / "val").glob("*.jpg"))
     model = undark.load_model("bayer")
     still: list[list[Scores]] = []

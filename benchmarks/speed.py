@@ -14,6 +14,7 @@ because reading it slows the process down. Prints Markdown tables and the machin
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import platform
 import statistics
@@ -22,13 +23,14 @@ import sys
 import tempfile
 import time
 from importlib.util import find_spec
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 import process_memory
 from undark.demo import load_scene, photograph
+from undark.engine.card import read_card
 from undark.engine.catalogue import QUALITIES, choose
 from undark.engine.model import load_model
 from undark.engine.tiling import tiles
@@ -185,22 +187,34 @@ def network(folder: Path, count: int = 4) -> None:
         one = seconds(undark(quality, photos[0], to=folder / "one"))
         all_ = seconds(undark(quality, *photos, to=folder / "all"))
         each = (all_ - one) / (count - 1)
-        rate = multiply_adds(model.card.training["network"]) * shape[2] * shape[3] * tiled / alone
+        pixels = shape[2] * shape[3] * model.card.cell**2 * tiled
+        rate = multiply_adds(model.path) * pixels / alone
         print(
             f"{quality}: {each:.2f} s a photo in a list, its {tiled} tiles alone {alone:.2f} s: "
             f"{each / alone:.2f}; the network does {rate / 1e9:.0f} of {peak / 1e9:.0f} GMAC/s"
         )
 
 
-def multiply_adds(config: dict[str, list[int]]) -> float:
-    """Of a network for Bayer, a packed pixel; its blocks are as wide inside as outside."""
-    widths, encoder, decoder = config["widths"], config["encoder"], [*config["decoder"], 0]
-    total = 9.0 * (8 * widths[0] + widths[0] * 12 + 4 * 12)
-    for scale, width in enumerate(widths):
-        total += (encoder[scale] + decoder[scale]) * 2 * 9 * width**2 / 4**scale
-    for scale, (fine, coarse) in enumerate(pairwise(widths)):
-        total += 2 * fine * coarse / 4**scale  # down by 2×2 with a stride, up by 1×1 and a shuffle
-    return total
+def multiply_adds(path: Path) -> float:
+    """Of a network in a file of undark's, for a pixel of the photo.
+
+    From its kernels, each of which is used once for every pixel of its scale.
+    """
+    import onnx
+
+    total = 0.0
+    for tensor in onnx.load(path).graph.initializer:
+        name = tensor.name.removesuffix(".fp16")
+        if name.endswith(".weight"):
+            part, number, *_ = name.split(".")
+            scale = _FIRST_SCALES[part] + int(number) if part in _FIRST_SCALES else 0
+            total += math.prod(tensor.dims) / 4**scale
+    card = read_card(path)
+    return total / (card.cell * card.fold) ** 2
+
+
+_FIRST_SCALES = {"encoder": 0, "decoder": 0, "down": 1, "up": 1}
+"""Parts of the network that are numbered by scale, and the scale of the first: 0 is the finest."""
 
 
 def peak_rate() -> float:

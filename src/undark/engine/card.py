@@ -22,6 +22,8 @@ SRGB_TASK = "mosaic to linear sRGB"
 PICTURE_TASK = "picture to picture"
 """Linear sRGB of a finished picture, dark and bright."""
 TASKS = (TASK, SRGB_TASK, PICTURE_TASK)
+PICTURE_CHANNELS = 6
+"""Of a picture's input: what `sensor.conditioning.condition_picture` gives."""
 MOST_MULTIPLE, MOST_HALO = 256, 2048
 """Packed pixels. A photo is padded to the multiple, a tile by the halo: memory limits both."""
 _TYPES = {
@@ -49,7 +51,7 @@ class Card:
     cfa: str
     """ "Bayer", "X-Trans", or "none" for pictures."""
     channels: int
-    """Channels of the input: cell² planes and as many noise maps; 3 for a picture."""
+    """Channels of the input: cell² planes and as many noise maps; `PICTURE_CHANNELS`."""
     multiple: int
     """Height and width of the input in packed pixels are multiples of this."""
     halo: int
@@ -86,8 +88,8 @@ class Card:
 
 def _check(card: Card) -> None:
     """Raises `ValueError` for values that are inconsistent or out of range."""
-    planes = {kind.name: 2 * kind.cell**2 for kind in SENSOR_KINDS} | {"none": 6}
-    if card.task not in TASKS or planes.get(card.cfa) != card.channels:
+    channels = {kind.name: 2 * kind.planes for kind in SENSOR_KINDS} | {"none": PICTURE_CHANNELS}
+    if card.task not in TASKS or channels.get(card.cfa) != card.channels:
         raise ValueError("of an unknown task")
     if not 1 <= card.multiple <= MOST_MULTIPLE or not 0 <= card.halo <= MOST_HALO:
         raise ValueError("multiple or halo out of range")

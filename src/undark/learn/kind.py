@@ -11,6 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from undark.engine.card import PICTURE_CHANNELS
 from undark.sensor.cfa import CFA, mosaic
 from undark.sensor.kind import BAYER_KIND, X_TRANS_KIND, SensorKind
 
@@ -65,8 +66,8 @@ class InputKind:
     @property
     def channels(self) -> int:
         """Planes of a network's input: light and, of a mosaic, as many of noise; of a picture
-        three more (see `undark.sensor.conditioning.condition_picture`)."""
-        return 2 * self.planes if self.sensor else self.planes + 3
+        what `undark.sensor.conditioning.condition_picture` gives."""
+        return 2 * self.planes if self.sensor else PICTURE_CHANNELS
 
     @cached_property
     def cfa(self) -> CFA:
