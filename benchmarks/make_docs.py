@@ -68,8 +68,8 @@ JOBS = {
         " --model src/undark/engine/weights/bayer-fast.onnx --blind"
         " --methods --keep --out benchmarks/quality.json"
     ),
-    "agreement": Job("benchmarks/agreement.py --frames 108"),
-    "blind": Job("benchmarks/blind.py --frames 108"),
+    "agreement": Job("benchmarks/agreement.py --frames 1000"),
+    "blind": Job("benchmarks/blind.py --frames 1000"),
     "speed": Job("benchmarks/speed.py --runs 3"),
     "speed-sizes": Job("benchmarks/speed.py --sizes"),
     "speed-list": Job("benchmarks/speed.py --list"),
