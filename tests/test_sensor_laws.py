@@ -26,7 +26,6 @@ from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel, NumPySampler, tukey_lambda, tukey_std
 from undark.sensor.profiles.cameras import CameraNoise, cameras
 from undark.sensor.profiles.lookup import noise_of
-from undark.sensor.windows import with_border
 
 PHASES = [*BAYER_ORDERS, *(X_TRANS.crop(y, x) for y in range(6) for x in range(6))]
 phases = st.sampled_from(PHASES)
@@ -405,11 +404,3 @@ def test_packing_needs_no_more_than_the_periods_that_hold_the_mosaic():
         periods = [-(-(n + s) // cfa.period) for n, s in zip((13, 20), cfa.shift, strict=True)]
         per = cfa.period // cfa.cell
         assert packed.shape == (cfa.cell**2, periods[0] * per, periods[1] * per)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (2, 4, 7)])
-@pytest.mark.parametrize("reach", [1, 3])
-def test_a_repeated_border_is_numpys(shape, reach):
-    planes = np.random.default_rng(0).normal(size=shape)
-    around = [(0, 0)] * (planes.ndim - 2) + [(reach, reach)] * 2
-    assert np.array_equal(with_border(planes, reach), np.pad(planes, around, mode="edge"))

@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.sensor.windows import box_means, with_border
+from undark.sensor.windows import box_means
 
 Floats = NDArray[np.float32]
 Combine = Callable[..., Floats]
@@ -30,8 +30,6 @@ NOISE = 1.5
 """Sigmas of that range that are noise."""
 BELOW_PEAK = 1.0
 """Sigmas by which single pixels, which noise may have raised, must exceed what they allow."""
-_ROWS, _REACH = 32, 2
-"""Packed rows at a time, so that they fit a processor's cache, and rows around that count."""
 
 
 def bound(output: Floats, inputs: Floats, colours: tuple[int, ...]) -> Floats:
@@ -43,17 +41,12 @@ def bound(output: Floats, inputs: Floats, colours: tuple[int, ...]) -> Floats:
     reaches no farther than two packed pixels from it. The lower limit is its mirror image, but for
     what is below black: no light is, so there only the means allow more.
     """
-    cell, height = output.shape[-1] // inputs.shape[-1], inputs.shape[-2]
-    for top in range(0, height, _ROWS):
-        bottom = min(top + _ROWS, height)
-        around = slice(max(top - _REACH, 0), bottom + _REACH)
-        own = slice(top - around.start, bottom - around.start)
-        for colour in range(3):
-            least, most = _limits(inputs[0, :, around], colours, colour)
-            pixels = output[0, colour, cell * top : cell * bottom]
-            for row, column in product(range(cell), repeat=2):  # the limits hold for a whole cell
-                some = pixels[row::cell, column::cell]
-                np.clip(some, least[own], most[own], out=some)
+    cell = output.shape[-1] // inputs.shape[-1]
+    for colour in range(3):
+        least, most = _limits(inputs[0], colours, colour)
+        for row, column in product(range(cell), repeat=2):  # the limits hold for a whole cell
+            pixels = output[0, colour, row::cell, column::cell]
+            np.clip(pixels, least, most, out=pixels)
     return output
 
 
@@ -80,7 +73,7 @@ def _mean(planes: Floats) -> Floats:
 
 def over_3x3(plane: Floats, combine: Combine) -> Floats:
     """Combine each pixel of (h, w) with the eight around it; the border is repeated."""
-    wide = with_border(plane, 1)
+    wide = np.pad(plane, 1, mode="edge")
     # into copies: NumPy's maximum of two views of the same memory is ten times slower
     lines = wide[:-2].copy()
     combine(lines, wide[1:-1], out=lines)

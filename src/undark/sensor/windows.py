@@ -22,26 +22,11 @@ def box_sums(planes: NDArray[Any], side: int) -> NDArray[Any]:
 
 def box_means(planes: NDArray[Any], reach: int) -> NDArray[Any]:
     """(…, H, W) → (…, H, W): means over (2·reach + 1)² pixels; the border is repeated."""
+    around = [(0, 0)] * (planes.ndim - 2) + [(reach, reach)] * 2
     side = 2 * reach + 1
-    sums = box_sums(with_border(planes, reach), side)
+    sums = box_sums(np.pad(planes, around, mode="edge"), side)
     sums *= planes.dtype.type(1 / side**2)
     return sums
-
-
-def with_border(planes: NDArray[Any], reach: int) -> NDArray[Any]:
-    """(…, H, W) → (…, H + 2·reach, W + 2·reach): the border is repeated.
-
-    As `numpy.pad` with `mode="edge"`, which takes ten times as long for a few rows.
-    """
-    height, width = planes.shape[-2:]
-    wide = np.empty((*planes.shape[:-2], height + 2 * reach, width + 2 * reach), planes.dtype)
-    inner = slice(reach, reach + width)
-    wide[..., reach : reach + height, inner] = planes
-    wide[..., :reach, inner] = planes[..., :1, :]
-    wide[..., reach + height :, inner] = planes[..., -1:, :]
-    wide[..., :reach] = wide[..., reach : reach + 1]
-    wide[..., reach + width :] = wide[..., reach + width - 1 : reach + width]
-    return wide
 
 
 def robust_sigma(
