@@ -100,11 +100,12 @@ def mend(mosaic: Mosaic, noise: NoiseModel, known: NDArray[np.intp] | None = Non
     share = ((off > _CERTAIN) & (star < _SURELY)).sum() / mosaic.plane.size
     many = min(share / _MANY, 1)
     for number in range(_PASSES):
+        if number:
+            left = np.union1d(left[np.isnan(star)], frame.revealed_by(found[-1]))
         if number or many == 1:
             _, star = frame.judge(left, _ALONE if many == 1 else math.inf)
         found.append(left[star < _MARGIN * many**2])
         was.append(frame.replace(found[-1]))
-        left = np.union1d(left[np.isnan(star)], frame.revealed_by(found[-1]))
     flat, first = np.unique(np.concatenate(found), return_index=True)
     pixels, change = frame.positions(flat), frame.light(flat) - np.concatenate(was)[first]
     return Mended(_with_change(mosaic, pixels, change) if len(flat) else mosaic, pixels)
@@ -163,7 +164,7 @@ class _Frame:
         found = [np.empty(0, np.intp)]
         for phase, members in self._by_phase(mended):
             near = np.array(nearest(self._cfa, phase))
-            beside = np.unique(mended[members] + near[:, :1] * self._width + near[:, 1:])
+            beside = (mended[members] + near[:, :1] * self._width + near[:, 1:]).ravel()
             y, x = np.divmod(beside, self._width)
             inside = (y >= _BORDER) & (y < self._shape[0] + _BORDER)
             found.append(beside[inside & (x >= _BORDER) & (x < self._shape[1] + _BORDER)])
