@@ -41,10 +41,11 @@ from darkroom import (
 )
 from speed import machine
 from undark.develop.metrics import psnr
-from undark.engine.backends import BF16, F32, Backend
+from undark.engine.backends import BF16, F32, NO_MARGINS, Backend, Margins
 from undark.engine.backends.onnxruntime import OnnxRuntime
 from undark.engine.card import CARD_KEY, Card, read_card
 from undark.engine.catalogue import find_model
+from undark.engine.tiling import AREA, cut, left_out
 from undark.engine.trial import run_megapixels
 from undark.sensor.cfa import X_TRANS
 
@@ -68,10 +69,12 @@ class OneModel:
         import openvino as ov
 
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16"}
+        self._card = read_card(path)
         self._request = ov.Core().compile_model(path, "CPU", hints).create_infer_request()
 
-    def run(self, inputs: Array) -> Array:
-        return np.array(self._request.infer([inputs])[0])
+    def run(self, inputs: Array, margins: Margins = NO_MARGINS) -> Array:
+        whole = np.array(self._request.infer([inputs])[0])
+        return cut(whole, left_out(self._card, margins), self._card.cell)
 
 
 def _openvino(precision: str) -> Callable[[Path], Backend]:
@@ -97,12 +100,13 @@ class Running:
 
     def __init__(self, path: Path, backend: Backend, keep: bool = False) -> None:
         self.path, self.card, self._backend = path, read_card(path), backend
+        self.area = AREA
         self.inputs: list[Array] | None = [] if keep else None
 
-    def __call__(self, inputs: Array) -> Array:
+    def __call__(self, inputs: Array, margins: Margins = NO_MARGINS) -> Array:
         if self.inputs is not None:
             self.inputs.append(inputs)
-        return self._backend.run(inputs)
+        return self._backend.run(inputs, margins)
 
 
 def restored(frame: Frame, model: Any) -> NDArray[np.float64]:

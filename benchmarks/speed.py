@@ -8,7 +8,8 @@
 Simulates dark DNGs, then times in turn LibRaw's AHD rendering to JPEG (rawpy's defaults) and
 `undark restore` to JPEG. Seconds are medians of whole processes; memory is the largest sum of the
 proportional set sizes of a process and all below it, sampled every 20 ms in runs of their own,
-because reading it slows the process down. Prints Markdown tables and the machine.
+because reading it slows the process down. Processes keep compiled bytecode in the temporary folder,
+as an installation does beside its files. Prints Markdown tables and the machine.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,7 @@ from undark.demo import load_scene, photograph
 from undark.engine.card import read_card
 from undark.engine.catalogue import QUALITIES, choose
 from undark.engine.model import load_model
-from undark.engine.tiling import tiles
+from undark.engine.tiling import Tile, inner_light, tiles
 from undark.files.dng import write_mosaic
 
 ISO, AMPLIFICATION = 1600, 200
@@ -174,47 +176,70 @@ def network(folder: Path, count: int = 4) -> None:
     for quality in QUALITIES:
         model = load_model(choose("Bayer", quality=quality))
         rows, columns = (n // 2 for n in SIZES[24])
-        plan = tiles(rows, columns, model.card.multiple, model.card.halo)
-        outer = plan[0][0].outer
-        shape = (1, model.card.channels, *(s.stop - s.start for s in outer))
+        card = model.card
+        plan = [*chain(*tiles(rows, columns, card.multiple, card.halo, area=model.area))]
+        shape = (1, card.channels, *(s.stop - s.start for s in plan[0].outer))
         inputs = np.random.default_rng(0).random(shape, np.float32)
         model(inputs)
         began = time.perf_counter()
-        tiled = sum(map(len, plan))
-        for _ in range(tiled):
-            model(inputs)
+        for tile in plan:
+            inner_light(card, model, inputs, tile.margins)
         alone = time.perf_counter() - began
         one = seconds(undark(quality, photos[0], to=folder / "one"))
         all_ = seconds(undark(quality, *photos, to=folder / "all"))
         each = (all_ - one) / (count - 1)
-        pixels = shape[2] * shape[3] * model.card.cell**2 * tiled
-        rate = multiply_adds(model.path) * pixels / alone
+        rate = sum(multiply_adds_of(model.path, tile) for tile in plan) / alone
         print(
-            f"{quality}: {each:.2f} s a photo in a list, its {tiled} tiles alone {alone:.2f} s: "
-            f"{each / alone:.2f}; the network does {rate / 1e9:.0f} of {peak / 1e9:.0f} GMAC/s"
+            f"{quality}: {each:.2f} s a photo in a list, its {len(plan)} tiles alone "
+            f"{alone:.2f} s: {each / alone:.2f}; "
+            f"the network does {rate / 1e9:.0f} of {peak / 1e9:.0f} GMAC/s"
         )
 
 
 def multiply_adds(path: Path) -> float:
-    """Of a network in a file of undark's, for a pixel of the photo.
+    """Of a network in a file of undark's, for a pixel of the photo: what is computed everywhere."""
+    card = read_card(path)
+    total: float = sum(size / 4**scale for _, scale, size in kernels(path))
+    return total / (card.cell * card.fold) ** 2
 
-    From its kernels, each of which is used once for every pixel of its scale.
+
+def multiply_adds_of(path: Path, tile: Tile) -> float:
+    """Of a network for a tile, whose margins the decoder leaves out (`learn.cropping`)."""
+    from undark.learn.cropping import rims_of
+    from undark.learn.export import config_of
+
+    config = config_of(path)
+    rims = rims_of(config) if config else ()
+    top, left, bottom, right = tile.margins
+    total = 0.0
+    for in_decoder, scale, size in kernels(path):
+        side, kept = 2**scale, rims[scale] if in_decoder and scale < len(rims) else math.inf
+        pixels = math.prod(
+            (s.stop - s.start) / side - sum(max(m / side - kept, 0) for m in margins)
+            for s, margins in zip(tile.outer, ((top, bottom), (left, right)), strict=True)
+        )
+        total += size * pixels
+    return total
+
+
+def kernels(path: Path) -> Iterator[tuple[bool, int, int]]:
+    """Of a network's kernels: whether it is the decoder's, its scale, 0 the finest, and its size.
+
+    Each is used once for every pixel of its scale.
     """
     import onnx
 
-    total = 0.0
     for tensor in onnx.load(path).graph.initializer:
         name = tensor.name.removesuffix(".fp16")
         if name.endswith(".weight"):
             part, number, *_ = name.split(".")
             scale = _FIRST_SCALES[part] + int(number) if part in _FIRST_SCALES else 0
-            total += math.prod(tensor.dims) / 4**scale
-    card = read_card(path)
-    return total / (card.cell * card.fold) ** 2
+            yield part in _DECODER, scale, math.prod(tensor.dims)
 
 
 _FIRST_SCALES = {"encoder": 0, "decoder": 0, "down": 1, "up": 1}
 """Parts of the network that are numbered by scale, and the scale of the first: 0 is the finest."""
+_DECODER = ("decoder", "up", "tail", "demosaic")
 
 
 def peak_rate() -> float:
@@ -245,6 +270,10 @@ def main() -> None:
     print(f"{machine()}\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        os.environ |= {
+            "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
         if asked.sizes:
             sizes(folder)
         elif asked.list:

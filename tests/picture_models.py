@@ -3,12 +3,16 @@
 from types import SimpleNamespace
 
 from undark.engine.card import PICTURE_TASK
+from undark.engine.tiling import AREA
 
 
 class Same:
     """A model whose output is the light of its input, times `factor`."""
 
-    card = SimpleNamespace(task=PICTURE_TASK, multiple=8, halo=8, fold=1, name="same")
+    card = SimpleNamespace(
+        task=PICTURE_TASK, multiple=8, halo=8, fold=1, rim=0, cell=1, name="same"
+    )
+    area = AREA
 
     def __init__(self, factor=1):
         self.factor = factor

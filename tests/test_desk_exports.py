@@ -72,7 +72,9 @@ def test_each_format(client, folder, kind, suffix, dtype):
 def run_counted(monkeypatch):
     """A list that grows with each tile that a network restores."""
     ran, call = [], Model.__call__
-    monkeypatch.setattr(Model, "__call__", lambda self, x: ran.append(self) or call(self, x))
+    monkeypatch.setattr(
+        Model, "__call__", lambda self, *given: ran.append(self) or call(self, *given)
+    )
     return ran
 
 
@@ -156,10 +158,10 @@ def test_it_is_stopped_and_goes_on(client, folder, monkeypatch):
     began = []
     run = Model.__call__
 
-    def slow(self, inputs):
+    def slow(self, *given):
         began.append(1)
         until(lambda: len(began) > 1 or client.desk.exports.stopped)
-        return run(self, inputs)
+        return run(self, *given)
 
     monkeypatch.setattr(Model, "__call__", slow)
     assert add_all(client) == {"added": 3}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import undark
 from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
 from undark.develop.demosaic import demosaic
-from undark.engine.tiling import place, tiles
+from undark.engine.tiling import AREA, place, tiles
 from undark.errors import UnsupportedError
 from undark.files.picture import open_picture
 from undark.restoring import bands, raw
@@ -39,13 +39,13 @@ def only_the_model():
 class Plain:
     """A model that demosaics its input and records it."""
 
-    path = None
+    path, area = None, AREA
 
     def __init__(self, cfa):
         self.cfa = RGGB if cfa.period == 2 else X_TRANS
         kind, channels = ("Bayer", 8) if cfa.period == 2 else ("X-Trans", 18)
         card = undark.load_model().card
-        self.card = replace(card, cfa=kind, channels=channels, multiple=4, halo=4)
+        self.card = replace(card, cfa=kind, channels=channels, multiple=4, halo=4, rim=0)
         self.given = []
 
     def __call__(self, inputs):

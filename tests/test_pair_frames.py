@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="torch comes with undark[train]")
 
 import undark
+from undark.engine.tiling import AREA
 from undark.files.cache import FrameCache
 from undark.files.cameras import calibration_path, write_calibration
 from undark.files.dng import write_mosaic
@@ -23,16 +24,16 @@ from undark.sensor.profiles.calibration import Calibration, Law, Setting
 class Recorder:
     """The shipped model, whose inputs are kept."""
 
-    path = None
+    path, area = None, AREA
 
     def __init__(self):
         self._model = undark.load_model()
         self.card = self._model.card
         self.inputs = []
 
-    def __call__(self, inputs):
+    def __call__(self, inputs, margins=(0, 0, 0, 0)):
         self.inputs.append(inputs)
-        return self._model(inputs)
+        return self._model(inputs, margins)
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import pytest
 
 import undark
 from undark.demo import photograph
+from undark.engine.backends import NO_MARGINS
 from undark.engine.catalogue import find_model
+from undark.engine.tiling import cut
 from undark.errors import ModelError, UnsupportedError
 from undark.files.dng import write_mosaic
 from undark.restoring import jobs
@@ -231,12 +233,24 @@ def test_the_bound_holds_a_network_and_lets_stars_through():
     inputs[:, :4] = random.normal(0, 1, (1, 4, 24, 24)) + 20
     inputs[0, 1, 12, 12] += 50  # a star, one pixel
     wild = random.normal(0, 300, (1, 3, 48, 48)).astype(np.float32) + 20
-    held = bound(wild.copy(), inputs, RGGB.colours)
+    held = bound(wild.copy(), inputs, NO_MARGINS, RGGB.colours)
     assert np.abs(held - 20)[:, [0, 2]].max() < 6
     assert np.abs(held - 20)[0, 1, :20].max() < 6
     star = np.full((1, 3, 48, 48), 20, np.float32)
     star[0, 1, 24, 25] = 66
-    assert bound(star.copy(), inputs, RGGB.colours)[0, 1, 24, 25] == 66
+    assert bound(star.copy(), inputs, NO_MARGINS, RGGB.colours)[0, 1, 24, 25] == 66
+
+
+def test_the_bound_of_an_inner_part_is_that_of_the_whole():
+    random = np.random.default_rng(0)
+    inputs = np.ones((1, 8, 24, 30), np.float32)
+    inputs[:, :4] = random.gamma(2, 10, (1, 4, 24, 30))
+    wild = random.normal(0, 300, (1, 3, 48, 60)).astype(np.float32)
+    whole, margins = bound(wild.copy(), inputs, NO_MARGINS, RGGB.colours), (1, 0, 8, 3)
+    inner = bound(cut(wild, margins, 2).copy(), inputs, margins, RGGB.colours)
+    assert inner.shape == (1, 3, 30, 54)
+    # at the top one row of margin is less than the limits reach
+    assert np.array_equal(inner[..., 2:, :], cut(whole, margins, 2)[..., 2:, :])
 
 
 def test_the_bound_lets_nothing_below_black_but_the_means():
@@ -246,7 +260,7 @@ def test_the_bound_lets_nothing_below_black_but_the_means():
     inputs[:, :4] = random.normal(0, 1, (1, 4, 24, 24))
     inputs[0, :4, 12, 6] = -10
     inputs[0, :4, :, 16:] += 900
-    held = bound(np.full((1, 3, 48, 48), -1000, np.float32), inputs, RGGB.colours)
+    held = bound(np.full((1, 3, 48, 48), -1000, np.float32), inputs, NO_MARGINS, RGGB.colours)
     assert held[..., :32].min() > -7
     assert held[..., 40:].min() > 800
 

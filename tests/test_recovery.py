@@ -7,6 +7,7 @@ import pytest
 
 import undark
 from undark.engine import model as engine
+from undark.engine.backends import NO_MARGINS
 from undark.engine.backends.onnxruntime import OnnxRuntime
 from undark.engine.catalogue import find_model
 from undark.engine.devices import DEFAULT, Engine
@@ -32,13 +33,13 @@ class Gpu:
     def __init__(self, path, fails_at, error):
         self.inner, self.left, self.error = OnnxRuntime(path), fails_at, error
 
-    def run(self, inputs):
+    def run(self, inputs, margins=NO_MARGINS):
         self.left -= 1
         if self.left < 0:
             if isinstance(self.error, Exception):
                 raise self.error
-            return np.full_like(self.inner.run(inputs), self.error)
-        return 2 * self.inner.run(inputs)
+            return np.full_like(self.inner.run(inputs, margins), self.error)
+        return 2 * self.inner.run(inputs, margins)
 
 
 @pytest.fixture
@@ -157,11 +158,11 @@ class Small:
         self.inner, self.most, self.said = OnnxRuntime(find_model("bayer")), most, said
         self.shapes = []
 
-    def run(self, inputs):
+    def run(self, inputs, margins=NO_MARGINS):
         self.shapes.append(inputs.shape[-2:])
         if inputs.shape[-1] * inputs.shape[-2] > self.most:
             raise RuntimeError(self.said)
-        return self.inner.run(inputs)
+        return self.inner.run(inputs, margins)
 
 
 CARD = engine.read_card(find_model("bayer"))
@@ -221,4 +222,5 @@ def test_tiles_of_x_trans_begin_at_whole_periods():
     backend.inner = OnnxRuntime(path)
     with pytest.warns(EngineWarning):
         found = SmallerTiles(backend, engine.read_card(path), "cuda").run(light)
-    assert found == pytest.approx(OnnxRuntime(path).run(light), abs=1e-3)
+    # noise maps of noise: the margins of shipped models let seams of 0.001 through
+    assert found == pytest.approx(OnnxRuntime(path).run(light), abs=2e-3)

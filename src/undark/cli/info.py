@@ -94,7 +94,7 @@ def _row(trial: Trial, card: Card, auto: bool) -> Row:
     }
     if trial.problem or trial.seconds is None:
         return row | {"problem": trial.problem}
-    seconds = trial.seconds * run_megapixels(card, HEIGHT, WIDTH)
+    seconds = trial.seconds * run_megapixels(card, HEIGHT, WIDTH, trial.engine)
     rate = HEIGHT * WIDTH / 1e6 / seconds
     return row | {"seconds": round(seconds, 2), "megapixels_per_second": round(rate, 2)}
 

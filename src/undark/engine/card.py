@@ -24,6 +24,8 @@ PICTURE_TASK = "picture to picture"
 TASKS = (TASK, SRGB_TASK, PICTURE_TASK)
 PICTURE_CHANNELS = 6
 """Of a picture's input: what `sensor.conditioning.condition_picture` gives."""
+MARGINS = "margins"
+"""Name of a network's second input, int64 (4,); see `Card.rim`."""
 MOST_MULTIPLE, MOST_HALO = 256, 2048
 """Packed pixels. A photo is padded to the multiple, a tile by the halo: memory limits both."""
 _TYPES = {
@@ -38,6 +40,7 @@ _TYPES = {
     "training": dict,
     "scores": dict,
     "fold": int,
+    "rim": int,
 }
 
 
@@ -64,6 +67,10 @@ class Card:
     """Validation PSNR in dB."""
     fold: int = 1
     """Side of the squares of input pixels that the network's first scale takes as one pixel."""
+    rim: int = 0
+    """Packed pixels of a tile's margins that the network's output still has, or all if they are
+    fewer. The network is told the margins (top, left, bottom, right) by its input `MARGINS`; 0: it
+    has no such input and gives all of its input's pixels."""
 
     @property
     def cell(self) -> int:
@@ -77,7 +84,7 @@ class Card:
     def from_json(cls, text: str) -> Card:
         """Raises `ValueError`, `KeyError` or `TypeError` if it is not a card."""
         content = json.loads(text)
-        content = {"fold": 1} | content  # which older models lack
+        content = {"fold": 1, "rim": 0} | content  # which older models lack
         card = cls(**{f.name: content[f.name] for f in fields(cls)})
         for name, kind in _TYPES.items():
             if type(getattr(card, name)) is not kind:
@@ -95,6 +102,8 @@ def _check(card: Card) -> None:
         raise ValueError("multiple or halo out of range")
     if card.halo % card.multiple or card.fold < 1 or card.multiple % card.fold:
         raise ValueError("the halo is a multiple of the multiple, and that of the fold")
+    if not 0 <= card.rim <= MOST_HALO:
+        raise ValueError("rim out of range")
 
 
 def read_card(path: Path) -> Card:

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.engine.backends import NO_MARGINS, Margins
 from undark.engine.card import read_card
 from undark.engine.catalogue import DEFAULT_MODEL, find_model
 from undark.engine.devices import AUTO, DEFAULT, DEVICES, Engine, meant
 from undark.engine.recovery import EngineWarning, SmallerTiles
+from undark.engine.tiling import left_out
 from undark.engine.trial import fastest
 from undark.errors import DeviceError, EngineFailedError, ModelError, UndarkError
 
@@ -40,6 +42,11 @@ class Model:
                 raise
             self.fall_back(error)  # it has worked here before
 
+    @property
+    def area(self) -> int:
+        """Most input pixels of a tile, with its margins."""
+        return self.engine.area * self.card.fold**2
+
     def use(self, engine: Engine) -> None:
         """Load the model into an engine. Raises `ModelError`, `DeviceError`."""
         self.engine = engine
@@ -55,18 +62,21 @@ class Model:
         self.fell_back = True
         self.use(DEFAULT)
 
-    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(
+        self, inputs: NDArray[np.float32], margins: Margins = NO_MARGINS
+    ) -> NDArray[np.float32]:
         """(1, channels, h, w) → (1, 3, cell·h, cell·w); h and w multiples of `card.multiple`.
 
+        Of `margins`, multiples of it too, a model with `Card.rim` leaves out all but that.
         Raises `ModelError` where the model does not run, or gives another shape or no numbers, and
         `EngineFailedError` if that happens with another engine than ONNX Runtime on the CPU.
         """
         try:
-            output = self._backend.run(inputs)
+            output = self._backend.run(inputs, margins)
         except Exception as error:  # the exceptions of runtimes share no base class
             why = str(error).splitlines()[0] if str(error) else "no reason given"
             raise self._error(f"cannot be run here ({why})") from error
-        if problem := self._problem(inputs, output):
+        if problem := self._problem(inputs, margins, output):
             raise self._error(problem)
         return output
 
@@ -75,8 +85,12 @@ class Model:
             return ModelError(f"{self.path}: {what}")
         return EngineFailedError(f"{self.engine}: {self.path.name} {what}")
 
-    def _problem(self, inputs: NDArray[np.float32], output: NDArray[np.float32]) -> str | None:
-        height, width = (n * self.card.cell for n in inputs.shape[-2:])
+    def _problem(
+        self, inputs: NDArray[np.float32], margins: Margins, output: NDArray[np.float32]
+    ) -> str | None:
+        top, left, bottom, right = left_out(self.card, margins)
+        down, across = inputs.shape[-2:]
+        height, width = (n * self.card.cell for n in (down - top - bottom, across - left - right))
         if output.shape != (1, 3, height, width):
             return (
                 f"gives {output.shape} where (1, 3, {height}, {width}) is due; "

@@ -12,9 +12,9 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.engine.backends import Backend
+from undark.engine.backends import NO_MARGINS, Backend, Margins
 from undark.engine.card import Card
-from undark.engine.tiling import scaled, tiles
+from undark.engine.tiling import cut, inner_light, left_out, scaled, tiles
 from undark.errors import EngineFailedError, UndarkError
 from undark.sensor.kind import SENSOR_KINDS
 
@@ -44,11 +44,13 @@ class SmallerTiles:
         self._backend, self._card, self._name = backend, card, name
         self._side: int | None = None  # whole inputs
 
-    def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(
+        self, inputs: NDArray[np.float32], margins: Margins = NO_MARGINS
+    ) -> NDArray[np.float32]:
         """See `Backend`. Warns (`EngineWarning`) when tiles become smaller."""
         while True:
             try:
-                return self._attempt(inputs)
+                return self._attempt(inputs, margins)
             except Exception as error:  # runtimes' exceptions share no base class
                 side = (self._side or max(inputs.shape[-2:])) // 2
                 if not is_out_of_memory(error) or side < SMALLEST_TILE:
@@ -60,19 +62,19 @@ class SmallerTiles:
                     stacklevel=2,
                 )
 
-    def _attempt(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _attempt(self, inputs: NDArray[np.float32], margins: Margins) -> NDArray[np.float32]:
         if self._side is None:
-            return self._backend.run(inputs)
+            return self._backend.run(inputs, margins)
         card, (height, width) = self._card, inputs.shape[-2:]
         cells = next((kind.cells for kind in SENSOR_KINDS if kind.name == card.cfa), 1)
         plan = tiles(height, width, lcm(card.multiple, cells), card.halo, self._side)
         output = np.empty((1, 3, card.cell * height, card.cell * width), np.float32)
 
         for tile in chain(*plan):
-            light = self._backend.run(np.ascontiguousarray(inputs[:, :, *tile.outer]))
-            kept = light[0, :, *scaled(tile.kept, card.cell)]
-            output[0, :, *scaled(tile.inner, card.cell)] = kept
-        return output
+            part = np.ascontiguousarray(inputs[:, :, *tile.outer])
+            light = inner_light(card, self._backend.run, part, tile.margins)
+            output[:, :, *scaled(tile.inner, card.cell)] = light
+        return cut(output, left_out(card, margins), card.cell)
 
 
 def is_out_of_memory(error: Exception) -> bool:

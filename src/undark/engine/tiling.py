@@ -10,14 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-AREA = 320_000
-"""Most packed pixels of a tile with its margins, of which each takes 0.8 kB of ONNX Runtime's
-memory in the shipped network."""
+from undark.engine.backends import NO_MARGINS, Margins
+from undark.engine.card import Card
+
+Floats = NDArray[np.float32]
+
+AREA = 370_000
+"""Most packed pixels of a tile with its margins, of which each takes 0.6 kB of ONNX Runtime's
+memory in the shipped network. Other runtimes have their own, see `Engine.area`."""
 
 
 class Tile(NamedTuple):
@@ -37,20 +42,58 @@ class Tile(NamedTuple):
         )
         return rows, columns
 
+    @property
+    def margins(self) -> Margins:
+        """Of the inner part in the outer one."""
+        (rows, columns), (inner_rows, inner_columns) = self
+        return (
+            inner_rows.start - rows.start,
+            inner_columns.start - columns.start,
+            rows.stop - inner_rows.stop,
+            columns.stop - inner_columns.stop,
+        )
+
+
+class Run(Protocol):
+    """A model, or a backend's `run`."""
+
+    def __call__(self, inputs: Floats, margins: Margins = NO_MARGINS) -> Floats: ...
+
+
+def inner_light(card: Card, run: Run, inputs: Floats, margins: Margins) -> Floats:
+    """(1, 3, H, W): the output of a tile's inner part, for its input with the margins."""
+    if not card.rim:
+        return cut(run(inputs), margins, card.cell)
+    rest = tuple(min(margin, card.rim) for margin in margins)
+    return cut(run(inputs, margins), rest, card.cell)
+
+
+def left_out(card: Card, margins: Margins) -> Margins:
+    """What of a tile's margins the network's own output lacks."""
+    top, left, bottom, right = (max(m - card.rim, 0) if card.rim else 0 for m in margins)
+    return top, left, bottom, right
+
+
+def cut(pixels: Floats, margins: tuple[int, ...], cell: int) -> Floats:
+    """(…, H, W) without margins of packed pixels; a view."""
+    top, left, bottom, right = (margin * cell for margin in margins)
+    height, width = pixels.shape[-2:]
+    return pixels[..., top : height - bottom, left : width - right]
+
 
 def tiles(
-    height: int, width: int, multiple: int, halo: int, side: int | None = None, fold: int = 1
+    height: int, width: int, multiple: int, halo: int, side: int | None = None, area: int = AREA
 ) -> list[list[Tile]]:
     """Tiles that cover (height, width), multiples of `multiple`, by rows; all start at multiples.
 
     All have one size, with their margins: runtimes plan their memory by it. By default it is that
-    for which the network computes the fewest pixels with no tile larger than `AREA`, where `fold`²
-    pixels count as one (see `Card.fold`); `side` is about that of a tile's inner part. `halo` is
-    rounded up to a multiple; at the frame's border there is no margin.
+    for which the network computes the fewest pixels with no tile larger than `area`; `side` is
+    about that of a tile's inner part. `halo` is rounded up to a multiple; at the frame's border
+    there is no margin.
     """
     halo = -(-halo // multiple) * multiple
     if side is None:
-        counts = _cheapest(height, width, multiple, halo, AREA * fold**2)
+        counts = _cheapest(height, width, multiple, halo, area)
     else:
         counts = -(-height // side), -(-width // side)
     rows, columns = (

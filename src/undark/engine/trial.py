@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from undark.cpus import usable_cpus
-from undark.engine.backends import BF16, F32, Backend
+from undark.engine.backends import BF16, F32, NO_MARGINS, Backend, Margins
 from undark.engine.card import Card
 from undark.engine.devices import AUTO, DEFAULT, DEVICES, Engine, engines_of, meant
-from undark.engine.tiling import tiles
+from undark.engine.tiling import Tile, left_out, tiles
 from undark.errors import OutputError, UndarkError
 from undark.files.output import write_atomically
 from undark.files.provenance import digest_of
@@ -91,16 +91,25 @@ def survey(path: Path, card: Card) -> tuple[list[Trial], Engine]:
     return done, best if device == AUTO else fastest(path, card, device)
 
 
-def run_megapixels(card: Card, height: int, width: int) -> float:
-    """Megapixels that the network computes for a photo of (height, width), the halos included."""
+def run_megapixels(card: Card, height: int, width: int, engine: Engine = DEFAULT) -> float:
+    """Megapixels that the network computes for a photo of (height, width), with tiles' margins.
+
+    Of what it leaves out of the margins (see `Card.rim`) the second half is not computed.
+    """
     down, across = (-(-n // (card.cell * card.multiple)) * card.multiple for n in (height, width))
-    areas: list[int] = [
-        (rows.stop - rows.start) * (columns.stop - columns.start)
-        for (rows, columns), _ in chain(
-            *tiles(down, across, card.multiple, card.halo, fold=card.fold)
-        )
+    plan = tiles(down, across, card.multiple, card.halo, area=engine.area * card.fold**2)
+    areas = [
+        _area(tile, NO_MARGINS) + _area(tile, left_out(card, tile.margins)) for tile in chain(*plan)
     ]
-    return sum(areas) * card.cell**2 / 1e6
+    return sum(areas) / 2 * card.cell**2 / 1e6
+
+
+def _area(tile: Tile, without: Margins) -> int:
+    """Packed pixels of a tile but for margins that are left out."""
+    (rows, columns), (top, left, bottom, right) = tile.outer, without
+    height: int = rows.stop - rows.start - top - bottom
+    width: int = columns.stop - columns.start - left - right
+    return height * width
 
 
 def trials(path: Path, card: Card, engines: Sequence[Engine]) -> list[Trial]:

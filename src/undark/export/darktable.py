@@ -171,7 +171,9 @@ def _spread(graph: Graph, planes: Value) -> Value:
 def _joined(graph: Graph, model: Path, conditioned: Value) -> Value:
     """Add the nodes of a model's network to the graph; its output."""
     inner = onnx.load(model).graph
-    if [i.name for i in inner.input] != ["input"] or [o.name for o in inner.output] != ["output"]:
+    known = {constant.name for constant in inner.initializer}  # the margins: none
+    needed = [i.name for i in inner.input if i.name not in known]
+    if needed != ["input"] or [o.name for o in inner.output] != ["output"]:
         raise ModelError(f"{model}: its network has other inputs than undark's; export another")
     names = {"input": conditioned.name, "output": "network_output"}
     for node in inner.node:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from undark.develop.colour import decode_rec709
 from undark.engine.card import SRGB_TASK, TASK, Card
+from undark.engine.tiling import AREA
 from undark.errors import TrainingError
 from undark.fastai.image import TensorLinearImage, TensorRawImage
 from undark.files.raw import read_mosaic
@@ -74,6 +75,7 @@ class _LearnerModel:
 
     path = None
     """It is in no file."""
+    area = AREA
 
     def __init__(self, learn: Any, mosaic: Mosaic, channels: int) -> None:
         self._network, self._cell = get_model(learn.model), mosaic.cfa.cell

@@ -23,12 +23,13 @@ from undark.engine.card import CARD_KEY, Card
 from undark.engine.model import read_card
 from undark.errors import TrainingError
 from undark.files.output import atomic_output
+from undark.learn.cropping import crop_margins, rim_of
 from undark.learn.network import Conv, UNet, UNetConfig
 
 OPSET = 18
 _FP16 = ".fp16"
 """Suffix of the names of weights that are stored in 16 bits."""
-SEAM = 1e-4
+SEAM = 1e-3
 """Linear light (white is 1) by which tiles may differ from the untiled result."""
 
 
@@ -165,6 +166,7 @@ def make_card(network: UNet, record: dict[str, Any], name: str) -> Card:
         training={k: v for k, v in record.items() if k not in _NOT_IN_CARDS},
         scores=record["validation"],
         fold=config.fold,
+        rim=rim_of(config),
     )
 
 
@@ -232,6 +234,7 @@ def to_onnx(network: UNet, card: Card) -> bytes:
     assert program is not None
     model = program.model_proto
     _store_as_fp16(model)
+    crop_margins(model, network.config)
     helper.set_model_props(model, {CARD_KEY: card.to_json()})
     onnx.checker.check_model(model)
     return model.SerializeToString()

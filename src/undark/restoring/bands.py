@@ -19,7 +19,7 @@ from undark.develop.render import srgb_matrix
 from undark.engine.card import PICTURE_TASK, SRGB_TASK
 from undark.engine.model import Model
 from undark.engine.recovery import redone_on_cpu
-from undark.engine.tiling import Tile, scaled, strips, tiles
+from undark.engine.tiling import Tile, inner_light, scaled, strips, tiles
 from undark.errors import UnsupportedError
 from undark.restoring.ahead import ahead
 from undark.restoring.blocks import BLOCK, PATCH, clipped_below
@@ -80,19 +80,20 @@ def network_strips(
     padded = mosaic.canonical(multiple * cfa.cell)
     frame = Frame(padded, noise, amplification)
     down, across = (n // cfa.cell for n in padded.shape)
-    plan = tiles(down, across, multiple, card.halo, tile)
+    plan = tiles(down, across, multiple, card.halo, tile, model.area)
 
     def finished(tile: Tile, inputs: Floats, output: Floats) -> Floats:
         """(3, H, W): the inner part of a tile, with the light that the network was not given."""
         if to_camera is None and bounded:
-            output = bound(output, inputs, cfa.colours)
-        light = output[0][:, *scaled(tile.kept, cfa.cell)]
+            bound(output, inputs, tile.margins, cfa.colours)
+        light: Floats = output[0]
         if to_camera is not None:
-            light = np.tensordot(to_camera, light, 1)
-        return np.asarray(light + frame.highlights(*scaled(tile.inner, cfa.cell)), np.float32)
+            light = np.asarray(np.tensordot(to_camera, light, 1), np.float32)
+        frame.add_highlights(light, *scaled(tile.inner, cfa.cell))
+        return light
 
     inputs = ahead((tile, frame.inputs(tile.outer)) for tile in chain(*plan))
-    outputs = ahead((tile, x, model(x)) for tile, x in inputs)
+    outputs = ahead((tile, x, inner_light(card, model, x, tile.margins)) for tile, x in inputs)
     parts = ((tile, finished(tile, x, output)) for tile, x, output in outputs)
     yield from strips(plan, parts, mosaic.shape, cfa.cell, cfa.shift, progress)
 

@@ -16,6 +16,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.engine.backends import Margins
+from undark.engine.tiling import cut
 from undark.sensor.windows import box_means
 
 Floats = NDArray[np.float32]
@@ -28,22 +30,27 @@ CONTRAST = 4.0
 """Times the range of those means beyond them: beside an edge the finest detail exceeds them."""
 NOISE = 1.5
 """Sigmas of that range that are noise."""
+_REACH = 2
+"""Packed pixels around a pixel on which its limits depend."""
 BELOW_PEAK = 1.0
 """Sigmas by which single pixels, which noise may have raised, must exceed what they allow."""
 
 
-def bound(output: Floats, inputs: Floats, colours: tuple[int, ...]) -> Floats:
+def bound(output: Floats, inputs: Floats, margins: Margins, colours: tuple[int, ...]) -> Floats:
     """Clip a network's output (1, 3, H, W), in place, to what its input (1, 2·cell², h, w) allows.
 
-    `colours` is that of each packed plane. The upper limit of a colour is the largest, over 3×3
-    packed pixels, of their mean over 3×3 plus `FROM_MEAN` sigmas and of the single pixels minus
-    `BELOW_PEAK` sigmas (a star may be one pixel), or more beside an edge: what an edge allows
-    reaches no farther than two packed pixels from it. The lower limit is its mirror image, but for
-    what is below black: no light is, so there only the means allow more.
+    The input has `margins` around the output, of packed pixels. `colours` is that of each packed
+    plane. The upper limit of a colour is the largest, over 3×3 packed pixels, of their mean over
+    3×3 plus `FROM_MEAN` sigmas and of the single pixels minus `BELOW_PEAK` sigmas (a star may be
+    one pixel), or more beside an edge: what an edge allows reaches no farther than two packed
+    pixels from it. The lower limit is its mirror image, but for what is below black: no light is,
+    so there only the means allow more.
     """
-    cell = output.shape[-1] // inputs.shape[-1]
+    near = tuple(min(margin, _REACH) for margin in margins)
+    around = cut(inputs[0], tuple(m - n for m, n in zip(margins, near, strict=True)), 1)
     for colour in range(3):
-        least, most = _limits(inputs[0], colours, colour)
+        least, most = (cut(limit, near, 1) for limit in _limits(around, colours, colour))
+        cell = output.shape[-1] // least.shape[-1]
         for row, column in product(range(cell), repeat=2):  # the limits hold for a whole cell
             pixels = output[0, colour, row::cell, column::cell]
             np.clip(pixels, least, most, out=pixels)

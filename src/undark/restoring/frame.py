@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,8 @@ from undark.sensor.cfa import pack, unpack
 from undark.sensor.conditioning import HIGHLIGHT_CEILING, condition, scale
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
+
+Floats = NDArray[np.float32]
 
 
 class Frame:
@@ -30,19 +34,44 @@ class Frame:
         made = condition(signal, self._mosaic.cfa, self._noise, self._factor, excess)
         return np.asarray(made[None], np.float32)
 
-    def highlights(self, rows: slice, columns: slice) -> NDArray[np.float32] | float:
-        """(3, H, W): light above `HIGHLIGHT_CEILING`, which the network is not given; 0 if none."""
-        cfa = self._mosaic.cfa
-        # a period more on each side, which demosaicing looks at
-        wide = [slice(max(s.start - cfa.period, 0), s.stop + cfa.period) for s in (rows, columns)]
-        offsets = self._mosaic.offsets
-        brightest = self._mosaic.plane[*wide].max() - self._mosaic.black.min()
-        brightest -= offsets.lowest if offsets else 0
-        if brightest * self._factor.max() <= HIGHLIGHT_CEILING:
-            return 0.0
-        signal = self._mosaic.signal(*wide)
+    def add_highlights(self, light: Floats, rows: slice, columns: slice) -> None:
+        """Add the light above `HIGHLIGHT_CEILING`, which the network is not given, to some rows and
+        columns of pixels, (3, h, w), in place."""
+        inside = (rows, columns)
+        near = self._bright_window(_grown(inside, self._mosaic.cfa.period))
+        if near is None:
+            return
+        period = self._mosaic.cfa.period  # demosaicing reaches less than a period
+        window = [
+            slice(max(s.start, i.start), min(s.stop, i.stop))
+            for s, i in zip(_grown(near, period), inside, strict=True)
+        ]
+        around = _grown(window, period)
+        signal, cfa = self._mosaic.signal(*around), self._mosaic.cfa
         above = np.clip(pack(signal, cfa) * self._factor - HIGHLIGHT_CEILING, 0, None)
-        light = demosaic(unpack(above, cfa, signal.shape), cfa)
-        top, left = rows.start - wide[0].start, columns.start - wide[1].start
-        inside = light[top:, left:][: rows.stop - rows.start, : columns.stop - columns.start]
-        return np.moveaxis(inside, -1, 0)
+        found = demosaic(unpack(above, cfa, signal.shape), cfa)
+        place = (
+            slice(w.start - i.start, w.stop - i.start) for w, i in zip(window, inside, strict=True)
+        )
+        kept = (
+            slice(w.start - a.start, w.stop - a.start) for w, a in zip(window, around, strict=True)
+        )
+        light[:, *place] += np.moveaxis(found[*kept], -1, 0)
+
+    def _bright_window(self, wide: Sequence[slice]) -> Sequence[slice] | None:
+        """Rows and columns, whole periods, of pixels that may be above the ceiling; None: none."""
+        offsets, period = self._mosaic.offsets, self._mosaic.cfa.period
+        least = HIGHLIGHT_CEILING / self._factor.max() + self._mosaic.black.min()
+        bright = self._mosaic.plane[*wide] > least + (offsets.lowest if offsets else 0)
+        if not bright.any():
+            return None
+        window = []
+        for span, axis in zip(wide, (1, 0), strict=True):
+            at = np.flatnonzero(bright.any(axis=axis)) + span.start
+            window.append(slice(at[0] // period * period, (at[-1] // period + 1) * period))
+        return window
+
+
+def _grown(spans: Sequence[slice], by: int) -> list[slice]:
+    """Rows and columns with some more on each side; at its end a frame ends by itself."""
+    return [slice(max(s.start - by, 0), s.stop + by) for s in spans]

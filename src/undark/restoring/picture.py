@@ -33,7 +33,7 @@ from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import NO_CFA, choose
 from undark.engine.model import Model, load_model
 from undark.engine.recovery import redone_on_cpu
-from undark.engine.tiling import Tile, strips, tiles
+from undark.engine.tiling import Tile, inner_light, strips, tiles
 from undark.errors import UnsupportedError
 from undark.files.output import atomic_output
 from undark.files.picture import Picture, write_picture
@@ -326,10 +326,12 @@ def _strips(
     def inputs(tile: Tile) -> Floats:
         return padded.part(*tile.outer).inputs()
 
-    plan, top = tiles(down, across, multiple, model.card.halo, tile, model.card.fold), 0
-    outputs = ahead((tile, model(inputs(tile))[0]) for tile in chain(*plan))
-    parts = ((tile, light[:, *tile.kept]) for tile, light in outputs)
-    for strip in strips(plan, parts, (height, width), 1, progress=progress):
+    plan, top = tiles(down, across, multiple, model.card.halo, tile, model.area), 0
+    outputs = ahead(
+        (tile, inner_light(model.card, model, inputs(tile), tile.margins)[0])
+        for tile in chain(*plan)
+    )
+    for strip in strips(plan, outputs, (height, width), 1, progress=progress):
         if strength < 1 or dark.most_change < 1:
             noisy = dark.part(slice(top, top + len(strip)), slice(None)).amplified()
             _limit(strip, noisy, dark.most_change)

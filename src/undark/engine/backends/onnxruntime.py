@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.cpus import usable_cpus
+from undark.engine.backends import NO_MARGINS, Margins
+from undark.engine.card import MARGINS
 from undark.errors import DeviceError, ModelError
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
@@ -60,9 +62,14 @@ class OnnxRuntime:
                 "or use --device cpu"
             )
 
-    def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(
+        self, inputs: NDArray[np.float32], margins: Margins = NO_MARGINS
+    ) -> NDArray[np.float32]:
         """See `Backend`."""
-        output: NDArray[np.float32] = self._session.run(None, {"input": inputs})[0]
+        given = {"input": inputs}
+        if any(margins):
+            given[MARGINS] = np.array(margins, np.int64)
+        output: NDArray[np.float32] = self._session.run(None, given)[0]
         return output
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.cpus import usable_cpus
-from undark.engine.backends import BF16, F32
+from undark.engine.backends import BF16, F32, NO_MARGINS, Margins
+from undark.engine.card import MARGINS
 from undark.errors import ModelError
 
 TELEMETRY = "openvino_telemetry"
@@ -60,9 +61,10 @@ class OpenVino:
         core, self._lock = ov.Core(), Lock()
         try:
             if precision == F32:
-                parts = [core.read_model(path)]
+                parts = [_read(core, path)]
             else:
-                parts = [_features(core.read_model(path)), _rest(core.read_model(path))]
+                parts = [_features(_read(core, path)), _rest(_read(core, path))]
+            self._takes_margins = len(parts[0].get_parameters()) > 1
             self._requests = [
                 _compiled(core, part, p) for part, p in zip(parts, (precision, F32), strict=False)
             ]
@@ -73,15 +75,31 @@ class OpenVino:
                 f"{path}: not a model that OpenVINO can run; use --device cpu, or choose another"
             ) from error
 
-    def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(
+        self, inputs: NDArray[np.float32], margins: Margins = NO_MARGINS
+    ) -> NDArray[np.float32]:
         """See `Backend`."""
-        given = [inputs]
+        ends: list[NDArray[Any]] = [inputs]
+        if self._takes_margins:
+            ends.append(np.array(margins, np.int64))
+        given = ends
         with self._lock:  # a request does one inference at a time
             for request in self._requests:
                 result = request.infer(given, share_inputs=True, share_outputs=True)[0]
-                given = [inputs, result]
+                given = [*ends, result]
             output: NDArray[np.float32] = np.array(result)
         return output
+
+
+def _read(core: Any, path: Path) -> Any:
+    """A model, with `MARGINS` as an input: OpenVINO reads inputs that have a value as constants."""
+    model = core.read_model(path)
+    for node in model.get_ordered_ops():
+        if node.get_friendly_name() == MARGINS and node.get_type_name() == "Constant":
+            given = ops.parameter(node.get_output_partial_shape(0), np.int64, name=MARGINS)
+            ov.utils.replace_node(node, given)
+            model.add_parameters([given])
+    return model
 
 
 def _compiled(core: Any, model: Any, precision: str) -> Any:
