@@ -10,6 +10,7 @@ import undark
 from conftest import SHOT
 from picture_models import Same
 from undark.develop.colour import encode_srgb, light_of
+from undark.develop.metrics import psnr
 from undark.develop.picture_noise import picture_noise
 from undark.errors import OutputError, ReadError, UnsupportedError
 from undark.files.exif_read import shot_of
@@ -112,6 +113,25 @@ def test_a_picture_that_is_not_dark_changes_little(tmp_path, exposure, sigmas):
     most = sigmas * picture_noise(picture.levels, exposure).difference
     assert 0 < most < 0.1
     assert np.abs(encode_srgb(made) - before).max() == pytest.approx(most, rel=1e-3)
+
+
+@pytest.mark.parametrize("noise", [1.0, 2.0, 30.0])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_picture_that_is_neither_dark_nor_noisy_stays_the_same(tmp_path, noise, colours):
+    """To 40 dB, whatever the model gives; one that is clearly noisy may change."""
+
+    class Wild(Same):
+        def __call__(self, inputs):
+            return np.random.default_rng(1).normal(0.5, 1, inputs[:, :3].shape).astype(np.float32)
+
+    random = np.random.default_rng(0)
+    levels = random.normal(120, noise, (96, 128, colours)).round().clip(0, 255).astype(np.uint8)
+    write_picture(tmp_path / "a.png", np.broadcast_to(levels, (96, 128, 3)), SHOT)
+    picture = open_picture(tmp_path / "a.png")
+    made = restore_picture(picture, model=Wild(), exposure=1.0).picture()
+    clearly = picture_noise(picture.levels, 1).difference > 0.02 and colours == 3
+    assert clearly == (noise > 10 and colours == 3)
+    assert (psnr(made / 255.0, picture.levels / 255.0) > 40) != clearly
 
 
 def test_a_dark_picture_changes_even_where_its_colours_show_no_noise(tmp_path):

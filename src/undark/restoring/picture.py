@@ -51,10 +51,17 @@ WHITE = 1.0
 
 
 CHANGE = 2.0
-"""By how many sigmas of the differences between colours (`PictureNoise`) a level of a picture that
-was not dark may change. Fine grey texture looks like noise; they tell how much of it is. Of 1.5, 2,
-2.5 and 3 the largest with which clean JPEGs of ten photographs of `photos/train` all stay as they
-are, to 40 dB; noisy ones come 0.05 to 0.3 dB nearer to the truth than without it."""
+"""By how many sigmas of the differences between colours (`PictureNoise`) a level of a noisy picture
+that was not dark may change."""
+SAME = 2.45 / 255
+"""Most that a level of a picture may change that is neither dark nor clearly noisy, white 1: two
+levels of 8 bits, so that it is the same to 40 dB, whatever the model gives."""
+QUIET = 0.013
+"""Sigma of the differences between colours from which a picture is clearly noisy. Texture of strong
+colours reaches 0.0127 in clean JPEGs of the photographs of `photos/train`; noise of 0.03, white 1,
+gives 0.010 to 0.012, noise of 0.04 gives 0.014 to 0.020."""
+_RISE = 8.0
+"""How fast the limit rises from there."""
 NOT_DARK = 1.5
 """Amplification up to which this holds; above it the limit grows with the amplification, and
 has no effect at 10."""
@@ -253,7 +260,15 @@ class _Dark:
         """How far a level of the result may be from the amplified one, white 1; see `CHANGE`."""
         darkness = max(self.amplification / NOT_DARK, 1.0)
         # the second part is for dark pictures whose noise cannot be seen in their colours
-        return CHANGE * self.noise.difference * darkness**2 + 0.1 * (darkness - 1) ** 2
+        return self._most_of_bright * darkness**2 + 0.1 * (darkness - 1) ** 2
+
+    @property
+    def _most_of_bright(self) -> float:
+        """The same, were it not dark."""
+        noise = self.noise.difference
+        if self.noise.level == noise:  # without colours, so that nothing tells noise from texture
+            return min(CHANGE * noise, SAME)
+        return min(CHANGE * noise, SAME + _RISE * max(noise - QUIET, 0))
 
     def padded(self, down: int, across: int) -> _Dark:
         """With the last row and column repeated, (down, across) pixels large."""
