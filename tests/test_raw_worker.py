@@ -160,6 +160,16 @@ def test_the_command_line_starts_one_for_photos(arguments, ahead):
     assert _decodes_photos(arguments) is ahead
 
 
+def test_nothing_starts_ahead_for_finished_pictures_alone(tmp_path):
+    for name in ("a.jpg", "b.PNG", "c.dng"):
+        (tmp_path / name).touch()
+    jpeg, png, raw = (str(tmp_path / name) for name in ("a.jpg", "b.PNG", "c.dng"))
+    assert not _decodes_photos(["restore", jpeg, png])
+    assert _decodes_photos(["restore", jpeg, raw])
+    assert _decodes_photos(["restore", jpeg, "-o", str(tmp_path)])  # which may be what is restored
+    assert _decodes_photos(["restore", str(tmp_path / "none.jpg")])
+
+
 def test_an_interrupted_request_leaves_no_answer_behind(trouble, photo, monkeypatch):
     """Else the next file would be given the pixels of the one before."""
     paths = photo("slow"), photo("good")

@@ -28,8 +28,17 @@ def main() -> None:
 
 
 def _decodes_photos(arguments: list[str]) -> bool:
-    """Whether a child process that decodes RAW files can start while the rest is being loaded."""
-    return arguments[:1] in (["restore"], ["burst"]) and "--help" not in arguments
+    """Whether a child process that decodes RAW files can start while the rest is being loaded.
+
+    Not where all that is named and exists are finished pictures.
+    """
+    if arguments[:1] not in (["restore"], ["burst"]) or "--help" in arguments:
+        return False
+    named = [name.lower() for name in arguments[1:] if os.path.exists(name)]
+    return not named or not all(name.endswith(_PICTURES) for name in named)
+
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
 if __name__ == "__main__":

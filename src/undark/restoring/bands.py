@@ -26,7 +26,7 @@ from undark.restoring.blocks import BLOCK, PATCH, clipped_below
 from undark.restoring.bound import bound
 from undark.restoring.comparison import Comparison
 from undark.restoring.frame import Frame
-from undark.restoring.photons import Agreement, correct
+from undark.restoring.photons import Agreement, correct, seen, together
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
@@ -119,21 +119,36 @@ def corrected_bands(
 ) -> Iterator[Band]:
     """Bands of the strips, corrected towards the measured light (`restoring.photons`).
 
-    A band is corrected with the rows `AROUND` it, so that it fits the next one.
+    A band is corrected with the rows `AROUND` it, so that it fits the next one. Rows are compared
+    with the measured light once, and again only where a block near them disagrees.
     """
-    floor, height = clipped_below(mosaic.plane), mosaic.shape[0]
-    held, top = _Rows(mosaic.shape[1]), 0
+    floor, (height, width) = clipped_below(mosaic.plane), mosaic.shape
+    held, top = _Rows(width), 0
+    looked: list[Agreement] = []  # of each `AROUND` rows
+
+    def compared(light: Floats, begin: int) -> Comparison:
+        around = mosaic.crop(begin, 0, len(light), width)
+        return Comparison(light, around, noise, amplification, floor)
+
     for rows in _pieces(strips):
         known = held.add(rows, needed=max(top - AROUND, 0))
         del rows  # part of a strip
-        while top < height and (known == height or known >= top + HEIGHT + AROUND):
+        while (begin := len(looked) * AROUND) < height and known >= min(begin + AROUND, height):
+            part = held.rows(begin, min(begin + AROUND, height))
+            looked.append(seen(compared(part, begin)))
+        while top < height and known >= min(top + HEIGHT + AROUND, height):
             begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, height)
             band = slice(top - begin, min(top + HEIGHT, height) - begin)
             light = held.copy(begin, end)
-            around = mosaic.crop(begin, 0, end - begin, mosaic.shape[1])
-            comparison = Comparison(light, around, noise, amplification, floor)
-            own = slice(band.start // BLOCK, -(-band.stop // BLOCK))
-            yield Band(top, light, band, correct(comparison, own))
+            near, of_band = (
+                looked[first // AROUND : -(-last // AROUND)]
+                for first, last in ((begin, end), (top, begin + band.stop))
+            )
+            agreement = together(of_band)
+            if any(part.beyond for part in near):
+                own = slice(band.start // BLOCK, -(-band.stop // BLOCK))
+                agreement = correct(compared(light, begin), own)
+            yield Band(top, light, band, agreement)
             top += HEIGHT
 
 
@@ -159,10 +174,14 @@ class _Rows:
         self._first = needed
         return needed + count
 
+    def rows(self, begin: int, end: int) -> Floats:
+        """Rows `begin` to `end` of the frame, until rows are added."""
+        return self._rows[begin - self._first : end - self._first]
+
     def copy(self, begin: int, end: int) -> Floats:
-        """Rows `begin` to `end` of the frame, in a buffer that the next copy uses again."""
+        """The same, in a buffer that the next copy uses again."""
         copy = self._copy[: end - begin]
-        copy[:] = self._rows[begin - self._first : end - self._first]
+        copy[:] = self.rows(begin, end)
         return copy
 
 

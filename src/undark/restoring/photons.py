@@ -94,6 +94,14 @@ def correct(comparison: Comparison, own: slice) -> Agreement:
     )
 
 
+def seen(comparison: Comparison) -> Agreement:
+    """How well light agrees that is not corrected."""
+    apart = np.abs(comparison.deviations())
+    beyond = int((apart > LIMIT).any(axis=-1).sum())
+    largest = float(apart.max(initial=0))
+    return Agreement(apart[..., 0].size, beyond, largest, corrected=0, remaining=largest)
+
+
 def together(bands: Sequence[Agreement | None]) -> Agreement | None:
     """The agreement of a photo, from those of its bands; None where they have none."""
     parts = [part for part in bands if part is not None]
