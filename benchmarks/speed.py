@@ -92,10 +92,25 @@ def mebibytes(command: list[str]) -> float:
 def machine() -> str:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].split(":")[1].strip() if names else model
-    return f"{len(os.sched_getaffinity(0))} cores of {model}, Python {platform.python_version()}"
+    lines = info.read_text().splitlines() if info.exists() else []
+    said = {
+        name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
+    flags = said.get("flags", "").split()
+    widest = next((f" ({name})" for flag, name in _INSTRUCTIONS.items() if flag in flags), "")
+    return (
+        f"{len(os.sched_getaffinity(0))} cores of {said.get('model name', model)}{widest}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+_INSTRUCTIONS = {
+    "amx_bf16": "AVX-512 and AMX",
+    "avx512_bf16": "AVX-512 with bfloat16",
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+}
+"""The kernel's name of what a processor has → ours, the widest first."""
 
 
 def devices() -> list[str]:
