@@ -36,7 +36,7 @@ def desk(
         bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
     ] = True,
     quality: Annotated[
-        Quality, typer.Option(help="best, or fast: two thirds of the time, more noise left.")
+        Quality, typer.Option(help="best, or fast: about half the time, more noise left.")
     ] = Quality.BEST,
     device: DeviceChoice = "auto",
 ) -> None:

@@ -74,7 +74,7 @@ ModelChoice = Annotated[
 QualityChoice = Annotated[
     Quality | None,
     typer.Option(
-        help="best, the default, or fast: two thirds of the time, more noise left. Of the shipped "
+        help="best, the default, or fast: about half the time, more noise left. Of the shipped "
         "models, so not with --model."
     ),
 ]
