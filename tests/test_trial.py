@@ -221,7 +221,10 @@ def test_devices_are_described(run, here, monkeypatch):
     )
     rows = {row["device"]: row for row in json.loads(run("info", "--device", "--json")[1])}
     cpu, openvino = rows["cpu"], rows["openvino"]
-    assert cpu["seconds"] == pytest.approx(3 * openvino["seconds"], rel=0.01)
+    # three times as long for a pixel; OpenVINO's tiles are smaller, so it computes more of them
+    more = trial.run_megapixels(CARD, 4000, 6000, OPENVINO) / trial.run_megapixels(CARD, 4000, 6000)
+    assert 1.05 < more < 1.1
+    assert cpu["seconds"] * more == pytest.approx(3 * openvino["seconds"], rel=0.01)
     assert cpu["megapixels_per_second"] == pytest.approx(24 / cpu["seconds"], abs=0.01)
     assert openvino["auto"]
     assert "install" in rows["cuda"]
