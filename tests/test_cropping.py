@@ -16,10 +16,8 @@ from undark.learn.network import UNetConfig, init_network
 RECORD = {"task": "mosaic to linear RGB", "validation": {}, "data": "none"}
 CONFIGS = {
     "Bayer": UNetConfig(widths=(6, 8, 10), encoder=(1, 1, 1), decoder=(1, 1)),
-    "two blocks": UNetConfig(widths=(6, 8, 10), encoder=(1, 1, 1), decoder=(2, 2)),
-    "no blocks": UNetConfig(widths=(6, 8), encoder=(0, 1), decoder=(0,)),
-    "X-Trans": UNetConfig(cell=3, widths=(6, 8, 10), encoder=(1, 1, 1), decoder=(1, 1)),
-    "picture": UNetConfig(cell=1, fold=2, widths=(6, 8, 10), encoder=(1, 1, 1), decoder=(1, 1)),
+    "X-Trans, two blocks": UNetConfig(cell=3, widths=(6, 8), encoder=(0, 1), decoder=(2,)),
+    "picture": UNetConfig(cell=1, fold=2, widths=(6, 8, 10), encoder=(1, 1, 1), decoder=(0, 1)),
 }
 
 
