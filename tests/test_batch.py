@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from undark.errors import OutputError
-from undark.files.picture import PICTURE_SUFFIXES
+from undark.files.suffixes import PICTURE_SUFFIXES
 from undark.restoring.jobs import Job, suffixes_for
 from undark.restoring.jobs import plan as plan_batch
 

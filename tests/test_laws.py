@@ -158,8 +158,8 @@ def test_tiles_have_their_halo_and_one_size(size, multiple, halo, side):
             outer, inner = tile.outer[axis], tile.inner[axis]
             assert outer.start <= max(0, inner.start - halo * multiple)
             assert outer.stop >= min(length, inner.stop + halo * multiple)
-            assert tile.kept[axis].start + outer.start == inner.start
-            assert tile.kept[axis].stop + outer.start == inner.stop
+            assert outer.start + tile.margins[axis] == inner.start
+            assert outer.stop - tile.margins[axis + 2] == inner.stop
         assert len({tile.outer[axis].stop - tile.outer[axis].start for tile in plan}) == 1
 
 

@@ -34,11 +34,10 @@ def _decodes_photos(arguments: list[str]) -> bool:
     """
     if arguments[:1] not in (["restore"], ["burst"]) or "--help" in arguments:
         return False
+    from undark.files.suffixes import PICTURE_SUFFIXES
+
     named = [name.lower() for name in arguments[1:] if os.path.exists(name)]
-    return not named or not all(name.endswith(_PICTURES) for name in named)
-
-
-_PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+    return not named or not all(name.endswith(tuple(PICTURE_SUFFIXES)) for name in named)
 
 
 if __name__ == "__main__":

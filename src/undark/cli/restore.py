@@ -32,7 +32,7 @@ from undark.cli.options import (
 from undark.cli.terminal import interruptible, not_empty, path, printable, progress_bars, tell
 from undark.develop.white_balance import AS_SHOT, parse_white_balance
 from undark.engine.allocator import return_memory
-from undark.files.picture import PICTURE_SUFFIXES
+from undark.files.suffixes import PICTURE_SUFFIXES
 from undark.restoring.jobs import (
     Event,
     Failed,

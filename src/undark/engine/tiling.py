@@ -34,15 +34,6 @@ class Tile(NamedTuple):
     """Rows and columns of the frame."""
 
     @property
-    def kept(self) -> tuple[slice, slice]:
-        """The inner part, relative to the outer one's corner."""
-        rows, columns = (
-            slice(i.start - o.start, i.stop - o.start)
-            for o, i in zip(self.outer, self.inner, strict=True)
-        )
-        return rows, columns
-
-    @property
     def margins(self) -> Margins:
         """Of the inner part in the outer one."""
         (rows, columns), (inner_rows, inner_columns) = self
@@ -62,10 +53,9 @@ class Run(Protocol):
 
 def inner_light(card: Card, run: Run, inputs: Floats, margins: Margins) -> Floats:
     """(1, 3, H, W): the output of a tile's inner part, for its input with the margins."""
-    if not card.rim:
-        return cut(run(inputs), margins, card.cell)
-    rest = tuple(min(margin, card.rim) for margin in margins)
-    return cut(run(inputs, margins), rest, card.cell)
+    output = run(inputs, margins) if card.rim else run(inputs)
+    rest = tuple(m - out for m, out in zip(margins, left_out(card, margins), strict=True))
+    return cut(output, rest, card.cell)
 
 
 def left_out(card: Card, margins: Margins) -> Margins:

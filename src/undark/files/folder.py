@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from undark.errors import ReadError
-from undark.files.picture import PICTURE_SUFFIXES
 from undark.files.provenance import is_made_by_undark
+from undark.files.suffixes import PICTURE_SUFFIXES
 
 MARK = "-undark"
 """Ends the name of every result that undark names itself."""

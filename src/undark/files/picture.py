@@ -36,11 +36,11 @@ from undark.files.icc import srgb_profile
 from undark.files.icc_read import to_srgb
 from undark.files.output import writing
 from undark.files.provenance import JPEG_XMP, PNG_XMP, xmp_entries, xmp_packet
+from undark.files.suffixes import PICTURE_SUFFIXES
 from undark.files.tiff_ifd import SHORT, numbers, write_tiff
 from undark.sensor.cfa import RGGB, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
 
-PICTURE_SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 _AFTER_HEADER = 33
 """Bytes of a PNG file's signature and header chunk."""
 _LIGHT_WHITE = 16.0

@@ -19,8 +19,8 @@ from pathlib import Path
 from undark.errors import ReadError
 from undark.files.exif_read import shot_of
 from undark.files.folder import find_files, is_result
-from undark.files.picture import PICTURE_SUFFIXES
 from undark.files.raw import RAW_SUFFIXES
+from undark.files.suffixes import PICTURE_SUFFIXES
 from undark.pairs.photo import exposure_of, sid_name
 from undark.sensor.mosaic import Shot
 

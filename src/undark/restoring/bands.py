@@ -130,6 +130,9 @@ def corrected_bands(
         around = mosaic.crop(begin, 0, len(light), width)
         return Comparison(light, around, noise, amplification, floor)
 
+    def parts(first: int, last: int) -> list[Agreement]:
+        return looked[first // AROUND : -(-last // AROUND)]
+
     for rows in _pieces(strips):
         known = held.add(rows, needed=max(top - AROUND, 0))
         del rows  # part of a strip
@@ -140,12 +143,8 @@ def corrected_bands(
             begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, height)
             band = slice(top - begin, min(top + HEIGHT, height) - begin)
             light = held.copy(begin, end)
-            near, of_band = (
-                looked[first // AROUND : -(-last // AROUND)]
-                for first, last in ((begin, end), (top, begin + band.stop))
-            )
-            agreement = together(of_band)
-            if any(part.beyond for part in near):
+            agreement = together(parts(top, begin + band.stop))
+            if any(part.beyond for part in parts(begin, end)):
                 own = slice(band.start // BLOCK, -(-band.stop // BLOCK))
                 agreement = correct(compared(light, begin), own)
             yield Band(top, light, band, agreement)

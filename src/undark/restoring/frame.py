@@ -50,13 +50,7 @@ class Frame:
         signal, cfa = self._mosaic.signal(*around), self._mosaic.cfa
         above = np.clip(pack(signal, cfa) * self._factor - HIGHLIGHT_CEILING, 0, None)
         found = demosaic(unpack(above, cfa, signal.shape), cfa)
-        place = (
-            slice(w.start - i.start, w.stop - i.start) for w, i in zip(window, inside, strict=True)
-        )
-        kept = (
-            slice(w.start - a.start, w.stop - a.start) for w, a in zip(window, around, strict=True)
-        )
-        light[:, *place] += np.moveaxis(found[*kept], -1, 0)
+        light[:, *_within(inside, window)] += np.moveaxis(found[*_within(around, window)], -1, 0)
 
     def _bright_window(self, wide: Sequence[slice]) -> Sequence[slice] | None:
         """Rows and columns, whole periods, of pixels that may be above the ceiling; None: none."""
@@ -70,6 +64,12 @@ class Frame:
             at = np.flatnonzero(bright.any(axis=axis)) + span.start
             window.append(slice(at[0] // period * period, (at[-1] // period + 1) * period))
         return window
+
+
+def _within(outer: Sequence[slice], spans: Sequence[slice]) -> tuple[slice, ...]:
+    """Rows and columns of the frame as those of a part of it."""
+    starts = (o.start for o in outer)
+    return tuple(slice(s.start - o, s.stop - o) for s, o in zip(spans, starts, strict=True))
 
 
 def _grown(spans: Sequence[slice], by: int) -> list[slice]:

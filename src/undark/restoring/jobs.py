@@ -20,9 +20,10 @@ from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import BEST, NO_CFA, QUALITIES, choose, find_model
 from undark.engine.model import Model, load_model, read_card
 from undark.errors import PhotoError, naming
-from undark.files.picture import PICTURE_SUFFIXES, Picture, is_picture, open_picture
+from undark.files.picture import Picture, is_picture, open_picture
 from undark.files.provenance import digest_of, source_of
 from undark.files.raw import RAW_SUFFIXES, end_idle, read_mosaic
+from undark.files.suffixes import PICTURE_SUFFIXES
 from undark.restoring.ahead import ahead
 from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks

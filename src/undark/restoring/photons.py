@@ -8,7 +8,7 @@ module corrects the blocks that disagree.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,26 +77,22 @@ def keep_to_photons(
 
 def correct(comparison: Comparison, own: slice) -> Agreement:
     """`keep_to_photons` of a part of a photo. What is returned is of the rows of blocks `own`."""
-    before = np.abs(comparison.deviations())
-    wrong = np.asarray(before > LIMIT)
+    found = seen(comparison, own)
+    wrong = np.asarray(np.abs(comparison.deviations()) > LIMIT)
     corrected = np.asarray(wrong.any(axis=-1))
-    if corrected.any():
-        comparison.clip_local(comparison.by_colour(wrong))
-        corrected |= _correct_smoothly(comparison)
-        for in_range in (True, False):
-            corrected |= _correct_exactly(comparison, in_range)
-    return Agreement(
-        blocks=corrected[own].size,
-        beyond=int(wrong[own].any(axis=-1).sum()),
-        largest=float(before[own].max(initial=0)),
-        corrected=int(corrected[own].sum()),
-        remaining=float(np.abs(comparison.deviations()[own]).max(initial=0)),
-    )
+    if not corrected.any():
+        return found
+    comparison.clip_local(comparison.by_colour(wrong))
+    corrected |= _correct_smoothly(comparison)
+    for in_range in (True, False):
+        corrected |= _correct_exactly(comparison, in_range)
+    remaining = seen(comparison, own).largest
+    return replace(found, corrected=int(corrected[own].sum()), remaining=remaining)
 
 
-def seen(comparison: Comparison) -> Agreement:
-    """How well light agrees that is not corrected."""
-    apart = np.abs(comparison.deviations())
+def seen(comparison: Comparison, own: slice = slice(None)) -> Agreement:
+    """How well the light agrees as it is, of the rows of blocks `own`."""
+    apart = np.abs(comparison.deviations()[own])
     beyond = int((apart > LIMIT).any(axis=-1).sum())
     largest = float(apart.max(initial=0))
     return Agreement(apart[..., 0].size, beyond, largest, corrected=0, remaining=largest)

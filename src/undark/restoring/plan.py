@@ -11,8 +11,9 @@ from pathlib import Path
 
 from undark.errors import OutputError, ReadError
 from undark.files.folder import CONFIDENCE_MARK, MARK, Scan, is_result, scan_folder
-from undark.files.picture import PICTURE_SUFFIXES, is_picture
+from undark.files.picture import is_picture
 from undark.files.raw import RAW_SUFFIXES
+from undark.files.suffixes import PICTURE_SUFFIXES
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "dng": ".dng"}
 """Kind of a result → its suffix."""

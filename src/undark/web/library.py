@@ -17,8 +17,9 @@ from threading import Lock
 
 from undark.errors import OutputError, ReadError
 from undark.files.folder import Scan, is_result, scan_folder
-from undark.files.picture import PICTURE_SUFFIXES, is_picture
+from undark.files.picture import is_picture
 from undark.files.raw import RAW_SUFFIXES
+from undark.files.suffixes import PICTURE_SUFFIXES
 from undark.restoring.burst_plan import name_burst
 from undark.restoring.jobs import Job, plan
 from undark.restoring.plan import KINDS, without_pictures_of_raws

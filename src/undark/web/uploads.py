@@ -9,9 +9,10 @@ from pathlib import Path
 
 from undark.errors import PhotoError, ReadError
 from undark.files.output import writing
-from undark.files.picture import PICTURE_SUFFIXES, is_picture
+from undark.files.picture import is_picture
 from undark.files.raw import RAW_SUFFIXES, read_preview
 from undark.files.small import picture_size
+from undark.files.suffixes import PICTURE_SUFFIXES
 from undark.web.storage import Storage
 
 MOST_BYTES = 512 << 20

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from undark.errors import ReadError, TrainingError
 from undark.files.folder import find_pictures as pictures_below
-from undark.files.picture import PICTURE_SUFFIXES, read_picture
+from undark.files.picture import read_picture
+from undark.files.suffixes import PICTURE_SUFFIXES
 from undark.learn.data import radiance
 from undark.learn.data.batches import Samples
 from undark.learn.data.draws import DEEP, draw_defects, draw_exposures
