@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper
 
 from undark.engine.card import MARGINS
 from undark.learn.network import UNetConfig
+from undark.learn.upsampling import upsamplings
 
 _PREFIX = "crop_"
 
@@ -48,17 +49,15 @@ def crop_margins(model: onnx.ModelProto, config: UNetConfig) -> None:
     if not rims:
         return
     crops = _Crops(rims, config.fold)
-    shuffled = {node.output[0] for node in graph.node if node.op_type == "DepthToSpace"}
-    scales = iter(reversed(range(len(rims))))
+    scales = {node.output[0]: scale for scale, node in enumerate(reversed(upsamplings(model)))}
     nodes = []
     for node in graph.node:
-        if node.op_type == "Add" and shuffled & {*node.input}:
-            scale = next(scales, None)  # the first sums are those of the skips, the coarsest first
-            if scale is not None:
-                crop_up, crop_skip = crops.over[scale], crops.skipped[scale]
-                for place, name in enumerate(node.input):
-                    crop = crop_up if name in shuffled else crop_skip
-                    node.input[place] = crops.slice(name, crop)
+        if node.output[0] in scales:  # the coarser scale's output, before it is enlarged
+            node.input[0] = crops.slice(node.input[0], crops.over[scales[node.output[0]]])
+        elif node.op_type == "Add" and (enlarged := scales.keys() & {*node.input}):
+            skip = next(place for place, name in enumerate(node.input) if name not in enlarged)
+            scale = scales[enlarged.pop()]
+            node.input[skip] = crops.slice(node.input[skip], crops.skipped[scale])
         elif node.op_type == "Conv" and node.input[1] == "demosaic.weight":
             node.input[0] = crops.slice(node.input[0], crops.light)
         nodes += [*crops.taken(), node]
@@ -84,9 +83,9 @@ class _Crops:
         coarser = [*kept[1:], own[-1]]  # the coarsest scale is computed whole
         self.skipped = [self._size("Sub", m, k) for m, k in zip(own, kept, strict=False)]
         """Of each scale's size, left out of what its encoder gave."""
-        twice = [self._size("Mul", below, 2) for below in coarser]
-        self.over = [self._size("Sub", t, k) for t, k in zip(twice, kept, strict=True)]
-        """Left out of what the coarser scale gave."""
+        half = [self._size("Div", k, 2) for k in kept]
+        self.over = [self._size("Sub", c, h) for c, h in zip(coarser, half, strict=True)]
+        """Of the coarser scale's size, left out of what that scale gave."""
         self.light = self._size("Mul", self.skipped[0], fold)
         """Left out of the linear path."""
 

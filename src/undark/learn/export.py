@@ -25,8 +25,11 @@ from undark.errors import TrainingError
 from undark.files.output import atomic_output
 from undark.learn.cropping import crop_margins, rim_of
 from undark.learn.network import Conv, UNet, UNetConfig
+from undark.learn.upsampling import join_upsampling
 
 OPSET = 18
+_WEIGHT = ".weight"
+"""End of the names of kernels."""
 _FP16 = ".fp16"
 """Suffix of the names of weights that are stored in 16 bits."""
 SEAM = 1e-3
@@ -46,7 +49,7 @@ def _onnx_weights(path: Path) -> dict[str, torch.Tensor]:
     found = {}
     for tensor in onnx.load(path).graph.initializer:
         name, kernel = tensor.name.removesuffix(_FP16), numpy_helper.to_array(tensor)
-        if name.endswith(".weight"):
+        if name.endswith(_WEIGHT):
             matrix = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
             found[name] = torch.from_numpy(matrix.astype(np.float32))
     return found
@@ -234,6 +237,7 @@ def to_onnx(network: UNet, card: Card) -> bytes:
         )
     assert program is not None
     model = program.model_proto
+    join_upsampling(model)
     _store_as_fp16(model)
     crop_margins(model, network.config)
     helper.set_model_props(model, {CARD_KEY: card.to_json()})
@@ -262,11 +266,14 @@ def _with_plain_convolutions(network: UNet) -> UNet:
 
 
 def _store_as_fp16(model: onnx.ModelProto) -> None:
-    """Store each weight in 16 bits, with a cast to fp32 at load time; the arithmetic is fp32."""
+    """Store each weight in 16 bits, with a cast to fp32 at load time; the arithmetic is fp32.
+
+    Other constants, as those of sRGB's curve, stay as they are.
+    """
     graph = model.graph
     casts = []
     for tensor in graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT:
+        if not tensor.name.endswith(_WEIGHT):
             continue
         name = tensor.name
         values = numpy_helper.to_array(tensor).astype(np.float16)
