@@ -8,13 +8,13 @@ saturation. They need `undark[evaluate]`: scikit-image, SciPy and PyWavelets.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from undark.cpus import in_threads
 
 Picture = NDArray[np.float32]
 Method = Callable[[Picture], Picture]
@@ -93,8 +93,7 @@ def non_local_means(picture: Picture, strength: float = STRENGTH) -> Picture:
         )
         out[top : top + BAND] = clean[above:][:BAND]
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        list(pool.map(work, range(0, len(picture), BAND)))
+    in_threads(work, range(0, len(picture), BAND))
     return out
 
 

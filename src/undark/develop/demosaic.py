@@ -7,13 +7,12 @@ A pixel keeps its own colour; each other colour is the mean of the pixels of tha
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.cpus import usable_cpus
+from undark.cpus import in_threads
 from undark.sensor.cfa import CFA, extend
 
 Floats = NDArray[np.float32]
@@ -38,8 +37,7 @@ def demosaic(plane: Floats, cfa: CFA, rows: tuple[int, int] | None = None) -> Fl
         end = min(begin + BAND, last)
         _band(plane, cfa, begin, out[begin - first : end - first])
 
-    with ThreadPoolExecutor(min(4, usable_cpus())) as pool:
-        list(pool.map(work, range(first, last, BAND)))
+    in_threads(work, range(first, last, BAND))
     return out
 
 

@@ -7,14 +7,13 @@ computed in float64 with NumPy alone, so that they need no optional package.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from undark.cpus import in_threads
 from undark.sensor.windows import box_sums
 
 Plane = NDArray[np.float64]
@@ -57,8 +56,7 @@ def ssim(a: ArrayLike, b: ArrayLike, data_range: float = 1.0) -> float:
         rows = slice(top, min(top + BAND, height) + WINDOW - 1)
         return _band_sum(first[rows], second[rows], data_range)
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        total = sum(pool.map(work, range(0, height, BAND)))
+    total = sum(in_threads(work, range(0, height, BAND)))
     windows: int = height * (first.shape[1] - WINDOW + 1) * math.prod(first.shape[2:])
     return total / windows
 

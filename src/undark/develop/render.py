@@ -19,13 +19,12 @@ A frame is rendered in tiles that fit a CPU cache, which also bounds memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.cpus import usable_cpus
+from undark.cpus import in_threads
 from undark.develop.colour import encode_srgb, srgb_from_camera
 from undark.sensor.mosaic import Mosaic
 
@@ -109,8 +108,7 @@ class Rendering:
             for channel, plane in enumerate(planes):
                 self._frame[rows, tile[1], channel] = quantise(plane, self._bits)
 
-        with ThreadPoolExecutor(min(4, usable_cpus())) as pool:
-            list(pool.map(work, _tiles(*linear.shape[:2])))
+        in_threads(work, _tiles(*linear.shape[:2]))
 
 
 def saturation(white_balance: NDArray[np.floating], amplification: float) -> float:

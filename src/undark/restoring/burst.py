@@ -14,7 +14,6 @@ Frames are read, aligned and added one after another: memory does not grow with 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from undark.align.field import Field
 from undark.align.nearest import nearest_pixels
 from undark.align.noisy import SMALLEST, Alignment, Reference
-from undark.cpus import usable_cpus
+from undark.cpus import in_threads
 from undark.errors import UnsupportedError
 from undark.restoring.consistency import Consistency, summed
 from undark.sensor.hot import mend
@@ -148,8 +147,7 @@ class _Merging:
             rows = slice(top, min(top + _BAND, self._shape[0]))
             self._add_band(signal, found.field, same, rows)
 
-        with ThreadPoolExecutor(min(4, usable_cpus())) as threads:
-            list(threads.map(work, range(0, self._shape[0], _BAND)))
+        in_threads(work, range(0, self._shape[0], _BAND))
         return float(same.mean())
 
     def _add_band(self, signal: Floats, field: Field, same: Floats, rows: slice) -> None:

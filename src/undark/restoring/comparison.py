@@ -8,12 +8,11 @@ of the measured signal. All means are in DN above black, without white balance.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.cpus import usable_cpus
+from undark.cpus import in_threads
 from undark.restoring.blocks import (
     BLOCK,
     Patch,
@@ -258,5 +257,4 @@ class Comparison:
     def _each(self, touched: NDArray[np.bool_], work: Callable[[Patch], None]) -> None:
         """Call `work` with the patches that hold the touched blocks."""
         found = patches(touched, self._mosaic.shape)
-        with ThreadPoolExecutor(min(4, usable_cpus())) as pool:
-            list(pool.map(work, found))
+        in_threads(work, found)

@@ -10,7 +10,6 @@ How far measured and restored light are apart there does not make the law better
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.cpus import usable_cpus
+from undark.cpus import in_threads
 from undark.develop.render import oriented
 from undark.errors import ModelError
 from undark.files.output import atomic_output
@@ -122,8 +121,7 @@ def half_widths(
         sigma, features = describe_rows(light, mosaic, noise, amplification, rows)
         widths[rows] = sigma * law.half_widths(features)
 
-    with ThreadPoolExecutor(min(4, usable_cpus())) as pool:
-        list(pool.map(work, range(0, len(light), _BAND)))
+    in_threads(work, range(0, len(light), _BAND))
     return widths
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.cpus import in_threads
 from undark.sensor.cfa import GREEN, pack
 from undark.sensor.mosaic import Mosaic, Shot
 
@@ -159,7 +160,7 @@ def block_levels(mosaic: Mosaic) -> NDArray[np.float32]:
     side = block * mosaic.cfa.cell
     starts = range(0, height - side + 1, _BAND * side)
     bands = (slice(start, min(start + _BAND * side, height)) for start in starts)
-    return np.concatenate([_band_levels(mosaic, rows, block) for rows in bands])
+    return np.concatenate(in_threads(lambda rows: _band_levels(mosaic, rows, block), bands))
 
 
 def _band_levels(mosaic: Mosaic, rows: slice, block: int) -> NDArray[np.float32]:

@@ -8,16 +8,14 @@ stands out most can be a defect; the next pass looks at the others after it has 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.cpus import usable_cpus
+from undark.cpus import in_threads
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.neighbours import (
     AROUND,
@@ -30,9 +28,6 @@ from undark.sensor.neighbours import (
 )
 from undark.sensor.noise import NoiseModel
 from undark.sensor.starlight import star_odds, stars_of
-
-_Part = TypeVar("_Part")
-_Result = TypeVar("_Result")
 
 _STANDS_OUT = 3.85
 """Standard deviations that a pixel is off the background before it is looked at."""
@@ -128,8 +123,17 @@ class _Frame:
         self._gain = np.float32(noise.gain)
         self._at_black = np.float32(noise.variance(np.float32(0)))
         self._rows, self._columns = (_with_border(n, mosaic.cfa.period) for n in mosaic.shape)
-        self._light: Floats = mosaic.signal().take(self._rows, 0).take(self._columns, 1)
         self._width = len(self._columns)
+        self._light: Floats = np.empty((len(self._rows), self._width), np.float32)
+        height, width = mosaic.shape
+        inside = self._light[_BORDER : _BORDER + height, _BORDER : _BORDER + width]
+
+        def fill(top: int) -> None:
+            rows = slice(top, min(top + _BAND, height))
+            inside[rows] = mosaic.signal(rows)
+
+        in_threads(fill, range(0, height, _BAND))
+        self._renew_border()
 
     def light(self, flat: NDArray[np.intp]) -> Floats:
         """DN above black of these pixels as they are now."""
@@ -152,7 +156,7 @@ class _Frame:
         """Pixels that differ from the middle two of four neighbours by much more than those do."""
         bottom = self._light.shape[0] - _BORDER
         bands = [(top, min(top + _BAND, bottom)) for top in range(_BORDER, bottom, _BAND)]
-        found = np.concatenate(_in_threads(self._screen_band, bands))
+        found = np.concatenate(in_threads(self._screen_band, bands))
         y, x = np.divmod(found, self._width)
         inside: NDArray[np.intp] = found[
             (y < self._shape[0] + _BORDER) & (x < self._shape[1] + _BORDER)
@@ -223,7 +227,7 @@ class _Frame:
             phase, some = chunk
             off[some], star[some] = self._judge_phase(flat[some], phase, alone)
 
-        _in_threads(judge_one, chunks)
+        in_threads(judge_one, chunks)
         return off, star
 
     def _by_phase(self, flat: NDArray[np.intp]) -> list[tuple[tuple[int, int], NDArray[np.intp]]]:
@@ -308,9 +312,3 @@ def _with_border(size: int, period: int) -> NDArray[np.intp]:
     beyond = index >= size
     index[beyond] = size - 2 * period + (index[beyond] - size) % period
     return index
-
-
-def _in_threads(work: Callable[[_Part], _Result], parts: Iterable[_Part]) -> list[_Result]:
-    """NumPy frees the interpreter while it works on arrays: several parts at once."""
-    with ThreadPoolExecutor(usable_cpus()) as threads:
-        return list(threads.map(work, parts))

@@ -109,9 +109,9 @@ class Mosaic:
         part: NDArray[np.float32] = self.plane[rows, columns].astype(np.float32)
         top, left = rows.start or 0, columns.start or 0
         period = self.cfa.period
-        for y in range(period):
-            for x in range(period):
-                part[y::period, x::period] -= self.black[(top + y) % period, (left + x) % period]
+        black = np.roll(self.black, (-top, -left), (0, 1))
+        for y in range(period):  # whole rows: faster than every second pixel of them
+            part[y::period] -= np.resize(black[y], part.shape[1])
         if self.shading is not None:
             part -= self.shading.at(top, left, (part.shape[0], part.shape[1]))
         if self.offsets:

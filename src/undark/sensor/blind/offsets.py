@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from undark.cpus import in_threads
 from undark.sensor.blind.bands import bands, only_white
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.windows import robust_sigma
@@ -77,8 +78,11 @@ def _offsets(parts: list[Floats], period: int, gain: float, at_black: float) -> 
     """What parts (n, w) of n lines have in common beside the scene."""
     if not parts or len(parts[0]) < _FEWEST_LINES * period / 2:
         return Offsets(None, 0.0, 0.0)
-    profiles = np.stack([_profile(part, period, gain, at_black) for part in parts])
-    beside = np.stack([_without_scene(profile, period) for profile in profiles])
+
+    def beside_scene(part: Floats) -> Array64:
+        return _without_scene(_profile(part, period, gain, at_black), period)
+
+    beside = np.stack(in_threads(beside_scene, parts))
     waves = _by_phase(lambda some: np.tile(bands(some), (len(some), 1)), beside, period)[0]
     beside = beside - waves
     variance, error = _common_variance(_bends(beside, period))
