@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.files.raw.black import Frame, masked_black
+from undark.files.raw.black import Frame, MaskedBorder, masked_border
 from undark.sensor.cfa import CFA, mosaic
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel, NumPySampler
@@ -107,10 +107,11 @@ def make(light: Plane, cfa: CFA, case: str, seed: tuple[int, ...], name: str = "
     photo = Mosaic(
         image[border:, border:].copy(),
         cfa,
-        np.full(cfa.pattern.shape, BLACK, np.float32) if found is None else found,
+        np.full(cfa.pattern.shape, BLACK, np.float32) if found is None else found.black,
         WHITE,
         WHITE_BALANCE.astype(np.float32),
         black_source="tag" if found is None else "masked border",
+        masked=None if found is None else found.lines,
     )
     sigma = math.sqrt(float(replace(noise, row=0.0).variance(np.float64(level))) + stripes)
     what = f"{name} {case} ×{amplification:.0f} {faults}"
@@ -159,8 +160,8 @@ def _wave(count: int, random: np.random.Generator) -> Plane:
     return wave
 
 
-def _masked(image: NDArray[np.uint16], cfa: CFA, border: int) -> NDArray[np.float32] | None:
-    """The level that undark's reader measures on the border."""
+def _masked(image: NDArray[np.uint16], cfa: CFA, border: int) -> MaskedBorder | None:
+    """What undark's reader measures on the border."""
     height, width = (n - border for n in image.shape)
     tag = np.full(cfa.pattern.shape, BLACK, np.float32)
-    return masked_black(image, Frame(border, border, height, width), tag, WHITE)
+    return masked_border(image, Frame(border, border, height, width), tag, WHITE)

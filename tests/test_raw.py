@@ -16,7 +16,7 @@ from undark.errors import ReadError, UnsupportedError
 from undark.files.dng import write_mosaic
 from undark.files.picture import write_picture
 from undark.files.raw import RAW_SUFFIXES, find_raws, pool, read_mosaic, render_with_libraw
-from undark.files.raw.black import Frame, masked_black
+from undark.files.raw.black import Frame, masked_border
 from undark.files.raw.white_balance import choose_white_balance
 from undark.restoring.describe import describe
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS
@@ -273,7 +273,7 @@ def bordered(cfa=RGGB, black=512.0, border=(20, 30), seed=0, noise=4.0):
 @pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=["Bayer", "X-Trans"])
 def test_masked_pixels_win_over_the_tag(cfa):
     image, frame, tag = bordered(cfa)
-    assert masked_black(image, frame, tag, 16383) == pytest.approx(512, abs=0.6)
+    assert masked_border(image, frame, tag, 16383).black == pytest.approx(512, abs=0.6)
 
 
 @pytest.mark.parametrize("border", [(20, 30), (21, 33)])
@@ -281,13 +281,15 @@ def test_masked_levels_belong_to_positions_seen_from_the_frame(border):
     image, frame, tag = bordered(border=border)
     image[frame.top % 2 :: 2, (frame.left + 1) % 2 :: 2] += 20  # the green of red rows
     expected = [[512, 532], [512, 512]]
-    assert masked_black(image, frame, tag, 16383) == pytest.approx(np.array(expected), abs=0.6)
+    assert masked_border(image, frame, tag, 16383).black == pytest.approx(
+        np.array(expected), abs=0.6
+    )
 
 
 def test_a_border_that_leaks_light_is_left_out():
     image, frame, tag = bordered()
     image[:, : frame.left] += 400
-    assert masked_black(image, frame, tag, 16383) == pytest.approx(512, abs=0.6)
+    assert masked_border(image, frame, tag, 16383).black == pytest.approx(512, abs=0.6)
 
 
 def test_light_that_leaks_into_one_colour_is_noticed():
@@ -295,7 +297,7 @@ def test_light_that_leaks_into_one_colour_is_noticed():
     inside = image[frame.top : -frame.top, frame.left : -frame.left].copy()
     image[::2, ::2] += 300
     image[frame.top : -frame.top, frame.left : -frame.left] = inside
-    assert masked_black(image, frame, tag, 16383) is None
+    assert masked_border(image, frame, tag, 16383) is None
 
 
 def test_a_border_brighter_than_the_darkest_of_the_picture_is_not_black():
@@ -303,18 +305,18 @@ def test_a_border_brighter_than_the_darkest_of_the_picture_is_not_black():
     inside = image[frame.top : -frame.top, frame.left : -frame.left].copy()
     image += 60  # within what the tag allows, but above all that the picture shows
     image[frame.top : -frame.top, frame.left : -frame.left] = inside
-    assert masked_black(image, frame, tag, 16383) is None
+    assert masked_border(image, frame, tag, 16383) is None
 
 
 def test_few_masked_pixels_do_not_decide():
     image, frame, tag = bordered(border=(2, 3))
-    assert masked_black(image, frame, tag, 16383) is None
+    assert masked_border(image, frame, tag, 16383) is None
 
 
 def test_hot_pixels_in_the_border_do_not_count():
     image, frame, tag = bordered()
     image[::17, ::13] = 16000
-    assert masked_black(image, frame, tag, 16383) == pytest.approx(512, abs=0.6)
+    assert masked_border(image, frame, tag, 16383).black == pytest.approx(512, abs=0.6)
 
 
 def test_a_masked_border_in_a_file(tmp_path):

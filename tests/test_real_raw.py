@@ -11,6 +11,7 @@ import rawpy
 import undark
 from undark import cli
 from undark.files.picture import read_picture
+from undark.sensor.blind import estimate
 
 CANONS = [
     "canon_kiss_x4_magic_lantern.dng",
@@ -42,6 +43,26 @@ def test_upright_and_in_libraws_colours(shared, name):
     ours, theirs = _colours(made[:height, :width]), _colours(expected[:height, :width])
     assert np.abs(ours - theirs).mean() < 0.08
     assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.97
+
+
+def test_a_real_border_has_the_offsets_of_the_rows(shared):
+    """Its second differences go with those of the frame's rows, and no more once it is used."""
+    photo = undark.read(shared / "raw" / CANONS[0])
+    found = estimate(photo)
+    assert found.masked_lines
+    corrected = found.correct(photo)
+
+    def bends(lines):
+        bent = lines[2:-2] - (lines[:-4] + lines[4:]) / 2
+        return np.clip(bent, *np.quantile(bent, (0.1, 0.9)))
+
+    border, alike = bends(photo.masked.means.rows[:, 0]), []
+    for one in (photo, corrected):
+        parts = np.array_split(one.signal(), 16, axis=1)
+        frame = np.mean([bends(part.mean(axis=1)) for part in parts], axis=0)
+        alike.append(float(np.corrcoef(border, frame)[0, 1]))
+    assert alike[0] > 0.15
+    assert abs(alike[1]) < 0.5 * alike[0]
 
 
 def test_the_folder_by_the_command_line(shared, tmp_path, monkeypatch, capsys):

@@ -110,12 +110,13 @@ def noise_lines(found: Estimate) -> dict[str, str]:
     offsets = ", ".join(
         f"{name} {size:.3g} DN{' (subtracted)' if taken else ''}" for name, size, taken in lines
     )
+    compared = "masked border, " if found.masked_lines else ""
     sigma = float(found.uncorrected.sigma(np.float64(found.level)))
     trust = f"sigma {sigma:.3g} DN at the median level {found.level:.3g} DN, {found.trust}"
     return {
         "noise": f"{noise.gain:.3g} DN per electron, read noise {noise.read:.3g} DN "
         f"({found.noise_source})",
-        "offsets": f"{offsets} (distant parts of the frame compared)",
+        "offsets": f"{offsets} ({compared}distant parts of the frame compared)",
         "black error": f"{black} DN ({found.black_source})" if found.black_errors.any() else known,
         "steps": f"{found.step:.3g} DN (histogram)",
         "trust": "; ".join((trust, *found.doubts)),

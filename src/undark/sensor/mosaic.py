@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from undark.sensor.cfa import CFA, dihedral, dihedral_axes, dihedral_period, extend
 from undark.sensor.merged import MergedNoise
 from undark.sensor.noise import NoiseModel
-from undark.sensor.offsets import LineOffsets
+from undark.sensor.offsets import LineOffsets, MaskedLines
 from undark.sensor.shading import Shading
 
 
@@ -85,6 +85,8 @@ class Mosaic:
     """The camera's dark shading, which `signal` subtracts; None: not known."""
     offsets: LineOffsets | None = None
     """What `signal` takes off rows and columns beside black; None: nothing."""
+    masked: MaskedLines | None = None
+    """Offsets of rows and columns by the masked border; None where there is none."""
     merged: MergedNoise | None = None
     """The noise of a mosaic merged of several frames; None for the photo of one exposure."""
 
@@ -134,6 +136,7 @@ class Mosaic:
             black=np.roll(self.black, (top, left), (0, 1)),
             shading=self.shading and self.shading.crop(-top, -left),
             offsets=offsets and offsets.extended((top, left), after, period),
+            masked=None,
             merged=self.merged and self.merged.extended((top, left), after, period),
         )
 
@@ -148,6 +151,7 @@ class Mosaic:
             shading=self.shading and self.shading.crop(top, left),
             default_crop=None,
             offsets=self.offsets and self.offsets.crop(rows, columns),
+            masked=self.masked and self.masked.crop(rows, columns),
             merged=self.merged and self.merged.crop(rows, columns),
         )
 
@@ -165,6 +169,7 @@ class Mosaic:
             default_crop=None,
             orientation=1,
             offsets=self.offsets and self.offsets.dihedral(k),
+            masked=self.masked and self.masked.dihedral(k),
             merged=self.merged and self.merged.dihedral(k),
         )
 

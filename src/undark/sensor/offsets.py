@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,3 +60,24 @@ class LineOffsets:
         rows, columns = dihedral(self.rows, k), dihedral(self.columns, k)
         _, transposed = dihedral_axes(k)
         return LineOffsets(columns, rows) if transposed else LineOffsets(rows, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedLines:
+    """What the masked pixels beside a frame's rows, and above its columns, say of their offsets."""
+
+    means: LineOffsets
+    """DN beside the mean over the rows, or columns, of one phase; zeros where none were masked."""
+    row_error: float
+    """Standard error of a row's mean by the pixels' noise, DN; infinite where none were masked."""
+    column_error: float
+
+    def crop(self, rows: slice, columns: slice) -> MaskedLines:
+        """Those of a part of the frame."""
+        return replace(self, means=self.means.crop(rows, columns))
+
+    def dihedral(self, k: int) -> MaskedLines:
+        """Those of a frame after `cfa.dihedral`."""
+        _, transposed = dihedral_axes(k)
+        errors = (self.row_error, self.column_error)
+        return MaskedLines(self.means.dihedral(k), *(errors[::-1] if transposed else errors))

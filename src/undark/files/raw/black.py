@@ -1,13 +1,15 @@
-"""The black level measured on the sensor's masked border."""
+"""The black level, and offsets of rows and columns, measured on the sensor's masked border."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+
+from undark.sensor.offsets import LineOffsets, MaskedLines
 
 _LEAK = 2
 """Pixels next to the visible frame that light may leak into."""
@@ -17,6 +19,8 @@ _FAR = 0.01
 """Largest distance of the level from the tag, as a share of the span; beyond it light leaks in."""
 _WIDE = 0.02
 """Largest standard deviation of unlit pixels, as a share of the span."""
+_REACH = 4.0
+"""Standard deviations from the median at which pixels are cut: hot pixels."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,23 @@ class _Strip:
     left: int
 
 
-def masked_black(
+_Measured = list[tuple[_Strip, _Border]]
+"""Plausible strips, and what was measured on each."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedBorder:
+    """What the masked pixels around a frame say."""
+
+    black: NDArray[np.float32]
+    """(period, period) DN."""
+    lines: MaskedLines
+
+
+def masked_border(
     image: NDArray[np.uint16], frame: Frame, tag: NDArray[np.float32], white: float
-) -> NDArray[np.float32] | None:
-    """The black level of each CFA position from the masked pixels around the visible frame.
+) -> MaskedBorder | None:
+    """Black level of each CFA position, offsets of rows and columns, from the masked pixels.
 
     `image` is the RAW image with its borders, `tag` the file's own level (period, period),
     DN. Borders that are not plausible (see `_plausible`) are ignored; None where too few pixels
@@ -64,19 +81,26 @@ def masked_black(
     """
     period = len(tag)
     darkest = _dark_end(image, frame, period)
-    strips = (_beside(image, frame), _above(image, frame))
     plausible = partial(_plausible, tag=tag, white=white, darkest=darkest)
-    beside, above = (_joined(strip, frame, period, plausible) for strip in strips)
+
+    def measured(strips: list[_Strip]) -> _Measured:
+        found = [(s, _measure(s, frame, period)) for s in strips if s.pixels.size]
+        return [(strip, border) for strip, border in found if plausible(border)]
+
+    at_sides, over_and_under = measured(_beside(image, frame)), measured(_above(image, frame))
+    beside, above = _joined(at_sides), _joined(over_and_under)
     counts = sum((b.counts for b in (beside, above) if b), np.zeros(tag.shape, np.int64))
     if counts.sum() < _ENOUGH:
         return None
-    corners = (
-        _joined(_corners(image, frame), frame, period, plausible) if beside and above else None
-    )
+    corners = _joined(measured(_corners(image, frame))) if beside and above else None
     levels = _combined(beside, above, corners, frame)
     if period > 2:  # X-Trans: differences between the 36 positions are sampling error
         levels = tag + (levels - tag).mean()
-    return np.asarray(levels, np.float32)
+    rows, row_error = _line_means([s.pixels for s, _ in at_sides], period)
+    columns, column_error = _line_means([s.pixels.T for s, _ in over_and_under], period)
+    means = LineOffsets.of((frame.height, frame.width), rows, columns)
+    assert means  # there are masked pixels of the one or the other
+    return MaskedBorder(levels.astype(np.float32), MaskedLines(means, row_error, column_error))
 
 
 def _above(image: NDArray[np.uint16], frame: Frame) -> list[_Strip]:
@@ -107,15 +131,36 @@ def _corners(image: NDArray[np.uint16], frame: Frame) -> list[_Strip]:
     return [_Strip(image[r, c], top, left) for top, r in rows for left, c in columns]
 
 
-def _joined(
-    strips: list[_Strip], frame: Frame, period: int, plausible: Callable[[_Border], bool]
-) -> _Border | None:
-    """The plausible ones as one; None where there are none."""
-    found = [_measure(s.pixels, s.top, s.left, frame, period) for s in strips if s.pixels.size]
-    good = [b for b in found if plausible(b)]
-    if not good:
+def _line_means(
+    strips: list[NDArray[np.uint16]], period: int
+) -> tuple[NDArray[np.float32] | None, float]:
+    """(n,) mean of each line of the strips (n, w) beside the others of its phase, and its error.
+
+    None, and infinite, without strips. What the columns of a strip have of their own does not
+    count, nor how far hot pixels are off.
+    """
+    if not strips:
+        return None, math.inf
+    pixels = np.concatenate(strips, axis=1).astype(np.float32)
+    means, variances = np.zeros(len(pixels), np.float32), []
+    for phase in range(period):
+        lines = pixels[phase::period]
+        lines -= np.median(lines, axis=0)
+        low, high = np.quantile(lines, (0.05, 0.95))  # a coarse step hides the quartiles
+        reach = _REACH * max((high - low) / 3.29, 0.5)
+        lines = lines.clip(-reach, reach)
+        lines -= lines.mean(axis=0)
+        means[phase::period] = lines.mean(axis=1)
+        variances.append(float(lines.var(axis=1).mean()))
+    return means, math.sqrt(float(np.mean(variances)) / pixels.shape[1])
+
+
+def _joined(measured: _Measured) -> _Border | None:
+    """All as one; None where there are none."""
+    if not measured:
         return None
-    counts = sum((b.counts for b in good), np.zeros((period, period), np.int64))
+    good = [border for _, border in measured]
+    counts = sum((b.counts for b in good), np.zeros_like(good[0].counts))
     return _Border(
         sum((b.levels * b.counts for b in good), np.zeros(counts.shape)) / counts,
         sum((b.spread * b.counts for b in good), np.zeros(counts.shape)) / counts,
@@ -163,14 +208,17 @@ def _of_means(variance: float, inside: int, outside: int) -> float:
     return 2 * variance * (1 / max(inside, 1) + 1 / max(outside, 1))
 
 
-def _measure(border: NDArray[np.uint16], top: int, left: int, frame: Frame, period: int) -> _Border:
+def _measure(strip: _Strip, frame: Frame, period: int) -> _Border:
     """Level, spread and number of the pixels at each position, counted from the frame's corner."""
-    shape = (period, period)
+    border, shape = strip.pixels, (period, period)
     levels, spread, counts = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
     lines: list[tuple[float, float]] = []
     for y in range(period):
         for x in range(period):
-            at = (top + y - frame.top) % period, (left + x - frame.left) % period
+            at = (
+                (strip.top + y - frame.top) % period,
+                (strip.left + x - frame.left) % period,
+            )
             pixels = border[y::period, x::period]
             if pixels.size:
                 levels[at], spread[at] = _clean_mean(pixels)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from undark.develop.colour import srgb_from_camera
 from undark.errors import ReadError, UnsupportedError
 from undark.files.exif_read import has_no_orientation, read_tags
-from undark.files.raw.black import Frame, masked_black
+from undark.files.raw.black import Frame, masked_border
 from undark.files.raw.dng_facts import DngFacts, read_facts
 from undark.files.raw.libraw import AGAIN, first_bytes, opened
 from undark.files.raw.metadata import read_shot
@@ -19,6 +19,7 @@ from undark.files.raw.preview import ORIENTATIONS
 from undark.files.raw.white_balance import choose_white_balance
 from undark.sensor.cfa import CFA, GREEN
 from undark.sensor.mosaic import Mosaic, Shot
+from undark.sensor.offsets import MaskedLines
 
 _SUPPORTED = "undark restores Bayer and X-Trans mosaics of square pixels"
 
@@ -70,7 +71,7 @@ def _unsupported(raw: rawpy.RawPy) -> str | None:
 def _mosaic(raw: rawpy.RawPy, cfa: CFA, facts: DngFacts, shot: Shot) -> Mosaic:
     """Raises `ValueError` for implausible levels."""
     plane = np.array(raw.raw_image_visible, order="C")  # a copy: LibRaw frees its own
-    black, black_source = _black(raw, cfa, facts)
+    black, black_source, masked = _black(raw, cfa, facts)
     mosaic = Mosaic(
         plane=plane,
         cfa=cfa,
@@ -83,21 +84,27 @@ def _mosaic(raw: rawpy.RawPy, cfa: CFA, facts: DngFacts, shot: Shot) -> Mosaic:
         noise_profile=facts.noise_profile,
         shot=shot,
         black_source=black_source,
+        masked=masked,
     )
     given = raw.camera_whitebalance if facts.neutral is None else 1 / facts.neutral
     gains, source = choose_white_balance(mosaic, given, raw.daylight_whitebalance)
     return mosaic.replace(white_balance=gains, white_balance_source=source)
 
 
-def _black(raw: rawpy.RawPy, cfa: CFA, facts: DngFacts) -> tuple[NDArray[np.float32], str]:
-    """The black level at each position of the CFA's period, and where it comes from."""
+def _black(
+    raw: rawpy.RawPy, cfa: CFA, facts: DngFacts
+) -> tuple[NDArray[np.float32], str, MaskedLines | None]:
+    """The black level at each position of the CFA's period, where it comes from, and the lines of
+    the masked border."""
     tag = _tiled(facts.black, cfa.period)
     if tag is None:
         tag = _tagged_black(raw)
     sizes, image = raw.sizes, raw.raw_image
     frame = Frame(sizes.top_margin, sizes.left_margin, sizes.height, sizes.width)
-    masked = masked_black(image, frame, tag, float(raw.white_level))
-    return (tag, "tag") if masked is None else (masked, "masked border")
+    border = masked_border(image, frame, tag, float(raw.white_level))
+    if border is None:
+        return tag, "tag", None
+    return border.black, "masked border", border.lines
 
 
 def _tiled(black: NDArray[np.float32] | None, period: int) -> NDArray[np.float32] | None:

@@ -65,6 +65,8 @@ class Estimate:
     """Reasons why the estimate is less certain than `error`, to be shown to the user."""
     own: bool = True
     """Whether gain and read noise are from the photo's own pixels."""
+    masked_lines: bool = False
+    """Whether offsets of rows or columns are from the masked border too."""
 
     @property
     def uncorrected(self) -> NoiseModel:
@@ -122,6 +124,7 @@ def estimate(mosaic: Mosaic) -> Estimate:
         "flat blocks",
         black_source,
         _doubts(steps, line),
+        masked_lines=rows.masked or columns.masked,
     )
 
 

@@ -39,6 +39,10 @@ _FARTHEST = 3.0
 ones are the scene's."""
 _LARGEST = 4.0
 """Standard deviations at which the offsets themselves are cut."""
+_DRIFT = 3
+"""Degrees of the polynomial over all lines that is not offsets: warmth, and light that leaks in."""
+_ALIKE = 0.5
+"""Share of the masked pixels' offsets that the frame has at least where it has the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,18 +55,32 @@ class Offsets:
     """Standard deviation of the offsets in the frame, DN."""
     left: float
     """Standard deviation of what is left after `values` have been subtracted, DN."""
+    masked: bool = False
+    """Whether masked pixels have a part in `values`."""
 
 
 def row_offsets(mosaic: Mosaic, gain: float, at_black: float) -> Offsets:
-    """Offsets of the rows of a frame whose pixels have these variances."""
+    """Offsets of the rows of a frame whose pixels have these variances.
+
+    Where there are masked pixels beside the rows, and the frame has the offsets that these have,
+    they are taken off first.
+    """
     parts = [mosaic.signal(columns=part) for part in _parts(mosaic.shape[1], mosaic.cfa.period)]
-    return _offsets(parts, mosaic.cfa.period, gain, at_black)
+    masked, known = mosaic.masked, mosaic.offsets
+    if masked is None:
+        return _offsets(parts, mosaic.cfa.period, gain, at_black)
+    means = masked.means.rows[:, 0] - (known.rows[:, 0] if known else 0)
+    return _offsets(parts, mosaic.cfa.period, gain, at_black, (means, masked.row_error))
 
 
 def column_offsets(mosaic: Mosaic, gain: float, at_black: float) -> Offsets:
     """Offsets of the columns, as `row_offsets`."""
     parts = [mosaic.signal(rows=part).T for part in _parts(mosaic.shape[0], mosaic.cfa.period)]
-    return _offsets(parts, mosaic.cfa.period, gain, at_black)
+    masked, known = mosaic.masked, mosaic.offsets
+    if masked is None:
+        return _offsets(parts, mosaic.cfa.period, gain, at_black)
+    means = masked.means.columns[0] - (known.columns[0] if known else 0)
+    return _offsets(parts, mosaic.cfa.period, gain, at_black, (means, masked.column_error))
 
 
 def _parts(length: int, period: int) -> list[slice]:
@@ -74,17 +92,31 @@ def _parts(length: int, period: int) -> list[slice]:
     return [slice(int(s), int(s) + size) for s in starts]
 
 
-def _offsets(parts: list[Floats], period: int, gain: float, at_black: float) -> Offsets:
-    """What parts (n, w) of n lines have in common beside the scene."""
+def _offsets(
+    parts: list[Floats],
+    period: int,
+    gain: float,
+    at_black: float,
+    masked: tuple[Floats, float] | None = None,
+) -> Offsets:
+    """What parts (n, w) of n lines have in common beside the scene.
+
+    `masked` are means (n,) of masked pixels in the same lines, and their standard error.
+    """
     if not parts or len(parts[0]) < _FEWEST_LINES * period / 2:
         return Offsets(None, 0.0, 0.0)
 
-    def beside_scene(part: Floats) -> Array64:
-        return _without_scene(_profile(part, period, gain, at_black), period)
+    def without_scene(profile: Array64) -> Array64:
+        return _without_scene(profile, period)
 
-    beside = np.stack(in_threads(beside_scene, parts))
+    profiles = in_threads(lambda part: _profile(part, period, gain, at_black), parts)
+    beside = np.stack(in_threads(without_scene, profiles))
     waves = _by_phase(lambda some: np.tile(bands(some), (len(some), 1)), beside, period)[0]
     beside = beside - waves
+    known = _shared(masked[0] - waves, masked[1], beside, period) if masked else np.zeros(0)
+    if known.any():
+        waves = waves + known
+        beside = np.stack(in_threads(without_scene, [line - waves for line in profiles]))
     variance, error = _common_variance(_bends(beside, period))
     values, left = np.zeros(len(waves)), max(variance, 0.0) ** 0.5
     sure = variance > _SURE * error
@@ -97,7 +129,42 @@ def _offsets(parts: list[Floats], period: int, gain: float, at_black: float) -> 
     values = values + waves
     for phase in range(period):  # their mean is the black level's
         values[phase::period] -= values[phase::period].mean()
-    return Offsets(values.astype(np.float32), total, left)
+    return Offsets(values.astype(np.float32), total, left, bool(known.any()))
+
+
+def _shared(masked: Array64, error: float, beside: Array64, period: int) -> Array64:
+    """(n,) offsets of masked pixels, shrunk by their error, that the frame's parts (P, n) have too.
+
+    Zeros where the parts do not go with them: some cameras take offsets off the frame, but not off
+    its border. What changes over the whole frame is not taken from the border: it may be warmer.
+    """
+    own = _without_drift(masked)
+    mine = _without_scene(own, period)[None]
+    for lines, parts in ((mine, beside), (_bends(mine, period), _bends(beside, period))):
+        near = _near(lines)
+        variance = float(np.square(near).mean()) - error**2
+        if variance <= 0:
+            continue
+        slopes = (_near(parts) * near).mean(axis=1) / variance
+        uncertainty = float(slopes.std()) / (len(slopes) - 1) ** 0.5
+        if slopes.mean() > max(_SURE * uncertainty, _ALIKE):
+            whole = max(float(np.square(_near(own[None])).mean()) - error**2, variance)
+            return own * (whole / (whole + error**2))
+    return np.zeros_like(own)
+
+
+def _without_drift(lines: Array64) -> Array64:
+    """(n,) less the polynomial of `_DRIFT` degrees that is next to it."""
+    at = np.linspace(-1, 1, len(lines))
+    beside: Array64 = lines - np.polynomial.Chebyshev.fit(at, lines, _DRIFT)(at)
+    return beside
+
+
+def _near(lines: Array64) -> Array64:
+    """Of each of the parts (P, n), without far values."""
+    reach = _FARTHEST * robust_sigma(lines, axis=1, keepdims=True)
+    near: Array64 = np.clip(lines, -reach, reach)
+    return near
 
 
 def _by_phase(make: Callable[[Array64], Array64], beside: Array64, period: int) -> Array64:
@@ -172,8 +239,7 @@ def _common_variance(beside: Array64) -> tuple[float, float]:
 
     They have neither noise nor, mostly, the scene in common.
     """
-    reach = _FARTHEST * robust_sigma(beside, axis=1, keepdims=True)
-    near = np.clip(beside, -reach, reach)
+    near = _near(beside)
     products = near @ near.T / near.shape[1]
     pairs = products[np.triu_indices(len(near), _APART)]
     own = float(np.median(np.diag(products)))
