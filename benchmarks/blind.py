@@ -5,7 +5,9 @@
 Frames are made from photographs (see `blind_frames`). For each kind of fault: the share of frames
 whose sigma (a single pixel's whole noise at the frame's median level, rows and columns included)
 is within 10 % and 30 % of the truth, the median of sigma's ratio to it, and the share whose black
-is within 0.5 DN: at all positions with a masked border, else the difference of the two greens.
+is within 0.5 DN: at all positions with a masked border, else the difference of the two greens. The
+last two columns are what is left of the offsets of rows with a border and without one: their root
+mean square over the frames, DN.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ class Score:
     """Estimated over true sigma."""
     black: float
     """Largest error of the black level, or of the greens' difference, DN."""
+    rows: float
+    """Root mean square of what is left of the rows' offsets, DN."""
     seconds: float
     name: str
 
@@ -47,7 +51,9 @@ def score(frame: Dark) -> Score:
     sigma = float(found.uncorrected.sigma(np.float64(found.level)))
     masked = frame.mosaic.black_source == "masked border"
     off = black_error(frame, found)
-    return Score(frame.case, masked, sigma / frame.sigma, off, seconds, frame.name)
+    left = frame.rows - (0 if found.row_offsets is None else found.row_offsets)
+    rows = float(np.sqrt(np.square(left).mean()))
+    return Score(frame.case, masked, sigma / frame.sigma, off, rows, seconds, frame.name)
 
 
 def black_error(frame: Dark, found: Estimate) -> float:
@@ -97,24 +103,29 @@ def table(scores: list[Score]) -> str:
         groups[one.case].append(one)
     groups["all"] = scores
     names = ("fault", "frames", "within 10 %", "within 30 %", "median ratio", "black, border")
-    head = " | ".join((*names, "greens", "seconds"))
+    head = " | ".join((*names, "greens", "seconds", "rows, border", "without"))
     rows = [_row(case, some) for case, some in groups.items()]
-    return "\n".join([f"| {head} |", "|---" * 8 + "|", *rows])
+    return "\n".join([f"| {head} |", "|---" * 10 + "|", *rows])
 
 
 def _row(case: str, scores: list[Score]) -> str:
     ratio = np.array([s.ratio for s in scores])
     near = [f"{100 * np.mean(np.abs(ratio - 1) <= within):.1f} %" for within in (0.1, 0.3)]
     black = [_share([s.black for s in scores if s.masked == masked]) for masked in (True, False)]
+    rows = [_size([s.rows for s in scores if s.masked == masked]) for masked in (True, False)]
     seconds = np.median([s.seconds for s in scores])
     return (
         f"| {case} | {len(scores)} | {' | '.join(near)} | {np.median(ratio):.3f} "
-        f"| {' | '.join(black)} | {seconds:.2f} |"
+        f"| {' | '.join(black)} | {seconds:.2f} | {' | '.join(rows)} |"
     )
 
 
 def _share(errors: list[float]) -> str:
     return f"{100 * np.mean(np.array(errors) <= 0.5):.0f} %" if errors else "–"
+
+
+def _size(lefts: list[float]) -> str:
+    return f"{np.sqrt(np.square(lefts).mean()):.2f}" if lefts else "–"
 
 
 if __name__ == "__main__":

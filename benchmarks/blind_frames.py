@@ -57,6 +57,8 @@ class Dark:
     """Of a pixel at that level, rows and columns included, DN."""
     black: Plane
     """Level of each position, the mean of the offsets of its rows and columns included, DN."""
+    rows: Plane
+    """(H,) offsets of the rows beside the mean of their phase, DN."""
     clean: Plane
     """(H, W) DN."""
     noise: NoiseModel
@@ -102,7 +104,7 @@ def make(light: Plane, cfa: CFA, case: str, seed: tuple[int, ...], name: str = "
         stretched = noise.scaled(wanted / float(replace(noise, step=0.0).sigma(np.float64(level))))
         noise = replace(stretched, step=faults.step)
     border = BORDER if seed[-1] % 2 else 0
-    image, black, stripes = _expose(clean, cfa, noise, faults, border, random)
+    image, black, offsets = _expose(clean, cfa, noise, faults, border, random)
     found = _masked(image, cfa, border) if border else None
     photo = Mosaic(
         image[border:, border:].copy(),
@@ -113,9 +115,10 @@ def make(light: Plane, cfa: CFA, case: str, seed: tuple[int, ...], name: str = "
         black_source="tag" if found is None else "masked border",
         masked=None if found is None else found.lines,
     )
+    stripes = sum(float(lines.var()) for lines in offsets)
     sigma = math.sqrt(float(replace(noise, row=0.0).variance(np.float64(level))) + stripes)
     what = f"{name} {case} ×{amplification:.0f} {faults}"
-    return Dark(photo, level, sigma, black, clean, noise, case, what)
+    return Dark(photo, level, sigma, black, offsets[0], clean, noise, case, what)
 
 
 def _expose(
@@ -125,8 +128,9 @@ def _expose(
     faults: Faults,
     border: int,
     random: np.random.Generator,
-) -> tuple[NDArray[np.uint16], Plane, float]:
-    """The image with its border above and to the left, the true black, the stripes' variance."""
+) -> tuple[NDArray[np.uint16], Plane, list[Plane]]:
+    """The image with its border above and to the left, the true black, offsets of rows and columns
+    beside the mean of their phase."""
     light = np.pad(clean, ((border, 0), (border, 0)))
     bare = replace(noise, row=0.0, step=0.0)
     seen = bare.add(light.astype(np.float32), NumPySampler(int(random.integers(2**31))))
@@ -144,12 +148,11 @@ def _expose(
     hot = random.random(light.shape) < faults.hot
     seen[hot] += SPAN * random.random(int(hot.sum())) ** 4
     image = np.rint((seen + BLACK) / faults.step) * faults.step
-    rows, columns = rows[border:], columns[border:]
-    means = [np.array([v[i::period].mean() for i in range(period)]) for v in (rows, columns)]
+    offsets = [rows[border:], columns[border:]]  # a border of whole periods keeps the phase
+    means = [np.array([v[i::period].mean() for i in range(period)]) for v in offsets]
     black = BLACK + off + means[0][:, None] + means[1]
-    # a border of whole periods keeps the phase
-    stripes = np.mean([v[i::period].var() for v in (rows, columns) for i in range(period)]) * 2
-    return image.clip(0, WHITE).astype(np.uint16), black, float(stripes)
+    beside = [v - np.resize(mean, len(v)) for v, mean in zip(offsets, means, strict=True)]
+    return image.clip(0, WHITE).astype(np.uint16), black, beside
 
 
 def _wave(count: int, random: np.random.Generator) -> Plane:
