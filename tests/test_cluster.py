@@ -107,21 +107,35 @@ def address(ray_folder):
     head.stop()
 
 
-@pytest.fixture
-def folder(tmp_path, make_mosaic):
-    """Six photos that take a moment each, in `in`, and a dark frame."""
-    (tmp_path / "in").mkdir()
-    shape = (2000, 2600)
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, make_mosaic):
+    """A folder of six photos that take a moment each, in `in`, and a dark frame."""
+    made, shape = tmp_path_factory.mktemp("photos"), (2000, 2600)
+    (made / "in").mkdir()
     for i in range(6):
-        write_mosaic(tmp_path / f"in/{i}.dng", make_mosaic(shape=shape, seed=i))
+        write_mosaic(made / f"in/{i}.dng", make_mosaic(shape=shape, seed=i))
     noise = np.random.default_rng(9).normal(512, 3, shape)
-    write_mosaic(tmp_path / "dark.dng", make_mosaic(plane=noise.round().astype(np.uint16)))
+    write_mosaic(made / "dark.dng", make_mosaic(plane=noise.round().astype(np.uint16)))
+    return made
+
+
+@pytest.fixture
+def folder(photos, tmp_path):
+    """The same, a test's own."""
+    return Path(shutil.copytree(photos, tmp_path / "own"))
+
+
+@pytest.fixture
+def small(tmp_path, make_mosaic):
+    """A folder of one small photo."""
+    write_mosaic(tmp_path / "0.dng", make_mosaic())
     return tmp_path
 
 
 def start(folder, *args, main="from undark.__main__ import main; main()", env=()):
-    """`undark restore in -o out/ ARGS` as a process."""
-    command = [sys.executable, "-c", main, "restore", "in", "-o", "out/", *args]
+    """`undark restore in -o out/ --quality fast ARGS` as a process."""
+    command = [sys.executable, "-c", main, "restore", "in", "-o", "out/", "--quality", "fast"]
+    command += args
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -207,7 +221,7 @@ def test_a_killed_worker_a_photo_that_kills_and_what_is_done(folder, address):
     assert {name: (folder / "out" / name).stat().st_mtime_ns for name in results} == before
     assert not [name for name in files(folder / "out") if name.endswith((".lock", ".shared"))]
 
-    alone = jobs.Options(dark_frames=(folder / "dark.dng",))
+    alone = jobs.Options(quality="fast", dark_frames=(folder / "dark.dng",))
     [*_, done] = jobs.run(plan([folder / "in/1.dng"], folder / "one/"), alone)
     one, many = (
         read_picture(path)[0].astype(int) for path in (done.target, folder / "out/1-undark.jpg")
@@ -255,27 +269,27 @@ def test_a_machine_without_the_shared_folder_gets_no_photos(folder, address):
         ("127.0.0.1", "no address of a Ray cluster; give HOST:PORT"),
     ],
 )
-def test_an_address_where_nothing_answers(run, folder, where, line):
-    status, said, told = run("restore", folder / "in", "-o", f"{folder}/out/", "--cluster", where)
+def test_an_address_where_nothing_answers(run, small, where, line):
+    status, said, told = run("restore", small, "-o", f"{small}/out/", "--cluster", where)
     assert (status, said, told.count("\n")) == (2, "", 1)
     assert told.startswith(f"{where}: {line}")
 
 
-def test_an_address_where_something_else_answers(run, folder, monkeypatch):
-    monkeypatch.setattr(ray_connection, "_PROBE_SECONDS", 5.0)
+def test_an_address_where_something_else_answers(run, small, monkeypatch):
+    monkeypatch.setattr(ray_connection, "_PROBE_SECONDS", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as other:
         where = f"127.0.0.1:{other.getsockname()[1]}"
-        status, _, told = run("restore", folder / "in", "-o", f"{folder}/out/", "--cluster", where)
+        status, _, told = run("restore", small, "-o", f"{small}/out/", "--cluster", where)
     assert status == 2
-    assert told.startswith(f"{where}: no Ray cluster answers there (no answer within 5 s)")
+    assert told.startswith(f"{where}: no Ray cluster answers there (no answer within 2 s)")
     assert told.count("\n") == 1
 
 
-def test_without_ray(run, folder, monkeypatch):
+def test_without_ray(run, small, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     for name in ("cluster", "cluster_worker", "ray_connection"):
         monkeypatch.delitem(sys.modules, f"undark.restoring.{name}", raising=False)
-    status, _, told = run("restore", folder / "in", "-o", f"{folder}/out/", "--cluster", "auto")
+    status, _, told = run("restore", small, "-o", f"{small}/out/", "--cluster", "auto")
     assert status == 2
     assert told == "--cluster needs ray; install it with: pip install 'undark[cluster]'\n"
 

@@ -186,6 +186,7 @@ class _Merging:
             calibrated=None,
             shading=None,
             offsets=None,
+            masked=None,
             merged=noise,
         )
 

@@ -156,7 +156,7 @@ def subtract(
     own = (dark.variance / dark.frames) ** 0.5
     least = max(_VISIBLE * own, _VISIBLE * float(noise.sigma(np.float32(0))) / scale)
     hot = np.flatnonzero(_above_neighbours(dark) > least)
-    return mosaic.replace(plane=plane.astype(np.uint16)), noisier, hot
+    return mosaic.replace(plane=plane.astype(np.uint16), masked=None), noisier, hot
 
 
 def _above_neighbours(dark: DarkFrame) -> NDArray[np.float32]:
