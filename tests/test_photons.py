@@ -20,7 +20,7 @@ from undark.restoring.comparison import Comparison
 from undark.restoring.confidence import SCALE_KEY, SUFFIX, Law, law_of
 from undark.restoring.photons import LIMIT, keep_to_photons
 from undark.restoring.raw import restore
-from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic
+from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel, NumPySampler
 
@@ -424,3 +424,27 @@ def test_a_map_is_made_later_and_never_replaced_unasked(dark, tmp_path, run):
     assert "a-confidence.png" in err
     assert run("restore", photo, "--confidence", "--overwrite")[0] == 0
     assert made.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda c: c.name)
+@pytest.mark.parametrize(("apart", "strength"), [(5, 20), (5, 80), (7, 80)])
+def test_lines_finer_than_a_packed_pixel_pass_the_bound(cfa, apart, strength):
+    """Of one pixel, in all colours: the pixels of a colour miss most of them."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:96, :96]
+    line = 100 + strength * ((x + 2 * y) % apart < 1)
+    true = np.stack([share * line for share in (1, 0.8, 0.6)]).astype(np.float32)
+    seen = pack((mosaic(true, cfa) + random.standard_normal(line.shape)).astype(np.float32), cfa)
+    inputs = np.concatenate([seen, np.ones_like(seen)])[None]
+    held = bound(true[None].copy(), inputs, NO_MARGINS, cfa.colours)
+    assert np.sqrt(np.square(held - true).mean()) < 0.15
+
+
+def test_hot_pixels_of_a_dark_colour_allow_nothing_in_the_others():
+    random = np.random.default_rng(0)
+    inputs = np.ones((1, 8, 24, 24), np.float32)
+    inputs[:, :4] += random.normal(0, 1, (1, 4, 24, 24))
+    inputs[0, 0] += 300  # red; green and blue are dark
+    inputs[0, 3, 12, 12] += 60
+    wild = np.full((1, 3, 48, 48), 5000, np.float32)
+    assert bound(wild, inputs, NO_MARGINS, RGGB.colours)[0, 0].max() < 301 + 6

@@ -2,16 +2,17 @@
 
 On colours that did not occur in its training a network may give light that is nowhere in the scene,
 hundreds of sigmas off and many pixels wide. Its output is therefore limited: a pixel stays in the
-range of the measured light of the 3×3 packed pixels around it. Photographs restored by the shipped
-model stay in it by themselves except at high signal-to-noise ratios: `benchmarks/adversarial.py
---photos 6` says what it costs.
+range of the measured light of the 3×3 packed pixels around it, and where there is detail, in any
+colour, farther out in proportion. `benchmarks/adversarial.py --photos 6` says what it costs.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import reduce
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,14 @@ Combine = Callable[..., Floats]
 
 FROM_MEAN = 2.75
 """Sigmas of a pixel beyond the means over 3×3 packed pixels."""
-CONTRAST = 4.0
-"""Times the range of those means beyond them: beside an edge the finest detail exceeds them."""
-NOISE = 1.5
-"""Sigmas of that range that are noise."""
+DETAIL = 6.0
+"""Standard deviations of the scene's detail around a pixel beyond those means: what is finer than a
+packed pixel exceeds them."""
+SURE = 12.0
+"""Standard errors of the variance of the noise by which that around a pixel must exceed it before
+the rest is detail."""
 _REACH = 2
-"""Packed pixels around a pixel on which its limits depend."""
+"""Packed pixels around a pixel on which its limits depend: detail is seen in 5×5."""
 BELOW_PEAK = 1.0
 """Sigmas by which single pixels, which noise may have raised, must exceed what they allow."""
 
@@ -42,29 +45,67 @@ def bound(output: Floats, inputs: Floats, margins: Margins, colours: tuple[int, 
     The input has `margins` around the output, of packed pixels. `colours` is that of each packed
     plane. The upper limit of a colour is the largest, over 3×3 packed pixels, of their mean over
     3×3 plus `FROM_MEAN` sigmas and of the single pixels minus `BELOW_PEAK` sigmas (a star may be
-    one pixel), or more beside an edge: what an edge allows reaches no farther than two packed
-    pixels from it. The lower limit is its mirror image, but for what is below black: no light is,
-    so there only the means allow more.
+    one pixel), or more where there is detail: what an edge allows reaches no farther than two
+    packed pixels from it. The lower limit is its mirror image, but for what is below black: no
+    light is, so there only the means allow more.
     """
     near = tuple(min(margin, _REACH) for margin in margins)
     around = cut(inputs[0], tuple(m - n for m, n in zip(margins, near, strict=True)), 1)
-    for colour in range(3):
-        least, most = (cut(limit, near, 1) for limit in _limits(around, colours, colour))
+    seen = [_Colour.of(around, colours, colour) for colour in range(3)]
+    for number, (colour, detail) in enumerate(zip(seen, _details(seen), strict=True)):
+        least, most = (cut(limit, near, 1) for limit in _limits(colour, detail))
         cell = output.shape[-1] // least.shape[-1]
         for row, column in product(range(cell), repeat=2):  # the limits hold for a whole cell
-            pixels = output[0, colour, row::cell, column::cell]
+            pixels = output[0, number, row::cell, column::cell]
             np.clip(pixels, least, most, out=pixels)
     return output
 
 
-def _limits(inputs: Floats, colours: tuple[int, ...], colour: int) -> tuple[Floats, Floats]:
-    """(h, w) lowest and highest light of a colour that (2·cell², h, w) allows."""
-    planes = [n for n, c in enumerate(colours) if c == colour]
-    light, sigma = inputs[planes], inputs[[len(colours) + n for n in planes]]
-    middle, spread = (box_means(_mean(of), 1) for of in (light, sigma))
+class _Colour(NamedTuple):
+    """What was measured of a colour."""
+
+    light: Floats
+    """(n, h, w), its planes."""
+    sigma: Floats
+    """(n, h, w)"""
+    middle: Floats
+    """(h, w): mean light of 3×3."""
+    spread: Floats
+    """(h, w): mean sigma of 3×3."""
+
+    @classmethod
+    def of(cls, inputs: Floats, colours: tuple[int, ...], colour: int) -> _Colour:
+        planes = [n for n, c in enumerate(colours) if c == colour]
+        light, sigma = inputs[planes], inputs[[len(colours) + n for n in planes]]
+        return cls(light, sigma, box_means(_mean(light), 1), box_means(_mean(sigma), 1))
+
+    def detail(self) -> Floats:
+        """(h, w): standard deviation of the light in 5×5 that is not noise."""
+        mean, square = (box_means(_mean(of), _REACH) for of in (self.light, self.light**2))
+        error = SURE * math.sqrt(2 / (len(self.light) * (2 * _REACH + 1) ** 2))
+        noise = np.float32(1 + error) * self.spread**2
+        return np.asarray(np.sqrt(np.maximum(square - mean * mean - noise, 0)))
+
+
+def _details(seen: list[_Colour]) -> list[Floats]:
+    """(h, w) for each colour: standard deviation of the scene's detail.
+
+    What a colour's own pixels show, or, in proportion to its light, what those of both others do:
+    its own may miss a line that they see. One alone may have a hot pixel.
+    """
+    own = [colour.detail() for colour in seen]
+    light = [np.maximum(colour.middle, colour.spread) for colour in seen]  # known to about that
+    shares = [detail / mean for detail, mean in zip(own, light, strict=True)]
+    return [
+        np.maximum(own[c], np.minimum(shares[c - 1], shares[c - 2]) * light[c]) for c in range(3)
+    ]
+
+
+def _limits(seen: _Colour, detail: Floats) -> tuple[Floats, Floats]:
+    """(h, w) lowest and highest light that what was seen of a colour and its detail allow."""
+    light, sigma, middle, spread = seen
     reach = np.float32(FROM_MEAN) * spread
-    contrast = over_3x3(middle, np.maximum) - over_3x3(middle, np.minimum)
-    detail = reach + CONTRAST * (contrast - NOISE * spread).clip(0)
+    detail = reach + np.float32(DETAIL) * detail
     peaks = reduce(np.maximum, light - BELOW_PEAK * sigma)
     dips = reduce(np.minimum, light + BELOW_PEAK * sigma)
     most = over_3x3(np.maximum(middle + reach, peaks), np.maximum)
@@ -80,11 +121,13 @@ def _mean(planes: Floats) -> Floats:
 
 def over_3x3(plane: Floats, combine: Combine) -> Floats:
     """Combine each pixel of (h, w) with the eight around it; the border is repeated."""
-    wide = np.pad(plane, 1, mode="edge")
-    # into copies: NumPy's maximum of two views of the same memory is ten times slower
-    lines = wide[:-2].copy()
-    combine(lines, wide[1:-1], out=lines)
-    combine(lines, wide[2:], out=lines)
-    found = lines[:, :-2].copy()
-    combine(found, lines[:, 1:-1], out=found)
-    return combine(found, lines[:, 2:], out=found)
+    height, width = plane.shape
+    wide = width + 2
+    # as one line of pixels, of which the two that are put around a row are cut off: a third faster
+    flat = np.pad(plane, 1, mode="edge").ravel()
+    lines = combine(flat[: -2 * wide], flat[wide:-wide])
+    combine(lines, flat[2 * wide :], out=lines)
+    found = np.empty_like(lines)
+    combine(lines[:-2], lines[1:-1], out=found[:-2])
+    combine(found[:-2], lines[2:], out=found[:-2])
+    return found.reshape(height, wide)[:, :width]
