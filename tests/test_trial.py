@@ -65,6 +65,7 @@ def here(monkeypatch, tmp_path):
         ({"cpu": 3.0, "openvino": 1.0}, OPENVINO),
         ({"cpu": 3.0, "openvino": 1.0, "cuda": 0.1}, CUDA),
         ({"cpu": 1.0, "openvino": 0.95}, DEFAULT),  # no gain worth another engine
+        ({"cpu": 1.0, "openvino": 0.88}, DEFAULT),  # nor where its smaller tiles compute more
         ({"cpu": 1.0, "openvino": 3.0}, DEFAULT),
         ({"cpu": 3.0, "openvino": (1.0, 0.01)}, DEFAULT),  # its results differ
         ({"cpu": 3.0, "openvino": (1.0, 0.001)}, OPENVINO),

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from undark.cli.terminal import path, printable, tell
-from undark.engine.card import Card, read_card
+from undark.engine.card import read_card
 from undark.engine.catalogue import DEFAULT_MODEL, find_model
 from undark.engine.devices import INSTALL
-from undark.engine.trial import Trial, run_megapixels, survey
+from undark.engine.trial import PHOTO, Trial, survey
 from undark.errors import PhotoError
 from undark.restoring.describe import describe
 
-HEIGHT, WIDTH = 4000, 6000
+MEGAPIXELS = PHOTO[0] * PHOTO[1] / 1e6
 """Of the photo whose time is shown."""
 
 
@@ -71,12 +71,12 @@ def _describe_devices(as_json: bool) -> None:
     model = find_model(DEFAULT_MODEL)
     card = read_card(model)
     done, best = survey(model, card)
-    rows = [_row(trial, card, auto=trial.engine == best) for trial in done]
+    rows = [_row(trial, auto=trial.engine == best) for trial in done]
     rows += [{"device": d, "install": line} for d, line in INSTALL.items() if not _has(rows, d)]
     if as_json:
         print(json.dumps(rows, indent=1))
         return
-    print(f"The network {card.name} alone, on a photo of {HEIGHT * WIDTH / 1e6:.0f} megapixels:")
+    print(f"The network {card.name} alone, on a photo of {MEGAPIXELS:.0f} megapixels:")
     for row in rows:
         print(printable(_line(row)))
 
@@ -85,7 +85,7 @@ def _has(rows: list[Row], device: str) -> bool:
     return any(row["device"] == device for row in rows)
 
 
-def _row(trial: Trial, card: Card, auto: bool) -> Row:
+def _row(trial: Trial, auto: bool) -> Row:
     row: Row = {
         "device": trial.engine.device,
         "engine": trial.engine.runtime,
@@ -94,9 +94,8 @@ def _row(trial: Trial, card: Card, auto: bool) -> Row:
     }
     if trial.problem or trial.seconds is None:
         return row | {"problem": trial.problem}
-    seconds = trial.seconds * run_megapixels(card, HEIGHT, WIDTH, trial.engine)
-    rate = HEIGHT * WIDTH / 1e6 / seconds
-    return row | {"seconds": round(seconds, 2), "megapixels_per_second": round(rate, 2)}
+    rate = MEGAPIXELS / trial.seconds
+    return row | {"seconds": round(trial.seconds, 2), "megapixels_per_second": round(rate, 2)}
 
 
 def _line(row: Row) -> str:

@@ -34,6 +34,8 @@ from undark.files.provenance import digest_of
 SIDE = 512
 """Packed pixels of the trial's tile along a side, rounded up to the model's multiple. From there on
 a larger tile changes no engine's rate by more than a tenth."""
+PHOTO = (4000, 6000)
+"""Rows and columns of the photo that engines are compared by: their tiles differ."""
 ROUNDS = 2
 GAIN = 0.9
 """Another engine than the default is chosen if it takes at most this share of its time."""
@@ -48,7 +50,7 @@ _RUNTIMES = (
 )  # fmt: skip
 
 Found = dict[Engine, float | None]
-"""Engine → seconds for a megapixel of the photo, None if it cannot be used."""
+"""Engine → seconds for a photo of `PHOTO` pixels, None if it cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Trial:
 
     engine: Engine
     seconds: float | None
-    """For a megapixel of the photo; None where the engine does not start."""
+    """For a photo of `PHOTO` pixels, tiles' margins included; None where it does not start."""
     deviation: float = 0.0
     """Root mean square of the difference from the default engine's result, in units of white."""
     problem: str = ""
@@ -136,10 +138,13 @@ def trials(path: Path, card: Card, engines: Sequence[Engine]) -> list[Trial]:
     for _ in range(ROUNDS):
         for engine, backend in running.items():
             best[engine] = min(best[engine], _seconds(backend, tile))
+
+    def of_photo(engine: Engine) -> float:
+        seconds: float = best[engine] / megapixels * run_megapixels(card, *PHOTO, engine)
+        return seconds
+
     return [
-        Trial(t.engine, best[t.engine] / megapixels, t.deviation, t.problem)
-        if t.engine in best
-        else t
+        Trial(t.engine, of_photo(t.engine), t.deviation, t.problem) if t.engine in best else t
         for t in found
     ]
 
