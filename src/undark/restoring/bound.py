@@ -30,6 +30,8 @@ FROM_MEAN = 2.75
 DETAIL = 6.0
 """Standard deviations of the scene's detail around a pixel beyond those means: what is finer than a
 packed pixel exceeds them."""
+ALONE = 0.33
+"""Share of the detail that counts which only one colour shows."""
 SURE = 12.0
 """Standard errors of the variance of the noise by which that around a pixel must exceed it before
 the rest is detail."""
@@ -90,14 +92,18 @@ class _Colour(NamedTuple):
 def _details(seen: list[_Colour]) -> list[Floats]:
     """(h, w) for each colour: standard deviation of the scene's detail.
 
-    What a colour's own pixels show, or, in proportion to its light, what those of both others do:
-    its own may miss a line that they see. One alone may have a hot pixel.
+    What two of the colours show at least, in proportion to their light: a colour's own pixels may
+    miss a line that those of the others see, and those of one alone may have a hot pixel, so they
+    count by `ALONE`.
     """
     own = [colour.detail() for colour in seen]
     light = [np.maximum(colour.middle, colour.spread) for colour in seen]  # known to about that
-    shares = [detail / mean for detail, mean in zip(own, light, strict=True)]
+    low, high, other = (detail / mean for detail, mean in zip(own, light, strict=True))
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    second = np.maximum(low, np.minimum(high, other))
     return [
-        np.maximum(own[c], np.minimum(shares[c - 1], shares[c - 2]) * light[c]) for c in range(3)
+        np.maximum(np.float32(ALONE) * detail, second * mean)
+        for detail, mean in zip(own, light, strict=True)
     ]
 
 
