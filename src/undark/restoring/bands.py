@@ -41,7 +41,7 @@ AROUND = 2 * PATCH
 
 @dataclass(frozen=True)
 class Band:
-    """Some rows of restored light, with rows around them; valid until the next band is made."""
+    """Some rows of restored light, with rows around them; to be read, until the next is made."""
 
     top: int
     """The first row of the frame that the band stands for."""
@@ -142,9 +142,9 @@ def corrected_bands(
         while top < height and known >= min(top + HEIGHT + AROUND, height):
             begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, height)
             band = slice(top - begin, min(top + HEIGHT, height) - begin)
-            light = held.copy(begin, end)
-            agreement = together(parts(top, begin + band.stop))
+            light, agreement = held.rows(begin, end), together(parts(top, begin + band.stop))
             if any(part.beyond for part in parts(begin, end)):
+                light = held.copy(begin, end)
                 own = slice(band.start // BLOCK, -(-band.stop // BLOCK))
                 agreement = correct(compared(light, begin), own)
             yield Band(top, light, band, agreement)

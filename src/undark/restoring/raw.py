@@ -262,9 +262,7 @@ class Prepared:
         strips = network_strips(self.model, *photo, tile=self.tile, progress=progress)
         bands = _uncorrected(strips) if self.law is None else corrected_bands(strips, *photo)
         for band in bands:
-            if factor != 1:
-                np.multiply(band.around, factor, out=band.around)
-            yield band
+            yield band if factor == 1 else replace(band, around=band.around * factor)
 
 
 def _bands_of(
