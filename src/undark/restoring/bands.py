@@ -152,13 +152,12 @@ def corrected_bands(
 
 
 class _Rows:
-    """Some rows of a frame, in one of two buffers in turn: fresh memory would cost more time than
-    the copying."""
+    """Some rows of a frame, in a buffer whose end new rows are put at: fresh memory would cost more
+    time than the copying."""
 
     def __init__(self, width: int) -> None:
-        shape = (2 * (HEIGHT + AROUND), width, 3)
-        self._buffers = [np.empty(shape, np.float32) for _ in range(2)]
-        self._rows, self._first = self._buffers[0][:0], 0
+        self._buffer = np.empty((4 * (HEIGHT + AROUND), width, 3), np.float32)
+        self._rows, self._first = slice(0, 0), 0  # in the buffer; the first one's in the frame
         self._copy = np.empty((HEIGHT + 2 * AROUND, width, 3), np.float32)
 
     def add(self, rows: Floats, needed: int) -> int:
@@ -166,16 +165,17 @@ class _Rows:
 
         Returns the number of the frame's first row that is not known yet.
         """
-        kept = self._rows[needed - self._first :]
-        count = len(kept) + len(rows)
-        self._rows = np.concatenate([kept, rows], out=self._buffers[1][:count])
-        self._buffers.reverse()
-        self._first = needed
-        return needed + count
+        begin, end = self._rows.start + needed - self._first, self._rows.stop
+        if end + len(rows) > len(self._buffer):  # those held to its beginning
+            self._buffer[: end - begin] = self._buffer[begin:end]
+            begin, end = 0, end - begin
+        self._buffer[end : end + len(rows)] = rows
+        self._rows, self._first = slice(begin, end + len(rows)), needed
+        return needed + self._rows.stop - begin
 
     def rows(self, begin: int, end: int) -> Floats:
         """Rows `begin` to `end` of the frame, until rows are added."""
-        return self._rows[begin - self._first : end - self._first]
+        return self._buffer[self._rows][begin - self._first : end - self._first]
 
     def copy(self, begin: int, end: int) -> Floats:
         """The same, in a buffer that the next copy uses again."""
