@@ -17,7 +17,7 @@ demo: $(VENV)/core
 	$(VENV)/bin/undark demo --overwrite
 
 test: $(VENV)/dev
-	$(PYTHON) -m pytest --numprocesses auto $(ALONE:%=--ignore=%)
+	$(PYTHON) -m pytest --numprocesses auto --durations 15 $(ALONE:%=--ignore=%)
 	$(PYTHON) -m pytest $(ALONE)
 
 check: lint types test
