@@ -123,6 +123,8 @@ def _offsets(
     if sure:
         window = min(_LINES // period, beside.shape[1] // period)
         values, left = _most_likely(beside, variance, period, _MISSED / window)
+    if known.any():  # of independent offsets, what is taken for drift
+        left = (left**2 + float(known.var()) * _DRIFT / len(known)) ** 0.5
     total = (max(variance, 0.0) + float(waves.var())) ** 0.5
     if not sure and not waves.any():
         return Offsets(None, total, total)
