@@ -3,7 +3,7 @@
 On colours that did not occur in its training a network may give light that is nowhere in the scene,
 hundreds of sigmas off and many pixels wide. Its output is therefore limited: a pixel stays in the
 range of the measured light of the 3×3 packed pixels around it, and where there is detail, in any
-colour, farther out in proportion. `benchmarks/adversarial.py --photos 6` says what it costs.
+colour, farther out in proportion. `benchmarks/adversarial.py --photos 12` says what it costs.
 """
 
 from __future__ import annotations
