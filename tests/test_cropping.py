@@ -3,39 +3,18 @@ import pytest
 
 pytest.importorskip("torch")
 
-import torch
-
+from networks import CONFIGS, ONE_SCALE, exported, random_network
 from undark.engine.backends.onnxruntime import OnnxRuntime, ort
 from undark.engine.card import MARGINS, read_card
 from undark.engine.catalogue import find_model, shipped_models
 from undark.engine.tiling import cut, inner_light
 from undark.learn.cropping import rims_of
-from undark.learn.export import make_card, to_onnx
-from undark.learn.network import UNetConfig, init_network
-
-RECORD = {"task": "mosaic to linear RGB", "validation": {}, "data": "none"}
-CONFIGS = {
-    "Bayer": UNetConfig(widths=(6, 8, 10), encoder=(1, 1, 1), decoder=(1, 1)),
-    "X-Trans, two blocks": UNetConfig(cell=3, widths=(6, 8), encoder=(0, 1), decoder=(2,)),
-    "picture": UNetConfig(cell=1, fold=2, widths=(6, 8, 10), encoder=(1, 1, 1), decoder=(0, 1)),
-}
-
-
-def exported(tmp_path, config):
-    """A network of random weights, as a file."""
-    network = init_network(config, 0)
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight += 0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
-    record = RECORD | ({"task": "picture to picture"} if config.cell == 1 else {})
-    path = tmp_path / "model.onnx"
-    path.write_bytes(to_onnx(network, make_card(network, record, "test")))
-    return path
+from undark.learn.network import UNetConfig
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_the_inner_part_is_the_same_without_the_margins(tmp_path, config):
-    path = exported(tmp_path, config)
+    path = exported(tmp_path, random_network(config))
     card, backend = read_card(path), OnnxRuntime(path)
     down, across = (3 * card.halo + 4 * card.multiple + n * card.multiple for n in (0, 2))
     inputs = np.random.default_rng(0).random((1, card.channels, down, across), np.float32)
@@ -59,8 +38,7 @@ def test_each_scale_keeps_what_its_convolutions_reach():
 
 
 def test_a_network_of_one_scale_has_no_margins_to_leave_out(tmp_path):
-    config = UNetConfig(widths=(6,), encoder=(1,), decoder=())
-    path = exported(tmp_path, config)
+    path = exported(tmp_path, random_network(ONE_SCALE))
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     assert read_card(path).rim == 0
     assert [i.name for i in session.get_overridable_initializers()] == []

@@ -120,7 +120,7 @@ def trials(path: Path, card: Card, engines: Sequence[Engine]) -> list[Trial]:
     Raises `ModelError` where the model cannot be run by the default engine.
     """
     tile = _tile(card)
-    megapixels = tile.shape[-2] * tile.shape[-1] * card.cell**2 / 1e6
+    megapixels: float = tile.shape[-2] * tile.shape[-1] * card.cell**2 / 1e6
     default = DEFAULT.open(path)
     reference = default.run(tile)
     found, running = [], dict[Engine, Backend]()
@@ -140,8 +140,7 @@ def trials(path: Path, card: Card, engines: Sequence[Engine]) -> list[Trial]:
             best[engine] = min(best[engine], _seconds(backend, tile))
 
     def of_photo(engine: Engine) -> float:
-        seconds: float = best[engine] / megapixels * run_megapixels(card, *PHOTO, engine)
-        return seconds
+        return best[engine] / megapixels * run_megapixels(card, *PHOTO, engine)
 
     return [
         Trial(t.engine, of_photo(t.engine), t.deviation, t.problem) if t.engine in best else t

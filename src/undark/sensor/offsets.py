@@ -41,6 +41,9 @@ class LineOffsets:
     def __add__(self, other: LineOffsets) -> LineOffsets:
         return LineOffsets(self.rows + other.rows, self.columns + other.columns)
 
+    def __sub__(self, other: LineOffsets) -> LineOffsets:
+        return LineOffsets(self.rows - other.rows, self.columns - other.columns)
+
     def subtract(self, part: Floats, rows: slice, columns: slice) -> None:
         """From these rows and columns of the frame, in place."""
         part -= self.rows[rows]

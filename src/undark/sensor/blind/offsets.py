@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from undark.cpus import in_threads
 from undark.sensor.blind.bands import bands, only_white
 from undark.sensor.mosaic import Mosaic
+from undark.sensor.offsets import MaskedLines
 from undark.sensor.windows import robust_sigma
 
 Floats = NDArray[np.float32]
@@ -66,21 +68,24 @@ def row_offsets(mosaic: Mosaic, gain: float, at_black: float) -> Offsets:
     they are taken off first.
     """
     parts = [mosaic.signal(columns=part) for part in _parts(mosaic.shape[1], mosaic.cfa.period)]
-    masked, known = mosaic.masked, mosaic.offsets
-    if masked is None:
-        return _offsets(parts, mosaic.cfa.period, gain, at_black)
-    means = masked.means.rows[:, 0] - (known.rows[:, 0] if known else 0)
-    return _offsets(parts, mosaic.cfa.period, gain, at_black, (means, masked.row_error))
+    masked = _masked(mosaic)
+    lines = None if masked is None else (masked.means.rows[:, 0], masked.row_error)
+    return _offsets(parts, mosaic.cfa.period, gain, at_black, lines)
 
 
 def column_offsets(mosaic: Mosaic, gain: float, at_black: float) -> Offsets:
     """Offsets of the columns, as `row_offsets`."""
     parts = [mosaic.signal(rows=part).T for part in _parts(mosaic.shape[0], mosaic.cfa.period)]
-    masked, known = mosaic.masked, mosaic.offsets
-    if masked is None:
-        return _offsets(parts, mosaic.cfa.period, gain, at_black)
-    means = masked.means.columns[0] - (known.columns[0] if known else 0)
-    return _offsets(parts, mosaic.cfa.period, gain, at_black, (means, masked.column_error))
+    masked = _masked(mosaic)
+    lines = None if masked is None else (masked.means.columns[0], masked.column_error)
+    return _offsets(parts, mosaic.cfa.period, gain, at_black, lines)
+
+
+def _masked(mosaic: Mosaic) -> MaskedLines | None:
+    """What the masked pixels say beside the offsets that are known already."""
+    if mosaic.masked is None or mosaic.offsets is None:
+        return mosaic.masked
+    return replace(mosaic.masked, means=mosaic.masked.means - mosaic.offsets)
 
 
 def _parts(length: int, period: int) -> list[slice]:
@@ -113,7 +118,9 @@ def _offsets(
     beside = np.stack(in_threads(without_scene, profiles))
     waves = _by_phase(lambda some: np.tile(bands(some), (len(some), 1)), beside, period)[0]
     beside = beside - waves
-    known = _shared(masked[0] - waves, masked[1], beside, period) if masked else np.zeros(0)
+    known = (
+        _shared(masked[0] - waves, masked[1], beside, period) if masked else np.zeros_like(waves)
+    )
     if known.any():
         waves = waves + known
         beside = np.stack(in_threads(without_scene, [line - waves for line in profiles]))
@@ -123,8 +130,8 @@ def _offsets(
     if sure:
         window = min(_LINES // period, beside.shape[1] // period)
         values, left = _most_likely(beside, variance, period, _MISSED / window)
-    if known.any():  # of independent offsets, what is taken for drift
-        left = (left**2 + float(known.var()) * _DRIFT / len(known)) ** 0.5
+    # of independent offsets, what is taken for drift
+    left = math.hypot(left, (float(known.var()) * _DRIFT / len(known)) ** 0.5)
     total = (max(variance, 0.0) + float(waves.var())) ** 0.5
     if not sure and not waves.any():
         return Offsets(None, total, total)

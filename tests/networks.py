@@ -1,0 +1,33 @@
+"""Small networks of random weights, of each kind, and their files."""
+
+import torch
+
+from undark.engine.card import PICTURE_TASK, TASK
+from undark.learn.export import make_card, to_onnx
+from undark.learn.network import UNetConfig, init_network
+
+CONFIGS = {
+    "Bayer": UNetConfig(widths=(6, 8, 10), encoder=(1, 1, 1), decoder=(1, 1)),
+    "X-Trans, two blocks": UNetConfig(cell=3, widths=(6, 8), encoder=(0, 1), decoder=(2,)),
+    "picture": UNetConfig(cell=1, fold=2, widths=(6, 8, 10), encoder=(1, 1, 1), decoder=(0, 1)),
+}
+ONE_SCALE = UNetConfig(widths=(6,), encoder=(1,), decoder=())
+
+
+def random_network(config):
+    """Its weights are those that a file holds, of 16 bits."""
+    network = init_network(config, 0)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight += 0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+            weight.copy_(weight.half())
+    return network
+
+
+def exported(tmp_path, network):
+    """Its file."""
+    task = PICTURE_TASK if network.config.cell == 1 else TASK
+    record = {"task": task, "validation": {}, "data": "none"}
+    path = tmp_path / "model.onnx"
+    path.write_bytes(to_onnx(network, make_card(network, record, "test")))
+    return path
