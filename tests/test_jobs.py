@@ -8,7 +8,6 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import imagecodecs
 import numpy as np
@@ -17,12 +16,11 @@ import pytest
 import undark
 from picture_models import Same
 from undark.demo import photograph
-from undark.engine import catalogue
-from undark.errors import ModelError, UnsupportedError
+from undark.errors import ModelError
 from undark.files.dng import write_mosaic
 from undark.files.picture import open_picture, write_picture
 from undark.files.provenance import digest_of, source_of
-from undark.restoring import claims, jobs
+from undark.restoring import claims, models
 from undark.restoring.claims import claim_path, claimed
 from undark.restoring.jobs import (
     BRIGHT,
@@ -40,7 +38,6 @@ from undark.restoring.jobs import (
 )
 from undark.restoring.picture import restore_picture
 from undark.restoring.plan import kind_of
-from undark.sensor.cfa import RGGB, X_TRANS
 from undark.sensor.exposure import parse_exposure
 from undark.sensor.mosaic import Shot
 from undark.sensor.profiles.lookup import noise_of
@@ -100,7 +97,7 @@ def test_bright_pictures_of_a_folder_are_left_alone(tmp_path, monkeypatch):
     for name, top in (("dark", 40), ("bright", 255)):
         levels = random.integers(2, top, (32, 48, 3)).astype(np.uint8)
         write_picture(tmp_path / "in" / f"{name}.png", levels, Shot())
-    monkeypatch.setattr(jobs, "load_model", lambda name, device: Same())
+    monkeypatch.setattr(models, "load_model", lambda name, device: Same())
 
     def done(inputs, **options):
         batch = plan(inputs, tmp_path / "out", suffixes={".png"})
@@ -127,7 +124,7 @@ def test_a_batch_of_pictures_writes_what_the_functions_give(tmp_path, monkeypatc
     dark = np.random.default_rng(0).integers(2, 40, (32, 48, 3)).astype(np.uint8)
     write_picture(tmp_path / "a.png", dark, Shot())
     model = Same(0.5)
-    monkeypatch.setattr(jobs, "load_model", lambda name, device: model)
+    monkeypatch.setattr(models, "load_model", lambda name, device: model)
     for text in ("2", "auto"):
         asked = Options(model="x", exposure=parse_exposure(text), strength=0.3)
         target = tmp_path / f"{text}.png"
@@ -161,33 +158,6 @@ def test_an_unknown_model_stops_before_any_photo(tmp_path):
     photo = dark_photo(tmp_path / "a.dng")
     with pytest.raises(ModelError):
         next(run(plan([photo]), Options(model="nonesuch")))
-
-
-def test_the_model_is_chosen_by_the_sensor(make_mosaic, monkeypatch):
-    loaded = []
-    one = SimpleNamespace(fell_back=False)
-    monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name) or one)
-    models = jobs._Models(None, "best", "auto")
-    for cfa in (RGGB, X_TRANS, RGGB):
-        models.for_photo(make_mosaic(cfa))
-    assert loaded == ["bayer", "xtrans"]
-
-
-def test_the_fast_models_are_chosen_by_quality(tmp_path, make_mosaic, monkeypatch):
-    loaded = []
-    one = SimpleNamespace(fell_back=False)
-    monkeypatch.setattr(jobs, "load_model", lambda name, device: loaded.append(name) or one)
-    models = jobs._Models(None, "fast", "auto")
-    for cfa in (RGGB, X_TRANS):
-        models.for_photo(make_mosaic(cfa))
-    assert loaded == ["bayer-fast", "xtrans-fast"]
-
-
-def test_a_sensor_that_no_model_is_for(make_mosaic, monkeypatch):
-    bayer = {"bayer": catalogue.find_model("bayer")}
-    monkeypatch.setattr(catalogue, "shipped_models", lambda: bayer)
-    with pytest.raises(UnsupportedError, match=r"X-Trans.*train one.*--model"):
-        jobs._Models(None, "best", "auto").for_photo(make_mosaic(X_TRANS))
 
 
 def test_closing_the_iterator_ends_the_thread_and_leaves_nothing(tmp_path):

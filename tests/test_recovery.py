@@ -15,8 +15,8 @@ from undark.engine.recovery import SMALLEST_TILE, EngineWarning, SmallerTiles, i
 from undark.errors import EngineFailedError, ModelError
 from undark.files.dng import write_mosaic
 from undark.files.picture import open_picture
-from undark.restoring import jobs
 from undark.restoring.jobs import Failed, Options, Restored, plan, run
+from undark.restoring.models import Models
 from undark.restoring.raw import prepare
 from undark.restoring.saving import Target, restore_into
 from undark.sensor.cfa import X_TRANS
@@ -132,7 +132,7 @@ def test_no_file_is_made_by_two_engines(gpu, make_mosaic, tmp_path):
 
 def test_models_loaded_later_run_on_the_cpu(gpu, make_mosaic):
     gpu(0)
-    models = jobs._Models(None, "best", "auto")
+    models = Models(None, "best", "auto")
     bayer = models.for_photo(make_mosaic())
     assert models.for_photo(make_mosaic()).engine == GPU
     with pytest.warns(EngineWarning):

@@ -26,7 +26,7 @@ from undark.develop.white_balance import (
 from undark.errors import UnsupportedError
 from undark.files.dng import write_linear, write_mosaic
 from undark.files.picture import open_picture, write_picture
-from undark.restoring import jobs
+from undark.restoring import jobs, models
 from undark.restoring.jobs import Failed, Options, Restored, plan
 from undark.restoring.picture import restore_picture
 from undark.sensor.exposure import parse_exposure
@@ -255,7 +255,7 @@ def test_a_grey_point_of_a_picture(tmp_path, yellow, monkeypatch):
     assert np.ptp(shown[20, 20].astype(int)) <= 1
     assert shown[20, 55].tolist() == [255, 255, 255]
     assert np.ptp(made.picture()[20, 20].astype(int)) > 30
-    monkeypatch.setattr(jobs, "load_model", lambda name, device: Same())
+    monkeypatch.setattr(models, "load_model", lambda name, device: Same())
     path = batch(yellow, tmp_path / "b.png", model="x", white_balance=(20, 20), contrast=0.3)
     expected = made.picture(white_balance=(20, 20), contrast=0.3)
     assert np.array_equal(open_picture(path).levels, expected)
@@ -272,7 +272,7 @@ def test_pictures_refuse_daylight_and_unusable_points(tmp_path, yellow, monkeypa
     for asked, why in (("daylight", "RAW photos only"), ((55, 20), "clipped"), ((3, 3), "black")):
         with pytest.raises(UnsupportedError, match=why):
             made.picture(white_balance=asked)
-    monkeypatch.setattr(jobs, "load_model", lambda name, device: Same())
+    monkeypatch.setattr(models, "load_model", lambda name, device: Same())
     failed = run_all(yellow, tmp_path / "b.png", model="x", white_balance=DAYLIGHT)
     assert isinstance(failed, Failed)
     assert str(yellow) in failed.reason

@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from undark.sensor.arrays import Array
+from undark.sensor.arrays import Array, namespace
 
 XYZ_FROM_SRGB = np.array(
     [
@@ -64,12 +63,12 @@ KNEE = 0.0031308
 
 def encode_srgb(linear: Array) -> Array:
     """Linear light in [0, 1] → sRGB's curve in [0, 1]; outside is clipped."""
-    return srgb_curve(array_namespace(linear).clip(linear, 0, 1))
+    return srgb_curve(namespace(linear).clip(linear, 0, 1))
 
 
 def srgb_curve(linear: Array) -> Array:
     """Linear light → sRGB's curve, continued above 1 by its power and below 0 by its line."""
-    xp = array_namespace(linear)
+    xp = namespace(linear)
     # the smaller is the linear segment below the knee, where the power is constant (with a finite
     # gradient), and the power above; `where` takes longer on a CPU
     return xp.minimum(12.92 * linear, 1.055 * xp.clip(linear, KNEE, None) ** (1 / 2.4) - 0.055)
@@ -77,7 +76,7 @@ def srgb_curve(linear: Array) -> Array:
 
 def decode_srgb(encoded: Array) -> Array:
     """sRGB's curve → linear light: the inverse of `encode_srgb`, and of `srgb_curve`."""
-    xp = array_namespace(encoded)
+    xp = namespace(encoded)
     curve = ((xp.clip(encoded, 0.04045, None) + 0.055) / 1.055) ** 2.4
     return xp.where(encoded <= 0.04045, encoded / 12.92, curve)
 
@@ -90,7 +89,7 @@ def light_of(levels: NDArray[Any]) -> NDArray[np.float32]:
 
 def encode_rec709(linear: Array) -> Array:
     """Linear light in [0, 1] → the curve of ITU-R BT.709, LibRaw's default; outside is clipped."""
-    xp = array_namespace(linear)
+    xp = namespace(linear)
     linear = xp.clip(linear, 0, 1)
     # LibRaw's constants, which make its gamma (2.222, 4.5) continuous
     curve = 1.0992968 * xp.clip(linear, 0.0180540, None) ** (1 / 2.222) - 0.0992968
@@ -99,6 +98,6 @@ def encode_rec709(linear: Array) -> Array:
 
 def decode_rec709(encoded: Array) -> Array:
     """LibRaw's curve in [0, 1] → linear light in [0, 1]: the inverse of `encode_rec709`."""
-    xp = array_namespace(encoded)
+    xp = namespace(encoded)
     curve = ((xp.clip(encoded, 0.081243, None) + 0.0992968) / 1.0992968) ** 2.222
     return xp.where(encoded < 0.081243, encoded / 4.5, curve)

@@ -17,8 +17,8 @@ from typing import TypedDict
 from undark.develop.render import check_contrast
 from undark.develop.white_balance import AS_SHOT, WhiteBalance, check_white_balance
 from undark.engine.card import PICTURE_TASK
-from undark.engine.catalogue import BEST, NO_CFA, QUALITIES, choose, find_model
-from undark.engine.model import Model, load_model, read_card
+from undark.engine.catalogue import BEST, QUALITIES, find_model
+from undark.engine.model import read_card
 from undark.errors import PhotoError, naming
 from undark.files.picture import Picture, is_picture, open_picture
 from undark.files.provenance import digest_of, source_of
@@ -28,6 +28,7 @@ from undark.restoring.ahead import ahead
 from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
 from undark.restoring.kept import Keeper, nothing_kept
+from undark.restoring.models import Models
 from undark.restoring.photons import Agreement
 from undark.restoring.picture import WHITE, restore_picture_into
 from undark.restoring.plan import Job, Plan, kind_of, plan
@@ -235,37 +236,6 @@ def existing_results(
     return next(((path, why) for path, why in found if why not in (None, DONE)), None)
 
 
-class _Models:
-    """The model of each sensor kind, loaded when first needed."""
-
-    def __init__(self, name: str | None, quality: str, device: str) -> None:
-        self._name, self._quality, self._device = name, quality, device
-        self._loaded: dict[str, Model] = {}
-        if name is not None:  # an unknown name stops the run before any work
-            self.of(name)
-
-    def of(self, name: str) -> Model:
-        if name not in self._loaded:
-            failed = any(model.fell_back for model in self._loaded.values())
-            self._loaded[name] = load_model(name, "cpu" if failed else self._device)
-        return self._loaded[name]
-
-    def for_photo(self, photo: Mosaic | Picture) -> Model:
-        """The named model, or the shipped one of the photo's sensor; `restore` checks that it fits.
-
-        Raises `UnsupportedError`, `ModelError`, `DeviceError`.
-        """
-        if self._name is not None:
-            return self.of(self._name)
-        if not isinstance(photo, Mosaic):
-            return self.of(choose(NO_CFA, PICTURE_TASK))
-        return self.of(choose(photo.cfa.kind.name, quality=self._quality))
-
-    @property
-    def of_pictures(self) -> bool:
-        return self._name is not None and self.of(self._name).card.task == PICTURE_TASK
-
-
 class Loaded:
     """What the photos of a batch share, and several batches may: models and dark frames."""
 
@@ -274,7 +244,7 @@ class Loaded:
 
         Raises `ModelError`, `DeviceError` for a named model that cannot be used.
         """
-        self.models = _Models(options.model, options.quality, options.device)
+        self.models = Models(options.model, options.quality, options.device)
         self.darks, self.kept = darks, kept
 
 
@@ -314,6 +284,8 @@ def _open(job: Job, loaded: Loaded, options: Options) -> _Opened:
         digest = digest_of(job.source) if os.path.isfile(job.source) else ""
         if _existing(job, digest, options) is None:
             kept = loaded.kept((job.source,), options)
+            if kept is None:
+                loaded.models.expect(job.source)
             photo = kept.photo if kept else _read(job.source, loaded.models.of_pictures)
     except PhotoError as error:
         return _Opened(digest, error, time.perf_counter() - began)
@@ -321,7 +293,7 @@ def _open(job: Job, loaded: Loaded, options: Options) -> _Opened:
 
 
 def _restore(
-    job: Job, opened: _Opened, models: _Models, darks: Darks, options: Options
+    job: Job, opened: _Opened, models: Models, darks: Darks, options: Options
 ) -> Generator[Progress, None, Outcome]:
     """One photo: its outcome. Raises `PhotoError`, `SetupError`."""
     began = time.perf_counter() - opened.seconds
@@ -400,7 +372,7 @@ def _restored(
     take: Callable[[], Mosaic | Picture | Prepared],
     target: Target,
     darks: Darks,
-    models: _Models,
+    models: Models,
     options: Options,
     progress: Callable[[float], None],
 ) -> _Found:

@@ -12,10 +12,10 @@ from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 from numpy.typing import NDArray
 
-from undark.sensor.arrays import Array
+from undark.sensor.arrays import Array, namespace
 from undark.sensor.kind import SENSOR_KINDS, X_TRANS_KIND, Rows, SensorKind
 
 RED, GREEN, BLUE = 0, 1, 2
@@ -121,7 +121,7 @@ def dihedral(picture: Array, k: int) -> Array:
     turn to the left, 4 half a turn, 5 a quarter turn to the right, 6 transposed, 7 transposed
     across the other diagonal.
     """
-    xp = array_namespace(picture)
+    xp = namespace(picture)
     flips, transposed = dihedral_axes(k)
     axes = tuple(axis for axis, flipped in enumerate(flips) if flipped)
     picture = xp.flip(picture, axis=axes) if axes else picture
@@ -150,7 +150,7 @@ def extend(plane: Array, before: tuple[int, int], after: tuple[int, int], period
 
     `before` and `after` are (rows, columns). A mosaic smaller than a period is not supported.
     """
-    xp = array_namespace(plane)
+    xp = namespace(plane)
     for axis, (first, last) in zip((-2, -1), zip(before, after, strict=True), strict=True):
         size = plane.shape[axis]
         index = np.arange(-first, size + last)
@@ -169,7 +169,7 @@ def pack(plane: Array, cfa: CFA) -> Array:
     h and w are whole numbers of periods that hold the mosaic: what is missing is copied from the
     nearest pixels of the same colour. `unpack` is the exact inverse.
     """
-    xp = array_namespace(plane)
+    xp = namespace(plane)
     plane = extend(plane, cfa.shift, _missing(plane.shape, cfa), cfa.period)
     cell, step = cfa.cell, cfa.period // cfa.cell
     shape = (*plane.shape[:-2], cell * cell, plane.shape[-2] // cell, plane.shape[-1] // cell)
@@ -181,7 +181,7 @@ def pack(plane: Array, cfa: CFA) -> Array:
 
 def unpack(packed: Array, cfa: CFA, shape: tuple[int, int]) -> Array:
     """Packed planes (…, cell², h, w) → mosaic (…, H, W) of the given shape: undoes `pack`."""
-    xp = array_namespace(packed)
+    xp = namespace(packed)
     cell, step = cfa.cell, cfa.period // cfa.cell
     whole = (*packed.shape[:-3], packed.shape[-2] * cell, packed.shape[-1] * cell)
     plane = xp.empty(whole, dtype=packed.dtype, device=device(packed))
@@ -193,7 +193,7 @@ def unpack(packed: Array, cfa: CFA, shape: tuple[int, int]) -> Array:
 
 def mosaic(rgb: Array, cfa: CFA) -> Array:
     """RGB (…, 3, H, W) → mosaic (…, H, W): what each pixel sees through its filter."""
-    xp = array_namespace(rgb)
+    xp = namespace(rgb)
     plane = xp.empty((*rgb.shape[:-3], *rgb.shape[-2:]), dtype=rgb.dtype, device=device(rgb))
     for y, row in enumerate(cfa.rows):
         for x, colour in enumerate(row):

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from undark.sensor.arrays import Array, like
+from undark.sensor.arrays import Array, like, namespace
 from undark.sensor.cfa import CFA, pack
 from undark.sensor.noise import NoiseModel
 
@@ -51,7 +50,7 @@ def condition(
     in the same unit. The noise is predicted from the noisy signal, the only estimate of the light.
     `excess` (…, H, W) multiplies the variance of each pixel; None: 1.
     """
-    xp = array_namespace(signal)
+    xp = namespace(signal)
     planes = pack(signal, cfa)
     sigma = _of_planes(noise).sigma(planes)
     if excess is not None:
@@ -67,7 +66,7 @@ def condition_picture(light: Array, amplification: Array | float, noise: Array) 
     says how coarse the picture's levels have become; then `noise` (…, 2, 1, 1), the fields of
     `undark.develop.picture_noise.PictureNoise`. `amplification` is a number or (…, 1, 1, 1).
     """
-    xp = array_namespace(light)
+    xp = namespace(light)
     none = xp.zeros_like(light[..., :1, :, :])
     return xp.concat(
         [light * amplification, none + FIRST_LEVEL * amplification, none + noise], axis=-3

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from undark.sensor.arrays import Array, like
+from undark.sensor.arrays import Array, like, namespace
 
 
 class Sampler(Protocol):
@@ -64,20 +63,20 @@ class NoiseModel:
 
     def variance(self, signal: Array) -> Array:
         """Variance of a pixel, over frames, with mean `signal` (DN above black)."""
-        xp = array_namespace(signal)
+        xp = namespace(signal)
         at_black = self.read**2 + self.row**2 + self.bias**2 + self.step**2 / 12
         return self.gain * xp.clip(signal, 0, None) + at_black
 
     def sigma(self, signal: Array) -> Array:
         """Standard deviation of a pixel in DN; see `variance`."""
-        return array_namespace(signal).sqrt(self.variance(signal))
+        return namespace(signal).sqrt(self.variance(signal))
 
     def add(self, signal: Array, sampler: Sampler, period: int = 2) -> Array:
         """A noisy frame of a clean mosaic (…, H, W), both in DN above black; nothing is clipped.
 
         `period` is the CFA's: all pixels at one position of it share a black-level error.
         """
-        xp = array_namespace(signal)
+        xp = namespace(signal)
         height, width = signal.shape[-2:]
         noisy = sampler.poisson(xp.clip(signal, 0, None) / self.gain) * self.gain
         noisy = noisy + self.read * self._read_noise(tuple(signal.shape), sampler)
@@ -110,7 +109,7 @@ def tukey_lambda(uniform: Array, shape: Array) -> Array:
 
     `shape`: a number, or an array in main memory that broadcasts against `uniform`.
     """
-    xp = array_namespace(uniform)
+    xp = namespace(uniform)
     shapes = np.asarray(shape, np.float64)
     deviations = np.array([tukey_std(float(s)) for s in shapes.ravel()]).reshape(shapes.shape)
     lam = like(np.where(np.abs(shapes) < 1e-3, 1e-3, shapes), uniform)

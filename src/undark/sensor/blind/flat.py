@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.cpus import in_threads
 from undark.sensor.blind.blocks import Floats, Haar
 from undark.sensor.blind.clipped import MOST, unclip
 
@@ -95,17 +96,20 @@ def variances(
     order = np.argsort(level)
     order = order[(level[order] < brightest) & ~burnt[order]]
     bins = _bins(coefficients, level, order)
-    found, lost = [], 0
-    for chosen in bins:
+
+    def point(chosen: NDArray[np.int_]) -> tuple[float, float, float] | None:
+        """Level, variance and its relative error; None where too much is clipped."""
         share = 0.0 if low is None else float(low[chosen].mean())
         if share > MOST:
-            lost += len(chosen)
-            continue
+            return None
         variance, error, flattest = _of_bin(coefficients, chosen)
         mean = float(level[chosen[flattest]].mean())  # dark blocks have less noise: seem flatter
         variance, mean = unclip(variance, mean, share, floor)
-        found.append((mean, variance, error * (1 + 2 * share)))
-    points = np.array(found, np.float64).reshape(-1, 3)
+        return mean, variance, error * (1 + 2 * share)
+
+    found = in_threads(point, bins)
+    lost = sum(len(chosen) for chosen, of_bin in zip(bins, found, strict=True) if not of_bin)
+    points = np.array([of_bin for of_bin in found if of_bin], np.float64).reshape(-1, 3)
     return Points(points[:, 0], points[:, 1], points[:, 2], lost / max(len(order), 1))
 
 
