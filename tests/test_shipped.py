@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -34,6 +35,15 @@ def light():
     """A part of the scene with figures, book covers and colour patches; a multiple of 6."""
     scene = load_scene()[720:960, 900:1188]
     return np.clip(scene @ camera_from_srgb(CAMERA_MATRICES[-1]).T, 0, None)
+
+
+@pytest.mark.parametrize("name", sorted(shipped_models()))
+def test_a_model_says_nothing_of_the_machine_that_wrote_it(name):
+    """torch's exporter notes stack traces, with their paths, of each node."""
+    path = shipped_models()[name]
+    model = onnx.load(path)
+    assert not any(node.metadata_props for node in model.graph.node)
+    assert b"site-packages" not in path.read_bytes()
 
 
 def shoot(light, cfa):

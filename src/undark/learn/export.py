@@ -240,6 +240,7 @@ def to_onnx(network: UNet, card: Card) -> bytes:
     join_upsampling(model)
     _store_as_fp16(model)
     crop_margins(model, network.config)
+    _leave_out_traces(model)
     helper.set_model_props(model, {CARD_KEY: card.to_json()})
     onnx.checker.check_model(model)
     return model.SerializeToString()
@@ -263,6 +264,13 @@ def _with_plain_convolutions(network: UNet) -> UNet:
             if isinstance(child, Conv):
                 setattr(module, name, _PlainConv(child))
     return plain
+
+
+def _leave_out_traces(model: onnx.ModelProto) -> None:
+    """Remove what torch's exporter notes of each node: stack traces, with this machine's paths."""
+    graph = model.graph
+    for noted in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        del noted.metadata_props[:]
 
 
 def _store_as_fp16(model: onnx.ModelProto) -> None:

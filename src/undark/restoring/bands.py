@@ -94,7 +94,7 @@ def network_strips(
 
     inputs = ahead((tile, frame.inputs(tile.outer)) for tile in chain(*plan))
     outputs = ahead((tile, x, inner_light(card, model, x, tile.margins)) for tile, x in inputs)
-    parts = ((tile, finished(tile, x, output)) for tile, x, output in outputs)
+    parts = ahead((tile, finished(tile, x, output)) for tile, x, output in outputs)
     yield from strips(plan, parts, mosaic.shape, cfa.cell, cfa.shift, progress)
 
 
