@@ -17,9 +17,10 @@ ONE_SCALE = UNetConfig(widths=(6,), encoder=(1,), decoder=())
 def random_network(config):
     """Its weights are those that a file holds, of 16 bits."""
     network = init_network(config, 0)
+    random = torch.Generator().manual_seed(1)  # of all: the exporter joins tensors that are equal
     with torch.no_grad():
         for weight in network.parameters():
-            weight += 0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+            weight += 0.05 * torch.randn(weight.shape, generator=random)
             weight.copy_(weight.half())
     return network
 
@@ -27,7 +28,7 @@ def random_network(config):
 def exported(tmp_path, network):
     """Its file."""
     task = PICTURE_TASK if network.config.cell == 1 else TASK
-    record = {"task": task, "validation": {}, "data": "none"}
+    record = {"task": task, "validation": {}, "data": "none", "network": network.config.as_dict()}
     path = tmp_path / "model.onnx"
     path.write_bytes(to_onnx(network, make_card(network, record, "test")))
     return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -157,6 +157,10 @@ def photos(
         PhotoAim | None,
         typer.Option(help="rgb: for dark pictures, as cameras store them; without --cfa."),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="A larger model, for a smaller one to learn from."),
+    ] = None,
 ) -> None:
     """Train on ordinary photographs, darkened. A killed run can be resumed."""
     if cfa and aim:
@@ -167,6 +171,8 @@ def photos(
 
     kinds = {Cfa.BAYER: BAYER, Cfa.X_TRANS: XTRANS}
     kind = kinds[cfa] if cfa else PICTURE if aim else None
+    if teacher:
+        training = replace(training, teacher=find_model(teacher))
     _finish(training, lambda report: train_photos(training, kind, report))
 
 

@@ -22,10 +22,11 @@ from undark.learn.data.picture_samples import PictureSamples, photograph
 from undark.learn.data.sampler import TorchSampler
 from undark.learn.data.split import held_back, name_below
 from undark.learn.kind import BAYER, PICTURE, InputKind
-from undark.learn.loss import photo_loss, picture_loss
+from undark.learn.loss import Loss, photo_loss, picture_loss
 from undark.learn.options import Outcome, Training
 from undark.learn.progress import Report, ignore
 from undark.learn.task import TrainingPlan
+from undark.learn.teacher import Teacher, taught
 from undark.learn.train import train
 from undark.sensor.profiles.cameras import find_camera
 
@@ -72,14 +73,18 @@ def photo_plan(
     kind = training.config.kind
     names = [] if training.val else [name_below(p, training.data) for p in val_paths]
     of_pictures = kind == PICTURE
+    loss: Loss = picture_loss if of_pictures else photo_loss
+    task = PICTURE_TASK if of_pictures else TASK
+    if training.teacher:
+        loss = taught(loss, Teacher(training.teacher, kind, task))
     return TrainingPlan(
         samples=_samples(training, files, kind),
         kind=kind,
         validation=_validation(judged, kind),
-        loss=picture_loss if of_pictures else photo_loss,
+        loss=loss,
         loss_name="picture" if of_pictures else "photo",
         score=partial(aim_psnr, AIMS["rgb"]) if of_pictures else psnr,
-        task=PICTURE_TASK if of_pictures else TASK,
+        task=task,
         unit="photographs",
         files=[path.name for path in files.readable],
         held=names,

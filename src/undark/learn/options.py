@@ -25,6 +25,8 @@ class Training:
     steps: int | None = None
     start: Path | None = None
     """Weights to start from: model.safetensors or model.onnx."""
+    teacher: Path | None = None
+    """A model whose output is part of the targets of training on photographs; see `Teacher`."""
     resume: bool = False
     crop: int = 112
     """Side of a training crop in packed pixels."""

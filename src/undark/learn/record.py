@@ -52,7 +52,7 @@ def _settings(training: Training, task: RestoreTask) -> dict[str, Any]:
     settings = asdict(training) | {"peak": task.peak, "loss": task.plan.loss_name}
     for name in ("data", "out", "val", "start", "resume", "network"):
         settings.pop(name)
-    return settings
+    return settings | {"teacher": start_of(training.teacher) if training.teacher else None}
 
 
 def _files(unit: str, files: list[str], history: dict[str, Any]) -> dict[str, list[str]]:
@@ -64,7 +64,7 @@ def _files(unit: str, files: list[str], history: dict[str, Any]) -> dict[str, li
 
 
 def start_of(weights: Path) -> dict[str, str]:
-    """Name and digest of the start weights, without their folder."""
+    """Name and digest of weights, without their folder."""
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     name = weights.resolve().parent.name if weights.stem == "model" else weights.stem
     return {"name": f"{name}/{weights.name}" if weights.stem == "model" else weights.name} | {
