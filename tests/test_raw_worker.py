@@ -140,6 +140,24 @@ def test_a_worker_started_ahead_answers_the_first_request(photo):
     assert pool._pool._all == {started}
 
 
+def test_idle_workers_are_ended_and_busy_ones_are_not(trouble, photo):
+    busy, other = photo("hang"), photo("x")
+    with ThreadPoolExecutor(1) as thread:
+        reading = thread.submit(read_mosaic, busy)
+        while not pool._pool._all:
+            time.sleep(0.01)
+        assert read_mosaic(other).shape == (64, 96)  # by a second worker
+        assert len(pool._pool._all) == 2
+        pool.end_idle()
+        assert len(pool._pool._all) == 1
+        pool.stop()
+        with pytest.raises(ReadError):
+            reading.result()
+    assert read_mosaic(other).shape == (64, 96)
+    pool.end_idle()
+    assert not pool._pool._all
+
+
 def test_one_that_did_not_start_ahead_is_reported_by_the_request(photo, monkeypatch):
     path = photo("x")
     pool.stop()
