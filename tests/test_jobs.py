@@ -329,6 +329,21 @@ def test_a_claim_is_removed_before_its_lock_is_released(tmp_path, monkeypatch):
     assert left == [False]
 
 
+@pytest.mark.parametrize("name", ["_lock", "_is_at", "_release"])
+def test_ctrl_c_at_any_moment_leaves_no_claim(tmp_path, monkeypatch, name):
+    """Once, in place of a function that takes or gives back the claim."""
+    target, real = tmp_path / "x.jpg", getattr(claims, name)
+
+    def interrupted(*_):
+        monkeypatch.setattr(claims, name, real)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(claims, name, interrupted)
+    with pytest.raises(KeyboardInterrupt), claimed(target):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_disk_without_locks_grants_every_claim(tmp_path, monkeypatch):
     def refuse(handle):
         raise OSError(95, "Operation not supported")

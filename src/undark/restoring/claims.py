@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from undark.files.output import writing
@@ -42,15 +42,23 @@ def claimed(target: Path) -> Iterator[bool]:
     Makes missing folders. A disk without locks grants every claim; there the atomic output still
     keeps results from being replaced. Raises `OutputError` where the folder cannot be written.
     """
-    path = claim_path(target)
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle = _claim(path)
+    path, handle = claim_path(target), None
     try:
-        yield handle is not None
-    finally:
-        if handle is not None:
-            _release(handle, path)
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle = _claim(path)
+        try:
+            yield handle is not None
+        finally:
+            if handle is not None:
+                _release(handle, path)
+    except KeyboardInterrupt:  # it may have come after the file was made or before it was removed
+        with suppress(OSError):
+            if handle is None:
+                _freed(path)
+            else:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def claim_path(target: Path) -> Path:
@@ -86,16 +94,19 @@ def _claim(path: Path) -> int | None:
     """The open file that holds the lock; None where another has it. Raises `OSError`."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            _lock(handle)
-        except _HELD:
-            os.close(handle)
-            return None
-        except OSError:  # a network disk without locks
-            return handle
-        if _is_at(handle, path):
-            return handle
-        os.close(handle)  # its holder has removed it since it was opened: lock the new file
+        with ExitStack() as otherwise:
+            otherwise.callback(os.close, handle)
+            try:
+                _lock(handle)
+                # else its holder has removed it since it was opened: the new file is locked
+                ours = _is_at(handle, path)
+            except _HELD:
+                return None
+            except OSError:  # a network disk without locks
+                ours = True
+            if ours:
+                otherwise.pop_all()
+                return handle
 
 
 def _is_at(handle: int, path: Path) -> bool:
