@@ -12,24 +12,9 @@ from typing import Annotated
 
 import typer
 
-from undark.cli.options import (
-    AsJson,
-    Bits,
-    BitsChoice,
-    Contrast,
-    DeviceChoice,
-    Exposure,
-    ModelChoice,
-    Overwrite,
-    Quality,
-    QualityChoice,
-    Strength,
-    WhiteBalanceText,
-    check_model,
-    kind_of_result,
-)
+from undark.cli.options import RestoreOptions, kind_of_result
+from undark.cli.shared import with_options
 from undark.cli.terminal import interruptible, not_empty, path, printable, progress_bars, tell
-from undark.develop.white_balance import AS_SHOT, parse_white_balance
 from undark.engine.allocator import return_memory
 from undark.restoring.burst_jobs import (
     BurstFailed,
@@ -54,7 +39,9 @@ class PictureKind(StrEnum):
     TIFF = "tiff"
 
 
+@with_options
 def burst_command(
+    *,
     photos: Annotated[
         list[Path],
         typer.Argument(
@@ -76,20 +63,11 @@ def burst_command(
     to: Annotated[
         PictureKind | None, typer.Option(help="Default: as the -o FILE's suffix says, else jpeg.")
     ] = None,
-    bits: BitsChoice = Bits.EIGHT,
-    exposure: Exposure = "auto",  # type: ignore[assignment]  # typer parses defaults too
-    strength: Strength = 1.0,
-    white_balance: WhiteBalanceText = AS_SHOT,
-    contrast: Contrast = 0.0,
-    model: ModelChoice = None,
-    quality: QualityChoice = None,
-    device: DeviceChoice = "auto",
+    options: RestoreOptions,
     yes: Annotated[
         bool,
         typer.Option("--yes", help=f"Merge groups of more than {MANY} frames without asking."),
     ] = False,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
 ) -> None:
     """Merge hand-held RAW frames of one scene into one, and restore it.
 
@@ -97,29 +75,18 @@ def burst_command(
     picture, beside the first frame or to -o. A folder is split at pauses of more than 2 s and where
     the camera's settings change.
     """
-    check_model(model, quality)
+    wished = options.for_jobs()
     return_memory()
-    options = Options(
-        exposure,
-        strength,
-        model,
-        quality or Quality.BEST,
-        device,
-        int(bits),
-        overwrite,
-        white_balance=parse_white_balance(white_balance),
-        contrast=contrast,
-    )
-    plan = plan_bursts(photos, output, kind_of_result(to, output, bits))
+    plan = plan_bursts(photos, output, kind_of_result(to, output, options.bits))
     _tell_groups(plan)
     chosen = [group for group in plan.groups if _wanted(group, yes)]
     outcomes: list[BurstOutcome] = []
     try:
         with interruptible("finished bursts are kept, the same command continues from there"):
-            for outcome in _run(chosen, options):
+            for outcome in _run(chosen, wished):
                 outcomes.append(outcome)
     finally:
-        if as_json:
+        if options.as_json:
             print(json.dumps([_as_json(outcome) for outcome in outcomes], indent=1))
     failed = any(isinstance(outcome, BurstFailed) for outcome in outcomes)
     if failed or plan.unreadable or len(chosen) < len(plan.groups) or not plan.groups:

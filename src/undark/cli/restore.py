@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,24 +13,9 @@ from typing import Annotated
 import typer
 
 from undark.cli.extras import needed
-from undark.cli.options import (
-    AsJson,
-    Bits,
-    BitsChoice,
-    Contrast,
-    DeviceChoice,
-    Exposure,
-    ModelChoice,
-    Overwrite,
-    Quality,
-    QualityChoice,
-    Strength,
-    WhiteBalanceText,
-    check_model,
-    kind_of_result,
-)
+from undark.cli.options import Bits, RestoreOptions, kind_of_result
+from undark.cli.shared import with_options
 from undark.cli.terminal import interruptible, not_empty, path, printable, progress_bars, tell
-from undark.develop.white_balance import AS_SHOT, parse_white_balance
 from undark.engine.allocator import return_memory
 from undark.files.suffixes import PICTURE_SUFFIXES
 from undark.restoring.jobs import (
@@ -58,7 +43,9 @@ class Kind(StrEnum):
     DNG = "dng"
 
 
+@with_options
 def restore_command(
+    *,
     photos: Annotated[
         list[Path],
         typer.Argument(
@@ -81,14 +68,7 @@ def restore_command(
     to: Annotated[
         Kind | None, typer.Option(help="Default: as the -o FILE's suffix says, else jpeg.")
     ] = None,
-    bits: BitsChoice = Bits.EIGHT,
-    exposure: Exposure = "auto",  # type: ignore[assignment]  # typer parses defaults too
-    strength: Strength = 1.0,
-    white_balance: WhiteBalanceText = AS_SHOT,
-    contrast: Contrast = 0.0,
-    model: ModelChoice = None,
-    quality: QualityChoice = None,
-    device: DeviceChoice = "auto",
+    options: RestoreOptions,
     dark_frame: Annotated[
         list[Path] | None,
         typer.Option(
@@ -107,36 +87,21 @@ def restore_command(
             "runs here, else one of this machine alone.",
         ),
     ] = None,
-    overwrite: Overwrite = False,
     confidence: Annotated[
         bool,
         typer.Option("--confidence", help="Write NAME-confidence.png too: how sure each pixel is."),
     ] = False,
-    as_json: AsJson = False,
 ) -> None:
     """Restore dark RAW photos, and dark pictures as far as they can be.
 
     Results go beside the photos, or to -o, as NAME-undark.jpg. Photos whose result is there
     already are skipped, so the same command continues an interrupted run.
     """
-    check_model(model, quality)
+    wished = replace(options.for_jobs(), confidence=confidence, dark_frames=tuple(dark_frame or ()))
     return_memory()
-    options = Options(
-        exposure,
-        strength,
-        model,
-        quality or Quality.BEST,
-        device,
-        int(bits),
-        overwrite,
-        confidence=confidence,
-        dark_frames=tuple(dark_frame or ()),
-        white_balance=parse_white_balance(white_balance),
-        contrast=contrast,
-    )
-    suffixes = suffixes_for(model)
-    kind = _kind(to, output, bits, of_pictures=suffixes == frozenset(PICTURE_SUFFIXES))
-    if kind == Kind.DNG and contrast:
+    suffixes = suffixes_for(options.model)
+    kind = _kind(to, output, options.bits, of_pictures=suffixes == frozenset(PICTURE_SUFFIXES))
+    if kind == Kind.DNG and options.contrast:
         raise typer.BadParameter(
             "--contrast does not apply to a DNG, which holds linear light: leave it out"
         )
@@ -146,10 +111,10 @@ def restore_command(
     outcomes: list[Outcome] = []
     try:
         with interruptible("finished photos are kept, the same command continues from there"):
-            for outcome in _restore_all(batch, options, cluster):
+            for outcome in _restore_all(batch, wished, cluster):
                 outcomes.append(outcome)
     finally:
-        if as_json:  # also after an interruption: finished photos are reported
+        if options.as_json:  # also after an interruption: finished photos are reported
             print(json.dumps([_as_json(outcome) for outcome in outcomes], indent=1))
     failed = sum(isinstance(outcome, Failed) for outcome in outcomes)
     if failed and len(outcomes) > 1:

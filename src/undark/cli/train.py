@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from undark.cli.extras import needed
+from undark.cli.shared import with_options
 from undark.cli.terminal import interruptible, path, tell
 from undark.cli.training_progress import is_first_process, shown
 from undark.engine.catalogue import find_model
@@ -110,38 +110,6 @@ class Options:
     ] = False
     devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes on the CPU.")] = 1
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1
-
-
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a command that takes `options: Options`, so that typer sees each option."""
-    own = {n: p for n, p in inspect.signature(command).parameters.items() if n != "options"}
-    hints = get_type_hints(command, include_extras=True) | get_type_hints(
-        Options, include_extras=True
-    )
-    shared = {f.name: f.default for f in fields(Options)}
-
-    def run(**given: Any) -> None:
-        options = Options(**{name: given.pop(name) for name in shared})
-        command(**given, options=options)
-
-    defaults = {n: p.default for n, p in own.items()}
-    missing, empty = fields(Options)[0].default, inspect.Parameter.empty
-    names = [*list(own)[:1], *shared, *list(own)[1:]]
-    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=empty if default is missing else default,
-                annotation=hints[name],
-            )
-            for name in names
-            for default in [shared[name] if name in shared else defaults[name]]
-        ]
-    )
-    run.__annotations__ = {name: hints[name] for name in names}
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    return run
 
 
 @train_app.command("photos")
