@@ -24,10 +24,9 @@ from undark.restoring.burst_jobs import (
     BurstSkipped,
     BurstStarted,
     FrameAligned,
-    FrameLeftOut,
     run_bursts,
 )
-from undark.restoring.burst_plan import MANY, BurstPlan, Group, plan_bursts
+from undark.restoring.burst_plan import MANY, BurstPlan, FrameLeftOut, Group, plan_bursts
 from undark.restoring.jobs import Options
 
 

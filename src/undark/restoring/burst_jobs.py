@@ -19,7 +19,7 @@ from undark.files.provenance import digest_of
 from undark.files.raw import read_mosaic
 from undark.restoring.ahead import ahead
 from undark.restoring.burst import Aligned, difference, merge, outline
-from undark.restoring.burst_plan import Group
+from undark.restoring.burst_plan import FrameLeftOut, Group
 from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
 from undark.restoring.jobs import (
@@ -52,15 +52,6 @@ class FrameAligned:
 
     frame: Path
     aligned: Aligned
-
-
-@dataclass(frozen=True)
-class FrameLeftOut:
-    """A frame is not part of the merge."""
-
-    frame: Path
-    reason: str
-    """Without the name of the file."""
 
 
 @dataclass(frozen=True)

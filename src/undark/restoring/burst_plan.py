@@ -21,6 +21,15 @@ MANY = 32
 
 
 @dataclass(frozen=True)
+class FrameLeftOut:
+    """A frame is not part of the merge."""
+
+    frame: Path
+    reason: str
+    """Without the name of the file."""
+
+
+@dataclass(frozen=True)
 class Group:
     """Frames that are merged, and the paths of their results."""
 

@@ -14,10 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
-from undark.develop.render import check_contrast
-from undark.develop.white_balance import AS_SHOT, WhiteBalance, check_white_balance
 from undark.engine.card import PICTURE_TASK
-from undark.engine.catalogue import BEST, QUALITIES, find_model
+from undark.engine.catalogue import find_model
 from undark.engine.model import read_card
 from undark.errors import PhotoError, naming
 from undark.files.picture import Picture, is_picture, open_picture
@@ -29,13 +27,14 @@ from undark.restoring.claims import claimed
 from undark.restoring.darks import Darks
 from undark.restoring.kept import Keeper, nothing_kept
 from undark.restoring.models import Models
+from undark.restoring.options import Options
 from undark.restoring.photons import Agreement
 from undark.restoring.picture import WHITE, restore_picture_into
 from undark.restoring.plan import Job, Plan, kind_of, plan
 from undark.restoring.progress import with_progress
 from undark.restoring.raw import Prepared, prepare
 from undark.restoring.saving import Target, restore_into
-from undark.sensor.exposure import ExposureWish, parse_exposure, propose_exposure
+from undark.sensor.exposure import propose_exposure
 from undark.sensor.mosaic import Mosaic
 
 __all__ = [
@@ -62,48 +61,6 @@ ELSEWHERE = "being restored by another run"
 BRIGHT = "not dark; name the picture itself, or give --exposure, to restore it"
 DARK = 4.0
 """Amplification from which a picture that is found in a folder counts as dark: two EV."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of restoring, shared by the command line and Python."""
-
-    exposure: ExposureWish = parse_exposure("auto")  # noqa: RUF009  # frozen
-    strength: float = 1.0
-    """Fraction of the noise to remove, 0 to 1."""
-    model: str | None = None
-    """A shipped model's name or a file; None: the shipped model of each photo's sensor."""
-    quality: str = BEST
-    """ "best" or "fast": of the shipped models, where none is named."""
-    device: str = "auto"
-    bits: int = 8
-    """Bits a channel, 8 or 16, of PNG and TIFF."""
-    overwrite: bool = False
-    confidence: bool = False
-    """Whether to write a map of confidence (`Job.confidence`) beside each result."""
-    dark_frames: tuple[Path, ...] = ()
-    """RAW files taken with the lens covered: their mean is subtracted from the photos it fits."""
-    white_balance: WhiteBalance = AS_SHOT
-    """ "as-shot", "daylight" or a grey point (x, y) in pixels of the upright picture."""
-    contrast: float = 0.0
-    """-1 to 1: more or less than the renderer's own; does not apply to a linear DNG."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength is 0 to 1, not {self.strength}")
-        if self.quality not in QUALITIES:
-            raise ValueError(f"quality is {' or '.join(QUALITIES)}, not {self.quality}")
-        if self.model is not None and self.quality != BEST:
-            raise ValueError("a quality chooses among the shipped models: give it or a model")
-        if self.bits not in (8, 16):
-            raise ValueError(f"bits are 8 or 16, not {self.bits}")
-        check_white_balance(self.white_balance)
-        check_contrast(self.contrast)
-
-    @property
-    def of_network(self) -> tuple[str | None, str, str, tuple[Path, ...]]:
-        """What the network's output for a photo depends on, beside the exposure."""
-        return self.model, self.quality, self.device, self.dark_frames
 
 
 @dataclass(frozen=True)

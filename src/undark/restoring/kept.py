@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from undark.restoring.burst_plan import FrameLeftOut
+from undark.restoring.options import Options
 from undark.restoring.raw import Prepared
-
-if TYPE_CHECKING:
-    from undark.restoring.burst_jobs import FrameLeftOut
-    from undark.restoring.jobs import Options
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +21,7 @@ class Kept:
     """Frames of the burst that are not part of the merge."""
 
 
-Keeper = Callable[[tuple[Path, ...], "Options"], Kept | None]
+Keeper = Callable[[tuple[Path, ...], Options], Kept | None]
 """Gives what is kept of a photo's file, or a burst's frames, where a run with these options would
 give the same light: the files have not changed, the model and its settings are the same."""
 

@@ -29,7 +29,8 @@ from undark.files.picture import Picture, is_picture, open_picture
 from undark.files.raw import read_mosaic
 from undark.restoring.bands import Progress
 from undark.restoring.blend import amplify_and_demosaic, mixed_widths
-from undark.restoring.burst_jobs import FrameLeftOut, FrameReport, merge_files, named
+from undark.restoring.burst_jobs import FrameReport, merge_files, named
+from undark.restoring.burst_plan import FrameLeftOut
 from undark.restoring.confidence import half_widths
 from undark.restoring.describe import camera_facts, sensor_facts
 from undark.restoring.jobs import Loaded, Options

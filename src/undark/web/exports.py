@@ -27,11 +27,10 @@ from undark.restoring.burst_jobs import (
     BurstProgress,
     BurstRestored,
     BurstSkipped,
-    FrameLeftOut,
     named,
     run_bursts,
 )
-from undark.restoring.burst_plan import Group
+from undark.restoring.burst_plan import FrameLeftOut, Group
 from undark.restoring.claims import remove_partial
 from undark.restoring.jobs import (
     Event,
