@@ -37,7 +37,7 @@ SURE = 12.0
 the rest is detail."""
 _REACH = 2
 """Packed pixels around a pixel on which its limits depend: detail is seen in 5×5."""
-BELOW_PEAK = 1.0
+BELOW_PEAK = 1.25
 """Sigmas by which single pixels, which noise may have raised, must exceed what they allow."""
 
 
