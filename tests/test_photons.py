@@ -15,7 +15,7 @@ from undark.engine.tiling import cut
 from undark.errors import ModelError, UnsupportedError
 from undark.files.dng import write_mosaic
 from undark.restoring import jobs
-from undark.restoring.bound import bound
+from undark.restoring.bound import SURE, _Colour, bound
 from undark.restoring.comparison import Comparison
 from undark.restoring.confidence import SCALE_KEY, SUFFIX, Law, law_of
 from undark.restoring.photons import LIMIT, keep_to_photons
@@ -448,3 +448,20 @@ def test_hot_pixels_of_a_dark_colour_allow_nothing_in_the_others():
     inputs[0, 3, 12, 12] += 60
     wild = np.full((1, 3, 48, 48), 5000, np.float32)
     assert bound(wild, inputs, NO_MARGINS, RGGB.colours)[0, 0].max() < 301 + 6
+
+
+def test_detail_at_the_frames_edge_is_judged_by_the_pixels_that_are_there():
+    """Against sums over windows of the frame, pixel by pixel; noise at a border is no detail."""
+    random = np.random.default_rng(5)
+    light = random.normal(3, 1, (2, 9, 7)).astype(np.float32)
+    sigma = np.full_like(light, 0.3)
+    colour = _Colour(light, sigma, light.mean(0), sigma.mean(0))
+    for y, x in np.ndindex(9, 7):
+        part = light[:, max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
+        noise = (1 + SURE * np.sqrt(2 / part.size)) * 0.09
+        plain = part.mean(0)  # the mean of the colour's planes
+        expected = max((part**2).mean() - plain.mean() ** 2 - noise, 0) ** 0.5
+        assert colour.detail()[y, x] == pytest.approx(expected, abs=1e-3)
+    pixels, none = np.zeros((1, 9, 7), np.float32), np.zeros((9, 7), np.float32)
+    pixels[0, -1, :2] = 4, -4  # sigmas, in a corner
+    assert not _Colour(pixels, np.ones_like(pixels), none, none + 1).detail().any()

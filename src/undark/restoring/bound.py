@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from undark.engine.backends import Margins
 from undark.engine.tiling import cut
-from undark.sensor.windows import box_means
+from undark.sensor.windows import box_means, box_sums
 
 Floats = NDArray[np.float32]
 Combine = Callable[..., Floats]
@@ -83,9 +83,11 @@ class _Colour(NamedTuple):
 
     def detail(self) -> Floats:
         """(h, w): standard deviation of the light in 5×5 that is not noise."""
-        mean, square = (box_means(_mean(of), _REACH) for of in (self.light, self.light**2))
-        error = SURE * math.sqrt(2 / (len(self.light) * (2 * _REACH + 1) ** 2))
-        noise = np.float32(1 + error) * self.spread**2
+        down, across = (_within(n)[:, None] for n in self.middle.shape)
+        count = down * across.T  # at the frame's edge there are fewer than 5×5
+        mean, square = (_sums(_mean(of)) / count for of in (self.light, self.light**2))
+        error = np.float32(SURE * math.sqrt(2 / len(self.light))) / np.sqrt(count)
+        noise = (1 + error) * self.spread**2
         return np.asarray(np.sqrt(np.maximum(square - mean * mean - noise, 0)))
 
 
@@ -118,6 +120,18 @@ def _limits(seen: _Colour, detail: Floats) -> tuple[Floats, Floats]:
     dark = np.minimum(over_3x3(dips, np.minimum), middle - detail).clip(0)
     least = np.minimum(over_3x3(middle - reach, np.minimum), dark)
     return least, np.maximum(most, middle + detail)
+
+
+def _sums(plane: Floats) -> Floats:
+    """(h, w): sums over those of the 5×5 around that are inside."""
+    return np.asarray(box_sums(np.pad(plane, _REACH), 2 * _REACH + 1))
+
+
+def _within(size: int) -> Floats:
+    """(n,): how many of the 5 places around each of n are inside."""
+    at = np.arange(size)
+    inside = np.minimum(at + _REACH, size - 1) - np.maximum(at - _REACH, 0) + 1
+    return inside.astype(np.float32)
 
 
 def _mean(planes: Floats) -> Floats:
