@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from undark.restoring.plan import plan
 
 pytest.importorskip("ray", reason="needs the extra `cluster`")
 from undark.restoring import ray_connection
-from undark.restoring.cluster import MEMORY, cpus_per_photo, kept_interrupt
+from undark.restoring.cluster import MEMORY, cpus_per_photo
 
 SECONDS = 300
 """For what takes a few seconds on an idle machine."""
@@ -168,17 +167,6 @@ def kill(name, but=()):
 
 def files(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-
-
-def test_ctrl_c_that_a_callback_swallows_still_ends_the_run():
-    with kept_interrupt() as check:
-        check()
-        with suppress(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(1)
-        with pytest.raises(KeyboardInterrupt):
-            check()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_leaves_nothing_half_written(folder, ray_folder):

@@ -10,15 +10,12 @@ import math
 import os
 import pickle
 import secrets
-import signal
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import current_thread, main_thread
-from types import FrameType
 from typing import Any
 
 import ray
@@ -88,36 +85,9 @@ def run_on_cluster(
     with connected(address), _marker(batch.jobs[0].target) as marker:
         dispatcher = _Dispatcher(options, darks, marker)
         try:
-            with kept_interrupt() as check:
-                yield from dispatcher.run(batch.jobs, check)
+            yield from dispatcher.run(batch.jobs)
         finally:
             dispatcher.stop()
-
-
-@contextmanager
-def kept_interrupt() -> Iterator[Callable[[], None]]:
-    """A check that raises `KeyboardInterrupt` if Ctrl-C came in the block and got lost: Python
-    ignores what is raised in callbacks and destructors, of which Ray has many."""
-    came: list[int] = []
-
-    def check() -> None:
-        if came:
-            raise KeyboardInterrupt
-
-    handler = signal.getsignal(signal.SIGINT)
-    if current_thread() is not main_thread() or not callable(handler):
-        yield check
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        handler(number, frame)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def cpus_per_photo(machines: Iterable[tuple[float, float]]) -> int:
@@ -166,11 +136,10 @@ class _Dispatcher:
         self._running: dict[ray.ObjectRef[bytes], _Attempt] = {}
         self._refused: set[str] = set()
 
-    def run(self, jobs: Sequence[Job], check: Callable[[], None]) -> Generator[Event, None, None]:
-        """See `run_on_cluster`; `check` is called from time to time and may raise."""
+    def run(self, jobs: Sequence[Job]) -> Generator[Event, None, None]:
+        """See `run_on_cluster`."""
         waiting = deque(_Attempt(job) for job in jobs)
         while waiting or self._running:
-            check()
             places = self._places()
             while waiting and len(self._running) < places:
                 attempt = waiting.popleft()
