@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from processes import answer_ctrl_c
 from undark.cli.terminal import warnings_shown
 from undark.demo import photograph
 from undark.develop.colour import encode_srgb, light_of
@@ -271,19 +272,12 @@ def test_version(run):
     assert run("--version")[1].startswith("undark ")
 
 
-def _answer_ctrl_c():
-    """Processes that a shell starts in the background ignore Ctrl-C, and so do their children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
 def test_ctrl_c_stops_with_a_line_and_leaves_nothing_partial(dark_dng):
     for i in range(2, 60):
         (dark_dng.parent / f"IMG_{i}.dng").write_bytes(dark_dng.read_bytes())
     command = [sys.executable, "-m", "undark", "restore", str(dark_dng.parent)]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, preexec_fn=_answer_ctrl_c
-    )
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=answer_ctrl_c)
     deadline = time.monotonic() + 60
     while not list(dark_dng.parent.glob("*-undark.jpg")) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from processes import answer_ctrl_c
 from undark.cpus import LIMIT, usable_cpus
 from undark.engine.model import load_model
 from undark.files.dng import write_mosaic
@@ -132,11 +133,6 @@ def small(tmp_path, make_mosaic):
     return tmp_path
 
 
-def _answer_ctrl_c():
-    """Processes that a shell starts in the background ignore Ctrl-C, and so do their children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def start(folder, *args, main="from undark.__main__ import main; main()", env=()):
     """`undark restore in -o out/ --quality fast ARGS` as a process."""
     command = [sys.executable, "-c", main, "restore", "in", "-o", "out/", "--quality", "fast"]
@@ -148,7 +144,7 @@ def start(folder, *args, main="from undark.__main__ import main; main()", env=()
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **QUIET, **dict(env)},
-        preexec_fn=_answer_ctrl_c,
+        preexec_fn=answer_ctrl_c,
         start_new_session=True,
     )
 

@@ -241,7 +241,8 @@ def _open(job: Job, loaded: Loaded, options: Options) -> _Opened:
         digest = digest_of(job.source) if os.path.isfile(job.source) else ""
         if _existing(job, digest, options) is None:
             kept = loaded.kept((job.source,), options)
-            if kept is None:
+            # most pictures of a folder are bright and need no model
+            if kept is None and not (job.found and is_picture(job.source)):
                 loaded.models.expect(job.source)
             photo = kept.photo if kept else _read(job.source, loaded.models.of_pictures)
     except PhotoError as error:

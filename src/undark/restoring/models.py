@@ -10,7 +10,7 @@ from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import NO_CFA, choose
 from undark.engine.model import Model, load_model
 from undark.files.picture import Picture, is_picture
-from undark.sensor.kind import BAYER_KIND, X_TRANS_KIND
+from undark.sensor.kind import BAYER_KIND, X_TRANS_KIND, SensorKind
 from undark.sensor.mosaic import Mosaic
 
 _OF_X_TRANS = ".raf"
@@ -52,9 +52,10 @@ class Models:
     def _likely(self, source: Path) -> str:
         """By the suffix: the model is needed before the file is known."""
         if is_picture(source):
-            return choose(NO_CFA, PICTURE_TASK)
-        kind = X_TRANS_KIND if source.suffix.lower() == _OF_X_TRANS else BAYER_KIND
-        return choose(kind.name, quality=self._quality)
+            return self._shipped_for(None)
+        return self._shipped_for(
+            X_TRANS_KIND if source.suffix.lower() == _OF_X_TRANS else BAYER_KIND
+        )
 
     def for_photo(self, photo: Mosaic | Picture) -> Model:
         """The named model, or the shipped one of the photo's sensor; `restore` checks that it fits.
@@ -63,9 +64,11 @@ class Models:
         """
         if self._name is not None:
             return self.of(self._name)
-        if not isinstance(photo, Mosaic):
-            return self.of(choose(NO_CFA, PICTURE_TASK))
-        return self.of(choose(photo.cfa.kind.name, quality=self._quality))
+        return self.of(self._shipped_for(photo.cfa.kind if isinstance(photo, Mosaic) else None))
+
+    def _shipped_for(self, kind: SensorKind | None) -> str:
+        """Of a sensor kind; None: of pictures. Raises `UnsupportedError`."""
+        return choose(kind.name, quality=self._quality) if kind else choose(NO_CFA, PICTURE_TASK)
 
     @property
     def of_pictures(self) -> bool:
