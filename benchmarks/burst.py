@@ -2,12 +2,14 @@
 
     python benchmarks/burst.py                  # the tables of docs/burst.md
     python benchmarks/burst.py --photos 2       # a quick look
+    python benchmarks/burst.py --cell 1600 20   # 20 times too dark
     python benchmarks/burst.py --large 3 5      # time and memory of 3 and 5 frames of 24 megapixels
 
-Each photo of `../shared/photos/val` gives a burst of 16 frames at ISO 1600, 200 times too dark:
-a shake of up to 20 pixels, rotations of up to 1 degree, and once more with something that moves
-(`burst_frames.py`). Frame 1, and merges of the first 8 and of 16, are restored by the shipped model
-with the noise that undark finds, and scored as `quality.py` does against the first frame's light.
+Each photo of `../shared/photos/val` gives a burst of 16 frames at ISO 1600, 200 times too dark, or
+as `--cell` says: a shake of up to 20 pixels, rotations of up to 1 degree, and once more with
+something that moves (`burst_frames.py`). Frame 1, and merges of the first 8 and of 16, are restored
+by the shipped model with the noise that undark finds, and scored as `quality.py` does against the
+first frame's light.
 
 `--large` runs the commands as whole processes on `undark demo`'s scene, repeated to fill the frame
 and shifted by at most 24 pixels; memory is measured as `speed.py` does.
@@ -58,7 +60,8 @@ def scored(burst: Burst, count: int, model: undark.Model) -> tuple[Scores, list[
     told: list[Aligned] = []
     frames: Sequence[Mosaic] = burst.frames[:count]
     mosaic = merge(frames, told=told.append) if count > 1 else frames[0]
-    light = undark.restore(mosaic, exposure=float(CELL.amplification), model=model).linear
+    exposure = float(burst.first.cell.amplification)
+    light = undark.restore(mosaic, exposure=exposure, model=model).linear
     restored, truth = light.astype(np.float64), burst.first.truth
     both = fidelity(see(restored), restored, truth)
     return Scores(both["raw"], both["srgb"], _there(restored, truth, burst.moving)), told
@@ -156,6 +159,7 @@ def main() -> None:
     add = parser.add_argument
     add("--photos", type=int, metavar="N", help="only the first N photos; default: all")
     add("--rolling", type=float, default=0.0, help="pixels by which a rolling shutter bends")
+    add("--cell", type=int, nargs=2, metavar=("ISO", "RATIO"), help="default: 1600 200")
     add("--only", choices=("align", "still", "moves"), help="one of the three tables")
     add("--large", type=int, nargs="+", metavar="FRAMES", help="time and memory, 24 megapixels")
     asked = parser.parse_args()
@@ -164,6 +168,7 @@ def main() -> None:
         return
     paths = sorted((SHARED / "photos" / "val").glob("*.jpg"))
     model = undark.load_model("bayer")
+    cell = Cell(*asked.cell) if asked.cell else CELL
     still: list[list[Scores]] = []
     moves: list[list[Scores]] = []
     print("photo | RAW / sRGB PSNR in dB of 1, 8, 16 frames; sRGB where it moves | left out")
@@ -171,7 +176,7 @@ def main() -> None:
         light = middle(load_light(path), SIZE)
         shake: tuple[Pose, ...] = poses(max(COUNTS), number, asked.rolling)
         if asked.only != "moves":
-            burst = shoot(light, shake, CELL, number)
+            burst = shoot(light, shake, cell, number)
             errors = [alignment_error(burst, n) for n in range(1, 8)]
             mean, most = np.sqrt(np.mean(np.square(errors))), max(errors)
             print(
@@ -181,7 +186,7 @@ def main() -> None:
                 still.append(row(path.stem, burst, model))
         if asked.only in (None, "moves"):
             other = middle(load_light(paths[(number + 5) % len(paths)]), (768, 1024))
-            burst = shoot(light, shake, CELL, number, other)
+            burst = shoot(light, shake, cell, number, other)
             moves.append(row(f"{path.stem}, something moves", burst, model))
     summary(still)
     summary(moves)

@@ -56,6 +56,17 @@ def scene(shape=(240, 320), seed=0, shift=(0.0, 0.0), turn=0.0):
     return np.maximum(120 + ndimage.map_coordinates(texture, at, order=5), 5).astype(np.float32)
 
 
+def branches(shift, shape=(240, 320)):
+    """Light (H, W), DN, of dark lines 1.6 pixels wide before a bright sky, at shifted places."""
+    y, x = (np.mgrid[: shape[0], : shape[1]].T - shift).T
+    random, light = np.random.default_rng(0), np.full(shape, 700.0)
+    for _ in range(40):
+        angle, place = random.uniform(0, np.pi), random.uniform(-160, 320)
+        away = np.abs(np.cos(angle) * x + np.sin(angle) * y - place)
+        light *= 1 - 0.4 * (1 - np.tanh((away - 0.8) * 2))
+    return light.astype(np.float32)
+
+
 def photo(light, seed=None, cfa=RGGB, noise=NOISE):
     """A frame of grey light, noisy if it has a seed."""
     if seed is not None:
@@ -175,6 +186,19 @@ def test_moved_frames_are_merged_where_the_first_one_has_them():
     assert told[2].shift == pytest.approx((-9.2, 11.7), abs=0.3)
     assert (off**2).mean() < 0.5 * (alone**2).mean()
     assert abs(off.mean()) < 0.3
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda cfa: cfa.name)
+def test_fine_lines_are_not_blurred_where_there_is_little_noise(cfa):
+    """Weights by distance alone made errors five times those of the first frame."""
+    noise = NoiseModel(0.3, 1.0)
+    moves = ((0.0, 0.0), (6.3, -4.6), (-9.2, 11.7), (3.5, 3.5), (0.5, 7.25), (-4.75, 0.4))
+    lights = [branches(shift) for shift in moves]
+    frames = [photo(light, n, cfa, noise) for n, light in enumerate(lights)]
+    inner = (slice(32, -32), slice(32, -32))
+    off = (merge(frames, noise=noise).signal() / 4 - lights[0])[inner]
+    alone = (frames[0].signal() - lights[0])[inner]
+    assert (off**2).mean() < 0.85 * (alone**2).mean()
 
 
 def test_what_moves_leaves_no_ghost_and_its_noise_is_known():

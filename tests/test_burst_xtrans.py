@@ -96,13 +96,11 @@ def test_an_x_trans_burst_becomes_an_x_trans_dng_with_the_noise_of_four_frames(t
 
 
 def test_frames_that_lie_between_pixels_are_nearly_as_good(tmp_path, run):
-    """Red and blue pixels are farther apart than green ones: the nearest weigh less."""
+    """Also red and blue ones, which are farther apart than green pixels."""
     paths, truth = shoot(tmp_path, [light(shift) for shift in BY_HAND])
     merged, _ = merged_by_command(run, paths)
-    red, green, blue = noise_ratios(merged, paths[0], truth, X_TRANS)
-    assert 0.24 < green < 0.29
-    assert green < min(red, blue)
-    assert max(red, blue) < 0.36
+    for ratio in noise_ratios(merged, paths[0], truth, X_TRANS):
+        assert 0.24 < ratio < 0.29
 
 
 def test_what_moves_leaves_no_ghost_in_an_x_trans_burst(tmp_path, run):

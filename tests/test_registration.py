@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from pair_photos import inner, moved, scene
 from undark.align import resample
@@ -135,3 +136,17 @@ def test_patches_and_frames_are_resampled_alike(t):
     shift = np.array([[t, 0.25]], np.float32)
     expected = resample.moved(plane, (1, 1, 6, 6), (0.25, t))
     np.testing.assert_allclose(resample.moved_patches(plane[None], shift)[0], expected, atol=1e-6)
+
+
+@given(st.integers(2, 9), st.integers(2, 9), st.integers(0, 10**6))
+def test_between_pixels_is_scipys_linear_interpolation(height, width, seed):
+    random = np.random.default_rng(seed)
+    planes = random.random((3, height, width)).astype(np.float32)
+    rows, columns = random.uniform(-2, 12, (2, 4, 5))
+    which = random.integers(0, 3, (4, 5))
+    found = resample.Between.of(rows, columns, (height, width)).values(
+        planes.ravel(), which * height * width
+    )
+    inside = [rows.clip(0, height - 1), columns.clip(0, width - 1)]
+    expected = ndimage.map_coordinates(planes, [which, *inside], order=1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)

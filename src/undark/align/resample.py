@@ -1,13 +1,14 @@
 """Resample by a fraction of a pixel: the one resampler of registration, pairs and bursts.
 
 Catmull-Rom's cubic (Keys, "Cubic convolution interpolation for digital image processing", IEEE
-TASSP 1981), rows, then columns.
+TASSP 1981), rows, then columns; at places that differ from pixel to pixel bilinear (`Between`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import floor
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,39 @@ def moved_patches(patch: NDArray[np.float32], shift: NDArray[np.float32]) -> NDA
     columns = [x[i] * down[:, :, i : i + size] for i in range(4)]
     across: NDArray[np.float32] = columns[0] + columns[1] + columns[2] + columns[3]
     return across
+
+
+@dataclass(frozen=True, eq=False)
+class Between:
+    """Places between the pixels of a plane, each with the four pixels around it."""
+
+    first: NDArray[np.intp]
+    """Of the pixel above and left, in the flat plane."""
+    width: int
+    """Of the plane."""
+    lower: NDArray[np.float32]
+    """Share of the pixels below, 0 to 1."""
+    later: NDArray[np.float32]
+    """Share of the pixels to the right, 0 to 1."""
+
+    @classmethod
+    def of(cls, rows: NDArray[Any], columns: NDArray[Any], shape: tuple[int, int]) -> Self:
+        """Of places in a plane of this shape, at least 2×2; outside it the nearest inside."""
+        height, width = shape
+        down, across = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+        top = np.minimum(down.astype(np.intp), height - 2)
+        left = np.minimum(across.astype(np.intp), width - 2)
+        lower, later = (down - top).astype(np.float32), (across - left).astype(np.float32)
+        return cls(top * width + left, width, lower, later)
+
+    def values(self, flat: NDArray[Any], start: NDArray[np.intp] | int = 0) -> NDArray[np.float32]:
+        """Bilinear between the values of a plane that begins at `start` of a flat array."""
+        at, one = self.first + start, np.float32(1)
+        above = flat[at] * (one - self.later) + flat[at + 1] * self.later
+        at += self.width
+        below = flat[at] * (one - self.later) + flat[at + 1] * self.later
+        found: NDArray[np.float32] = above * (one - self.lower) + below * self.lower
+        return found
 
 
 def _shifted(pixels: NDArray[Any], axis: int, start: int, size: int, by: float) -> NDArray[Any]:

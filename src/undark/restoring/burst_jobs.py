@@ -30,6 +30,7 @@ from undark.restoring.jobs import (
     existing_result,
     existing_results,
 )
+from undark.restoring.models import Models
 from undark.restoring.progress import with_progress
 from undark.restoring.raw import prepare
 from undark.restoring.saving import Target, restore_into
@@ -176,7 +177,7 @@ def _merged_and_restored(
             report(frame)
         mosaic, ready = kept.photo.mosaic, kept.photo.exposed(options.exposure)
     else:
-        mosaic = merge_files(group.frames, report, merging)
+        mosaic = merge_files(group.frames, loaded.models, report, merging)
         model = loaded.models.for_photo(mosaic)  # a missing one stops before anything is written
     assert mosaic.merged is not None
     if options.overwrite or existing_result(group.dng, digest) != DONE:
@@ -207,6 +208,7 @@ def _merged_and_restored(
 
 def merge_files(
     frames: Sequence[Path],
+    models: Models,
     report: Callable[[FrameReport], None],
     progress: Callable[[float], None] = lambda share: None,
 ) -> Mosaic:
@@ -225,7 +227,7 @@ def merge_files(
             report(FrameAligned(frame, aligned))
         progress((frames.index(frame) + 1) / len(frames))
 
-    mosaic = merge(_readable(frames, used, report), told=told)
+    mosaic = merge(_readable(frames, used, report), model_for=models.guide_for, told=told)
     if mosaic.merged is None or mosaic.merged.frames < 2:
         raise UnsupportedError("no other frame can be merged with it; restore the frames singly")
     return mosaic

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.align.field import Field
+from undark.align.resample import Between
+from undark.cpus import in_threads
 from undark.sensor.cfa import CFA
 from undark.sensor.noise import NoiseModel
 from undark.sensor.windows import box_means
@@ -22,6 +24,8 @@ Floats = NDArray[np.float32]
 
 _REACHES = (0, 2, 5)
 """Cells around each over which the differences of means over 3×3 cells are averaged further."""
+_BAND, _AROUND = 96, max(_REACHES) + 1
+"""Rows of cells that a thread compares at a time, and rows around them that they depend on."""
 _KEPT, _REJECTED = 16.0, 30.0
 """Squared difference in variances (three colours) up to which a frame counts in full, and from
 which it does not: noise alone exceeds them in 3 % and 0.02 % of the windows."""
@@ -73,36 +77,43 @@ class Consistency:
 
     def weights(self, frame: Summed, field: Field) -> Floats:
         """(h, w): 1 where a frame that lies as `field` says shows the same, 0 where it does not."""
-        light = box_means(frame.sums, 1) / box_means(frame.counts, 1)
-        apart = _moved(light, field) - self._light
+        light = box_means(frame.sums, 1)
+        light /= box_means(frame.counts, 1)
+        weights = np.empty(light.shape[1:], np.float32)
+        height = len(weights)
+
+        def work(top: int) -> None:
+            begin, end = max(top - _AROUND, 0), min(top + _BAND + _AROUND, height)
+            same = self._same(light, field, slice(begin, end))
+            weights[top : top + _BAND] = same[top - begin :][:_BAND]
+
+        in_threads(work, range(0, height, _BAND))
+        return weights
+
+    def _same(self, light: Floats, field: Field, rows: slice) -> Floats:
+        """`weights` of some rows from the frame's light (3, h, w)."""
+        apart = _moved(light, field, rows) - self._light[:, rows]
         same = np.ones(apart.shape[1:], np.float32)
         for reach in _REACHES:
             mean = box_means(apart, reach) if reach else apart
             # means over 3×3 cells overlap: over (2·reach + 3)² cells in all
             share = np.float32((3 / (2 * reach + 3)) ** 2)
-            expected = self._variance * share + self._tolerance * np.sqrt(share)
+            expected = self._variance[:, rows] * share + self._tolerance[:, rows] * np.sqrt(share)
             off = (np.square(mean) / expected).sum(axis=0)
             np.minimum(same, (_REJECTED - off) / (_REJECTED - _KEPT), out=same)
         return _eroded(np.clip(same, 0, 1))
 
 
-def _moved(light: Floats, field: Field) -> Floats:
-    """(3, h, w) at the places where the reference's cells are, bilinear; borders replicated."""
+def _moved(light: Floats, field: Field, rows: slice) -> Floats:
+    """(3, h, w) at the places of some rows of the reference's cells, bilinear; borders replicated.
+
+    `light` is the whole frame's.
+    """
     height, width = light.shape[1:]
-    y, x = np.arange(height, dtype=float), np.arange(width, dtype=float)
+    y, x = np.arange(rows.start, rows.stop, dtype=float), np.arange(width, dtype=float)
     across, down = field.at(y, x)
-    down = np.clip(y[:, None] + down, 0, height - 1.001)
-    across = np.clip(x[None] + across, 0, width - 1.001)
-    top, left = down.astype(np.intp), across.astype(np.intp)
-    lower, later = (down - top).astype(np.float32), (across - left).astype(np.float32)
-    flat = top * width + left
-    moved = np.empty_like(light)
-    for plane, target in zip(light, moved, strict=True):
-        values = plane.ravel()
-        above = values[flat] * (1 - later) + values[flat + 1] * later
-        below = values[flat + width] * (1 - later) + values[flat + width + 1] * later
-        target[:] = above * (1 - lower) + below * lower
-    return moved
+    places = Between.of(y[:, None] + down, x[None] + across, (height, width))
+    return np.stack([places.values(plane.ravel()) for plane in light])
 
 
 def _eroded(weights: Floats) -> Floats:

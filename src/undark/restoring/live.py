@@ -486,7 +486,7 @@ def open_live_burst(
             left_out.append(frame)
 
     files = _Files(*frames)
-    ready, facts = _prepared(merge_files(frames, report, progress), options, loaded)
+    ready, facts = _prepared(merge_files(frames, loaded.models, report, progress), options, loaded)
     merged = {"frames": f"{len(frames) - len(left_out)} of {len(frames)} merged"}
     if left_out:
         merged["left out"] = named(left_out)

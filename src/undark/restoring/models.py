@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock, Thread
 
 from undark.engine.card import PICTURE_TASK
-from undark.engine.catalogue import NO_CFA, choose
+from undark.engine.catalogue import FAST, NO_CFA, choose
 from undark.engine.model import Model, load_model
 from undark.files.picture import Picture, is_picture
 from undark.sensor.kind import BAYER_KIND, X_TRANS_KIND, SensorKind
@@ -65,6 +65,10 @@ class Models:
         if self._name is not None:
             return self.of(self._name)
         return self.of(self._shipped_for(photo.cfa.kind if isinstance(photo, Mosaic) else None))
+
+    def guide_for(self, frame: Mosaic) -> Model:
+        """The fast shipped model, with which bursts are merged. Raises as `for_photo` does."""
+        return self.of(choose(frame.cfa.kind.name, quality=FAST))
 
     def _shipped_for(self, kind: SensorKind | None) -> str:
         """Of a sensor kind; None: of pictures. Raises `UnsupportedError`."""
