@@ -26,6 +26,7 @@ from undark.align.motion import Motion
 from undark.align.planes import MARGIN, blocks, halved, patches
 from undark.align.resample import moved_patches
 from undark.align.spectrum import Filter, filter_for
+from undark.cpus import in_threads
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -36,6 +37,8 @@ _COARSEST = 192
 """Longest side in pixels of the plane on which a shift is first looked for."""
 _BLOCK, _SMALL_BLOCK = 32, 16
 """Side of a block in pixels of its plane; the second where the plane has few."""
+_BLOCKS = 256
+"""Blocks that a thread works on at a time."""
 _BORDER = 10
 """Pixels of a level at its border that are left out: there the filter has seen what the plane was
 padded with, which does not move with the scene."""
@@ -276,13 +279,19 @@ def _shifts(level: _Level, moved: Floats, field: Field) -> tuple[Doubles, Double
     most = np.array(moved.shape[::-1]) - level.side - MARGIN - 1
     inside = np.all((corner >= MARGIN) & (corner <= most), axis=1)
     corner = np.clip(corner, MARGIN, most)
-    wide = patches(moved, corner - MARGIN, level.side + 2 * MARGIN + 1)
-    warped = _turned(moved_patches(wide, (shift % 1).astype(np.float32)), field.motion.turn)
-    apart = blocks(level.light, level.side) - warped
-    apart -= apart.mean(axis=(1, 2), keepdims=True)
-    right = np.stack(
-        [np.einsum("nij,nij->n", g, apart, dtype=np.float64) for g in level.gradients], axis=1
-    )
+    light = blocks(level.light, level.side)
+
+    def right_of(first: int) -> Doubles:
+        """(m, 2): the right sides of some blocks."""
+        part = slice(first, first + _BLOCKS)
+        wide = patches(moved, corner[part] - MARGIN, level.side + 2 * MARGIN + 1)
+        parts = (shift[part] % 1).astype(np.float32)
+        apart = light[part] - _turned(moved_patches(wide, parts), field.motion.turn)
+        apart -= apart.mean(axis=(1, 2), keepdims=True)
+        sums = [np.einsum("nij,nij->n", g[part], apart, dtype=np.float64) for g in level.gradients]
+        return np.stack(sums, axis=1)
+
+    right = np.concatenate(in_threads(right_of, range(0, len(light), _BLOCKS)))
     found = np.linalg.solve(level.left, right[..., None])[..., 0]
     return found, level.precision * inside[:, None, None]
 
