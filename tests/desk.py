@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from test_burst import scene, write_frame
+from bursts import scene, write_frame
 from undark.files.dng import write_mosaic
 from undark.restoring.jobs import Options
 from undark.web.app import make_app

@@ -144,9 +144,8 @@ def test_between_pixels_is_scipys_linear_interpolation(height, width, seed):
     planes = random.random((3, height, width)).astype(np.float32)
     rows, columns = random.uniform(-2, 12, (2, 4, 5))
     which = random.integers(0, 3, (4, 5))
-    found = resample.Between.of(rows, columns, (height, width)).values(
-        planes.ravel(), which * height * width
-    )
+    places = resample.Between.of(rows, columns, (height, width))
+    found = places.between(places.corners(planes.ravel(), which * height * width))
     inside = [rows.clip(0, height - 1), columns.clip(0, width - 1)]
     expected = ndimage.map_coordinates(planes, [which, *inside], order=1)
     np.testing.assert_allclose(found, expected, atol=1e-5)

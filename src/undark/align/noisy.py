@@ -92,7 +92,9 @@ class Alignment:
         if self.error > _LARGEST_ERROR:
             return too_little
         if self.coherence < _LEAST_COHERENCE:
-            return "it does not show what the first frame shows"
+            return (
+                "it does not show what the first frame shows, or too little stands out of the noise"
+            )
         if self.significance < _LEAST_SIGNIFICANCE:
             return too_little
         return None
@@ -264,7 +266,8 @@ def _peak(correlation: NDArray[np.floating]) -> tuple[float, float, float]:
     down, across = (np.fft.fftfreq(n, 1 / n) for n in correlation.shape)
     near = np.outer(np.abs(down) <= _FARTHEST * height, np.abs(across) <= _FARTHEST * width)
     y, x = divmod(int(np.argmax(np.where(near, correlation, -np.inf))), width)
-    return float(correlation[y, x] / correlation.std()), float(across[x]), float(down[y])
+    spread = max(float(correlation.std()), 1e-30)  # planes without any detail
+    return float(correlation[y, x]) / spread, float(across[x]), float(down[y])
 
 
 def _shifts(level: _Level, moved: Floats, field: Field) -> tuple[Doubles, Doubles]:

@@ -79,14 +79,26 @@ class Between:
         lower, later = (down - top).astype(np.float32), (across - left).astype(np.float32)
         return cls(top * width + left, width, lower, later)
 
-    def values(self, flat: NDArray[Any], start: NDArray[np.intp] | int = 0) -> NDArray[np.float32]:
-        """Bilinear between the values of a plane that begins at `start` of a flat array."""
-        at, one = self.first + start, np.float32(1)
-        above = flat[at] * (one - self.later) + flat[at + 1] * self.later
-        at += self.width
-        below = flat[at] * (one - self.later) + flat[at + 1] * self.later
+    def corners(
+        self, flat: NDArray[Any], start: NDArray[np.intp] | int = 0
+    ) -> list[NDArray[np.float32]]:
+        """Values of the pixels around, above before below, left before right, of a plane that
+        begins at `start` of a flat array."""
+        at = self.first + start
+        steps = (0, 1, self.width, self.width + 1)
+        return [flat[at + step].astype(np.float32, copy=False) for step in steps]
+
+    def between(self, corners: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Bilinear between values of the pixels around."""
+        one, (top_left, top_right, low_left, low_right) = np.float32(1), corners
+        above = top_left * (one - self.later) + top_right * self.later
+        below = low_left * (one - self.later) + low_right * self.later
         found: NDArray[np.float32] = above * (one - self.lower) + below * self.lower
         return found
+
+    def values(self, flat: NDArray[Any]) -> NDArray[np.float32]:
+        """Bilinear between the values of a flat plane."""
+        return self.between(self.corners(flat))
 
 
 def _shifted(pixels: NDArray[Any], axis: int, start: int, size: int, by: float) -> NDArray[Any]:

@@ -96,7 +96,8 @@ def _tell_groups(plan: BurstPlan) -> None:
     for _, error in plan.unreadable:
         tell(str(error))
     for group in plan.groups:
-        tell(f"{_span(group)}: {len(group.frames)} frames")
+        count = len(group.frames)
+        tell(f"{_span(group)}: {count} frame{'s' * (count > 1)}")
     if plan.single:
         tell(f"{len(plan.single)} photos are not part of a burst; undark restore does them")
     if not plan.groups and not plan.unreadable:

@@ -52,6 +52,8 @@ class _DamagedError(Exception):
 
 def digest_of(path: Path) -> str:
     """The SHA-256 of a file's content as 64 hex digits. Raises `ReadError`."""
+    if path.exists() and not path.is_file():  # a pipe would wait for a writer, a device never end
+        raise ReadError(f"{path}: cannot be read (not a regular file); give a photo")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

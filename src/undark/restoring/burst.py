@@ -44,6 +44,14 @@ at ISO 1600 ×200, four of them also at ×20 and at ISO 6400 ×300, true motions
 _CORRECTED = 0.5
 """Share of the difference that the guide shows by which a pixel is corrected: less than the whole,
 because the guide is wrong where detail is finest."""
+_UNSURE = 0.5
+"""Share of the range of the guide's light around a place by which that light may be wrong, a pixel
+away: at the edge of a lamp it is."""
+_LEAST_USED = 0.05
+"""Mean weight of a frame below which it is left out: next to nothing of it would be merged."""
+_DIFFERENT = (
+    "it differs from the first frame nearly everywhere: in brightness, black level or scene"
+)
 _BAND = 192
 """Rows that a thread adds at a time: whole periods of every CFA."""
 _MOST = 65535
@@ -154,19 +162,20 @@ class _Merging:
         frame = Aligned(number, (motion.y * cell, motion.x * cell), float(np.degrees(motion.turn)))
         if found.fault:
             return replace(frame, fault=found.fault)
-        self._frames += 1
-        return replace(frame, used=self._add(signal, found))
-
-    def _add(self, signal: Floats, found: Alignment) -> float:
-        """Add a frame's pixels; their mean weight without that by distance."""
         same = self._consistency.weights(summed(signal, self._cfa), found.field)
+        used = float(same.mean())
+        if used < _LEAST_USED:
+            return replace(frame, used=used, fault=_DIFFERENT)
+        self._frames += 1
+        self._add(signal, found, same)
+        return replace(frame, used=used)
 
+    def _add(self, signal: Floats, found: Alignment, same: Floats) -> None:
         def work(top: int) -> None:
             rows = slice(top, min(top + _BAND, self._shape[0]))
             self._add_band(signal, found.field, same, rows)
 
         in_threads(work, range(0, self._shape[0], _BAND))
-        return float(same.mean())
 
     def _add_band(self, signal: Floats, field: Field, same: Floats, rows: slice) -> None:
         down, across = places(field, self._cfa.cell, rows, self._shape[1])
@@ -177,10 +186,12 @@ class _Merging:
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
         flat = y.clip(0, height - 1) * width + x.clip(0, width - 1)
         away = (y - down).astype(np.float32), (x - across).astype(np.float32)
-        level, excess = self._guide.at(rows, colours, *away)
+        level, excess, around = self._guide.at(rows, colours, *away)
         variance = self._variance(level)
-        weight = np.exp((away[0] ** 2 + away[1] ** 2) * np.float32(-0.5 / _WIDTH**2)) * inside
-        weight *= variance / (variance + np.square(excess))
+        distance = away[0] ** 2 + away[1] ** 2
+        unsure = np.square(excess) + np.square(np.float32(_UNSURE) * around) * distance
+        weight = np.exp(distance * np.float32(-0.5 / _WIDTH**2)) * inside
+        weight *= variance / (variance + unsure)
         weight *= _of_pixels(same, self._cfa.cell, rows, width)
         self._sum[rows] += weight * (signal.ravel()[flat] + np.float32(_CORRECTED) * excess)
         self._weights[rows] += weight

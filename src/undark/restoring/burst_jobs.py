@@ -14,10 +14,12 @@ from pathlib import Path
 
 from undark.errors import PhotoError, UnsupportedError, naming
 from undark.files.dng import write_mosaic
+from undark.files.folder import is_result
 from undark.files.output import atomic_output
-from undark.files.provenance import digest_of
+from undark.files.provenance import digest_of, source_of
 from undark.files.raw import read_mosaic
 from undark.restoring.ahead import ahead
+from undark.restoring.bands import check_model
 from undark.restoring.burst import Aligned, difference, merge, outline
 from undark.restoring.burst_plan import FrameLeftOut, Group
 from undark.restoring.claims import claimed
@@ -115,7 +117,7 @@ def run_bursts(
         try:
             yield (yield from _one(group, options, loaded))
         except PhotoError as error:
-            yield BurstFailed(group, naming(error, group.frames[0], *group.results))
+            yield BurstFailed(group, naming(error, *group.frames, *group.results))
 
 
 def named(left_out: Sequence[FrameLeftOut]) -> str:
@@ -152,6 +154,9 @@ def _digest(frames: Sequence[Path]) -> str:
 
 
 def _existing(group: Group, digest: str, options: Options) -> BurstOutcome | None:
+    dng = group.dng  # which the user may not have named: never a photo of theirs
+    if dng.is_file() and not is_result(dng) and source_of(dng) is None:
+        return BurstFailed(group, f"{dng}: is no result of undark; choose another name with -o")
     found = existing_results(group.results, digest, options.overwrite)
     if found and found[1] == DONE:
         return BurstSkipped(group, DONE)
@@ -178,7 +183,8 @@ def _merged_and_restored(
         mosaic, ready = kept.photo.mosaic, kept.photo.exposed(options.exposure)
     else:
         mosaic = merge_files(group.frames, loaded.models, report, merging)
-        model = loaded.models.for_photo(mosaic)  # a missing one stops before anything is written
+        model = loaded.models.for_photo(mosaic)
+        check_model(model, mosaic)  # before anything is written
     assert mosaic.merged is not None
     if options.overwrite or existing_result(group.dng, digest) != DONE:
         with atomic_output(group.dng, options.overwrite) as temporary:
@@ -229,7 +235,9 @@ def merge_files(
 
     mosaic = merge(_readable(frames, used, report), model_for=models.guide_for, told=told)
     if mosaic.merged is None or mosaic.merged.frames < 2:
-        raise UnsupportedError("no other frame can be merged with it; restore the frames singly")
+        raise UnsupportedError(
+            f"{used[0]}: no other frame can be merged with it; restore the frames singly"
+        )
     return mosaic
 
 
@@ -239,24 +247,41 @@ def _readable(
     """Frames that can be read and fit the first of them, whose paths are added to `used`."""
     first: Mosaic | None = None
     failed: PhotoError | None = None
-    for frame, found in ahead(_read_all(frames)):
+    known: dict[str, Path] = {}
+    for frame, digest, found in ahead(_read_all(frames)):
         if isinstance(found, PhotoError):
             failed = found
-            report(FrameLeftOut(frame, str(found).removeprefix(f"{frame}: ")))
+            why: str | None = str(found).removeprefix(f"{frame}: ")
+        elif digest in known:
+            why = f"it is the same photo as {known[digest].name}"
+        elif first and (what := difference(found, first)):
+            why = f"it has another {what} than the first frame"
+        else:
+            why = None
+        if why:
+            report(FrameLeftOut(frame, why))
             continue
-        if first and (why := difference(found, first)):
-            report(FrameLeftOut(frame, f"it has another {why} than the first frame"))
-            continue
-        first = first or outline(found)
+        assert isinstance(found, Mosaic)
+        known[digest], first = frame, first or outline(found)
         used.append(frame)
         yield found
     if not used and failed is not None:
         raise failed
 
 
-def _read_all(frames: Sequence[Path]) -> Iterator[tuple[Path, Mosaic | PhotoError]]:
+def _read_all(frames: Sequence[Path]) -> Iterator[tuple[Path, str, Mosaic | PhotoError]]:
+    """Each frame with the digest of its file."""
     for frame in frames:
         try:
-            yield frame, read_mosaic(frame)
+            mosaic, digest = _read_single(frame), digest_of(frame)
         except PhotoError as error:
-            yield frame, error
+            yield frame, "", error
+        else:
+            yield frame, digest, mosaic
+
+
+def _read_single(frame: Path) -> Mosaic:
+    """A frame that is not a result of undark. Raises `PhotoError`."""
+    if source_of(frame) is not None:
+        raise UnsupportedError("it is a result of undark, not a single frame")
+    return read_mosaic(frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +11,15 @@ from undark.errors import OutputError, PhotoError, ReadError
 from undark.files.exif_read import Tags, dimensions_of, orientation_of, read_tags, shot_from_tags
 from undark.files.folder import BURST_MARK, is_result, scan_folder
 from undark.files.raw import RAW_SUFFIXES, read_header
-from undark.restoring.plan import KINDS, SUFFIXES, is_folder, without_photos
+from undark.restoring.plan import (
+    KINDS,
+    SUFFIXES,
+    check_photos_are_safe,
+    distinct_names,
+    is_folder,
+    resolved,
+    without_photos,
+)
 from undark.sensor.mosaic import Shot
 
 LONGEST_GAP = 2.0
@@ -71,10 +79,10 @@ def plan_bursts(
 
     A burst of a folder ends at a gap of more than `LONGEST_GAP`, and where camera, ISO, exposure
     time, aperture, focal length, size, orientation or folder change. Results go beside the first
-    frame, or into the folder `output`; for a single burst it may name a picture. Raises
-    `OutputError` where it cannot.
+    frame, or into the folder `output`, under different names; for a single burst it may name a
+    picture. Raises `OutputError` where it cannot, or where a result would replace a photo.
     """
-    files = list(dict.fromkeys(p for p in inputs if not p.is_dir()))
+    files = _frames([p for p in inputs if not p.is_dir()])
     bursts = [(files, Path(), False)] if files else []
     single: list[Path] = []
     unreadable: list[tuple[Path, PhotoError]] = []
@@ -88,8 +96,19 @@ def plan_bursts(
         single += [group[0] for group in found if len(group) == 1]
         below = [(group, group[0].parent.relative_to(folder), True) for group in found]
         bursts += [burst for burst in below if len(burst[0]) > 1]
-    groups = [_named(*burst, output, kind, len(bursts) == 1) for burst in bursts]
+    groups = _named(bursts, output, kind) if bursts else []
+    frames = [frame for group in groups for frame in group.frames]
+    check_photos_are_safe([*frames, *single], (path for group in groups for path in group.results))
     return BurstPlan(tuple(groups), tuple(single), tuple(unreadable))
+
+
+def _frames(files: Sequence[Path]) -> list[Path]:
+    """The files that are given, each once; undark's own results only if there is nothing else, as
+    where *.dng is given again."""
+    once: dict[Path, Path] = {}
+    for path in files:
+        once.setdefault(resolved(path), path)
+    return [path for path in once.values() if not is_result(path)] or list(once.values())
 
 
 def name_burst(frames: Sequence[Path], folder: Path, kind: str, label: str = "") -> Group:
@@ -155,18 +174,27 @@ def group_bursts(photos: Iterable[Taken]) -> list[list[Path]]:
 
 
 def _named(
-    frames: list[Path], below: Path, found: bool, output: str | Path | None, kind: str, alone: bool
-) -> Group:
+    bursts: Sequence[tuple[list[Path], Path, bool]], output: str | Path | None, kind: str
+) -> list[Group]:
+    """Bursts (frames, folder below the one that was given, whether found) with their results."""
     if output is not None and Path(output).suffix and not is_folder(output):
         picture = Path(output)
-        if not alone or KINDS.get(picture.suffix.lower()) in (None, "dng"):
+        if len(bursts) != 1 or KINDS.get(picture.suffix.lower()) in (None, "dng"):
             raise OutputError(
                 f"{output}: names no picture of one burst; give a name that ends in .jpg, .png or "
                 ".tif, or a folder with a slash at its end"
             )
-        return Group(tuple(frames), picture, picture.with_suffix(".dng"), found)
-    folder = frames[0].parent if output is None else Path(output) / below
-    return replace(name_burst(frames, folder, kind), found=found)
+        frames, _, found = bursts[0]
+        return [Group(tuple(frames), picture, picture.with_suffix(".dng"), found)]
+    firsts = [frames[0] for frames, _, _ in bursts]
+    folders = [
+        frames[0].parent if output is None else Path(output) / below for frames, below, _ in bursts
+    ]
+    merges = distinct_names(firsts, folders, f"{BURST_MARK}.dng")
+    return [
+        Group(tuple(frames), None if kind == "dng" else dng.with_suffix(SUFFIXES[kind]), dng, found)
+        for (frames, _, found), dng in zip(bursts, merges, strict=True)
+    ]
 
 
 def _grouped(photos: list[Path]) -> tuple[list[list[Path]], list[tuple[Path, PhotoError]]]:

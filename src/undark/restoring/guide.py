@@ -38,9 +38,9 @@ class Guide:
 
     def at(
         self, rows: slice, colours: NDArray[np.uint8], down: Floats, across: Floats
-    ) -> tuple[Floats, Floats]:
-        """Of each pixel in some rows: its signal, and by how much that exceeds the signal of its
-        colour at a place beside it; (h, W) DN.
+    ) -> tuple[Floats, Floats, Floats]:
+        """Of each pixel in some rows: its signal, by how much that exceeds the signal of its colour
+        at a place beside it, and the range of the signal around that place; (h, W) DN.
 
         `colours`, `down` and `across` (pixels) are (h, W).
         """
@@ -48,9 +48,11 @@ class Guide:
         plane = colours.astype(np.intp) * (self._shape[0] * self._shape[1])
         own = self._light[plane + y * self._shape[1] + x].astype(np.float32)
         places = Between.of(y.astype(np.float32) + down, x.astype(np.float32) + across, self._shape)
-        there = places.values(self._light, plane)
+        corners = places.corners(self._light, plane)
+        there = places.between(corners)
+        around = np.maximum.reduce(corners) - np.minimum.reduce(corners)
         to_signal = self._to_signal[colours]
-        return own * to_signal, (own - there) * to_signal
+        return own * to_signal, (own - there) * to_signal, around * to_signal
 
 
 @redone_on_cpu

@@ -63,14 +63,16 @@ def plan(
     replace a photo, or `output` cannot be the name of one.
     """
     photos, unreadable = _find(inputs, suffixes)
-    named = {_resolved(path) for path in inputs}
+    named = {resolved(path) for path in inputs}
     if photos and output is not None and _names_a_file(output, inputs):
         jobs = [Job(photos[0][0], Path(output))]
     else:
+        sources = [p for p, _ in photos]
         folders = [p.parent if output is None else Path(output) / below for p, below in photos]
-        jobs = _make_distinct([p for p, _ in photos], folders, label + MARK + SUFFIXES[kind])
-    _check_photos_are_safe(jobs)
-    jobs = [replace(job, found=_resolved(job.source) not in named) for job in jobs]
+        targets = distinct_names(sources, folders, label + MARK + SUFFIXES[kind])
+        jobs = [Job(s, t) for s, t in zip(sources, targets, strict=True)]
+    check_photos_are_safe((job.source for job in jobs), (job.target for job in jobs))
+    jobs = [replace(job, found=resolved(job.source) not in named) for job in jobs]
     return Plan(tuple(jobs), tuple(unreadable))
 
 
@@ -103,7 +105,7 @@ def _find(
         unreadable |= {str(error): (path, error) for error in errors}
         for photo, below in photos:
             if len(inputs) == 1 or not is_result(photo):
-                found.setdefault(_resolved(photo), (photo, below))
+                found.setdefault(resolved(photo), (photo, below))
     return list(found.values()), list(unreadable.values())
 
 
@@ -128,7 +130,7 @@ def without_photos(folder: Path, suffixes: Collection[str]) -> ReadError:
     return ReadError(f"{folder}: a folder without {what}; give {what} or their folder")
 
 
-def _resolved(path: Path) -> Path:
+def resolved(path: Path) -> Path:
     """The path with links followed, to recognise a photo; unchanged where that fails."""
     try:
         return path.resolve()
@@ -150,37 +152,39 @@ def _names_a_file(output: str | Path, inputs: Sequence[Path]) -> bool:
     raise OutputError(f"{output}: {why}; for a folder of that name, add a slash to its end")
 
 
-def _check_photos_are_safe(jobs: list[Job]) -> None:
-    photos = {_resolved(job.source) for job in jobs}
-    for job in jobs:
-        if _resolved(job.target) in photos:
-            raise OutputError(
-                f"{job.target}: is a photo to be restored; choose another name with -o"
-            )
+def check_photos_are_safe(photos: Iterable[Path], targets: Iterable[Path]) -> None:
+    """Raises `OutputError` where a result would replace a photo."""
+    known = {resolved(photo) for photo in photos}
+    for target in targets:
+        if resolved(target) in known:
+            raise OutputError(f"{target}: is a photo to be restored; choose another name with -o")
 
 
-def _make_distinct(sources: list[Path], folders: list[Path], end: str) -> list[Job]:
-    """Name each result after its photo; where that clashes, add its type, then its folder.
+def distinct_names(sources: Sequence[Path], folders: Sequence[Path], end: str) -> list[Path]:
+    """The path of each result in its folder, named after its photo.
 
-    `end` is the end of every name: label, mark and suffix.
+    Where that clashes its type is added, then its folder. `end` is the end of every name: label,
+    mark and suffix.
     """
     targets = [_name(f, source, 0, end) for source, f in zip(sources, folders, strict=True)]
-    for detail in (1, 2, 3):
+    for detail in (1, 2, 3, 4):
         for clash in _clashes(targets):
             for i in clash:
                 targets[i] = _name(folders[i], sources[i], detail, end)
-    return [Job(s, t) for s, t in zip(sources, targets, strict=True)]
+    return targets
 
 
 def _name(folder: Path, source: Path, detail: int, end: str) -> Path:
-    """A result's name: stem, stem and type, with the folder's name, with the folder's digest."""
+    """A result's name: stem, stem and type, with the folder's name, with the folder's digest, with
+    that of the whole path: a.dng and a.DNG may be two photos."""
     parts = [source.stem]
     if detail > 0:
         parts.append(source.suffix[1:].lower())
     if detail > 1:
         parts.insert(0, source.absolute().parent.name)
     if detail > 2:  # independent of the order of the photos and of the other photos
-        parts.insert(0, hashlib.sha256(os.fsencode(_resolved(source).parent)).hexdigest()[:6])
+        whole = resolved(source) if detail > 3 else resolved(source).parent
+        parts.insert(0, hashlib.sha256(os.fsencode(whole)).hexdigest()[:6])
     return folder / ("-".join(p for p in parts if p) + end)
 
 
