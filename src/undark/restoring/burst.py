@@ -171,6 +171,8 @@ class _Merging:
         return replace(frame, used=used)
 
     def _add(self, signal: Floats, found: Alignment, same: Floats) -> None:
+        """Add a frame's pixels, those of a cell with the weight `same` (h, w)."""
+
         def work(top: int) -> None:
             rows = slice(top, min(top + _BAND, self._shape[0]))
             self._add_band(signal, found.field, same, rows)
