@@ -1,4 +1,4 @@
-"""Merging bursts: alignment, the merge's noise, what is left out, the plan, the command."""
+"""Merging bursts: alignment, the merge's noise, what is left out."""
 
 import numpy as np
 import pytest

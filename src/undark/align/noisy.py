@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from undark.align.field import Field, resized, smoothest
 from undark.align.motion import Motion
 from undark.align.planes import MARGIN, blocks, halved, patches
-from undark.align.resample import moved_patches
+from undark.align.resample import Between, moved_patches
 from undark.align.spectrum import Filter, filter_for
 from undark.cpus import in_threads
 
@@ -251,13 +251,9 @@ def _rotated(plane: Floats, turn: float) -> Floats:
     """(h, w) → (h, w): the plane's content turned back by `turn`, bilinear."""
     height, width = plane.shape
     y, x = np.arange(height)[:, None] - (height - 1) / 2, np.arange(width) - (width - 1) / 2
-    down = np.clip(math.cos(turn) * y + math.sin(turn) * x + (height - 1) / 2, 0, height - 1.001)
-    across = np.clip(math.cos(turn) * x - math.sin(turn) * y + (width - 1) / 2, 0, width - 1.001)
-    top, left = down.astype(int), across.astype(int)
-    y, x = (down - top).astype(np.float32), (across - left).astype(np.float32)
-    above = plane[top, left] * (1 - x) + plane[top, left + 1] * x
-    below = plane[top + 1, left] * (1 - x) + plane[top + 1, left + 1] * x
-    return np.asarray(above * (1 - y) + below * y)
+    down = math.cos(turn) * y + math.sin(turn) * x + (height - 1) / 2
+    across = math.cos(turn) * x - math.sin(turn) * y + (width - 1) / 2
+    return Between.of(down, across, (height, width)).values(plane.ravel())
 
 
 def _peak(correlation: NDArray[np.floating]) -> tuple[float, float, float]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -133,23 +134,30 @@ def _one(group: Group, options: Options, loaded: Loaded) -> Generator[_Report, N
     with claimed(group.dng) as ours:  # of all kinds of pictures: they share it
         if not ours:
             return BurstSkipped(group, ELSEWHERE)
-        digest = _digest(group.frames)
+        digests = digests_of(group.frames)
+        digest = _of_all(digests)
         if outcome := _existing(group, digest, options):
             return outcome
-        work = partial(_merged_and_restored, group, digest, options, loaded)
+        work = partial(_merged_and_restored, group, digests, digest, options, loaded)
         found = yield from with_progress(work, lambda report: report)
     frames, amplification, reason = found
     return BurstRestored(group, frames, time.perf_counter() - began, amplification, reason)
 
 
-def _digest(frames: Sequence[Path]) -> str:
-    """Of the contents of all frames that can be read, in their order."""
+def digests_of(frames: Sequence[Path]) -> dict[Path, str]:
+    """Of the contents of frames, in their order; empty where one cannot be read."""
+    found = dict.fromkeys(frames, "")
+    for frame in found:
+        with suppress(PhotoError):
+            found[frame] = digest_of(frame)
+    return found
+
+
+def _of_all(digests: Mapping[Path, str]) -> str:
+    """One digest of those of all frames."""
     known = hashlib.sha256()
-    for frame in frames:
-        try:
-            known.update(digest_of(frame).encode())
-        except PhotoError:
-            known.update(b"-")
+    for digest in digests.values():
+        known.update(digest.encode() or b"-")
     return known.hexdigest()
 
 
@@ -165,6 +173,7 @@ def _existing(group: Group, digest: str, options: Options) -> BurstOutcome | Non
 
 def _merged_and_restored(
     group: Group,
+    digests: Mapping[Path, str],
     digest: str,
     options: Options,
     loaded: Loaded,
@@ -182,7 +191,7 @@ def _merged_and_restored(
             report(frame)
         mosaic, ready = kept.photo.mosaic, kept.photo.exposed(options.exposure)
     else:
-        mosaic = merge_files(group.frames, loaded.models, report, merging)
+        mosaic = merge_files(digests, loaded.models, report, merging)
         model = loaded.models.for_photo(mosaic)
         check_model(model, mosaic)  # before anything is written
     assert mosaic.merged is not None
@@ -213,17 +222,19 @@ def _merged_and_restored(
 
 
 def merge_files(
-    frames: Sequence[Path],
+    digests: Mapping[Path, str],
     models: Models,
     report: Callable[[FrameReport], None],
     progress: Callable[[float], None] = lambda share: None,
 ) -> Mosaic:
     """The merge of the frames that can be read and aligned, in their order; the first is shown.
 
-    `report` is called with what became of each, `progress` with the fraction of them that is done;
-    what they raise ends it. Raises `PhotoError`, also where no two can be merged.
+    `digests` are those of the frames (`digests_of`). `report` is called with what became of each,
+    `progress` with the fraction of them that is done; what they raise ends it. Raises
+    `PhotoError`, also where no two can be merged.
     """
     used: list[Path] = []
+    frames = list(digests)
 
     def told(aligned: Aligned) -> None:
         frame = used[aligned.number]
@@ -233,7 +244,7 @@ def merge_files(
             report(FrameAligned(frame, aligned))
         progress((frames.index(frame) + 1) / len(frames))
 
-    mosaic = merge(_readable(frames, used, report), model_for=models.guide_for, told=told)
+    mosaic = merge(_readable(digests, used, report), model_for=models.guide_for, told=told)
     if mosaic.merged is None or mosaic.merged.frames < 2:
         raise UnsupportedError(
             f"{used[0]}: no other frame can be merged with it; restore the frames singly"
@@ -242,17 +253,18 @@ def merge_files(
 
 
 def _readable(
-    frames: Sequence[Path], used: list[Path], report: Callable[[FrameReport], None]
+    digests: Mapping[Path, str], used: list[Path], report: Callable[[FrameReport], None]
 ) -> Iterator[Mosaic]:
     """Frames that can be read and fit the first of them, whose paths are added to `used`."""
     first: Mosaic | None = None
     failed: PhotoError | None = None
     known: dict[str, Path] = {}
-    for frame, digest, found in ahead(_read_all(frames)):
+    for frame, found in ahead(_read_all(digests)):
+        digest = digests[frame]
         if isinstance(found, PhotoError):
             failed = found
             why: str | None = str(found).removeprefix(f"{frame}: ")
-        elif digest in known:
+        elif digest and digest in known:
             why = f"it is the same photo as {known[digest].name}"
         elif first and (what := difference(found, first)):
             why = f"it has another {what} than the first frame"
@@ -269,15 +281,12 @@ def _readable(
         raise failed
 
 
-def _read_all(frames: Sequence[Path]) -> Iterator[tuple[Path, str, Mosaic | PhotoError]]:
-    """Each frame with the digest of its file."""
+def _read_all(frames: Iterable[Path]) -> Iterator[tuple[Path, Mosaic | PhotoError]]:
     for frame in frames:
         try:
-            mosaic, digest = _read_single(frame), digest_of(frame)
+            yield frame, _read_single(frame)
         except PhotoError as error:
-            yield frame, "", error
-        else:
-            yield frame, digest, mosaic
+            yield frame, error
 
 
 def _read_single(frame: Path) -> Mosaic:

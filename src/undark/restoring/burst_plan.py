@@ -117,9 +117,7 @@ def name_burst(frames: Sequence[Path], folder: Path, kind: str, label: str = "")
     `label` comes after the name of the first frame. Of the kind "dng" there is the merged mosaic
     only.
     """
-    name = frames[0].stem + label + BURST_MARK
-    picture = None if kind == "dng" else folder / (name + SUFFIXES[kind])
-    return Group(tuple(frames), picture, folder / f"{name}.dng")
+    return _group(frames, folder / f"{frames[0].stem}{label}{BURST_MARK}.dng", kind)
 
 
 def may_be_time_lapse(frames: Sequence[Path]) -> bool:
@@ -192,9 +190,15 @@ def _named(
     ]
     merges = distinct_names(firsts, folders, f"{BURST_MARK}.dng")
     return [
-        Group(tuple(frames), None if kind == "dng" else dng.with_suffix(SUFFIXES[kind]), dng, found)
+        _group(frames, dng, kind, found)
         for (frames, _, found), dng in zip(bursts, merges, strict=True)
     ]
+
+
+def _group(frames: Sequence[Path], dng: Path, kind: str, found: bool = False) -> Group:
+    """With the restored picture beside the merge, named as it is."""
+    picture = None if kind == "dng" else dng.with_suffix(SUFFIXES[kind])
+    return Group(tuple(frames), picture, dng, found)
 
 
 def _grouped(photos: list[Path]) -> tuple[list[list[Path]], list[tuple[Path, PhotoError]]]:

@@ -27,6 +27,7 @@ from undark.restoring.blocks import (
     with_neighbours,
 )
 from undark.restoring.bound import over_3x3
+from undark.sensor.conditioning import signal_per_light
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
@@ -64,9 +65,7 @@ class Comparison:
     ) -> None:
         """`floor` is what `clipped_below` says of the photo that the mosaic is, or is cut from."""
         self._light, self._mosaic, self._noise = light, mosaic, noise
-        self._to_signal = np.float32(mosaic.span / amplification) / mosaic.white_balance.astype(
-            np.float32
-        )
+        self._to_signal = signal_per_light(mosaic, amplification)
         self._groups, self.colours = groups_of(mosaic.cfa)
         self._floor = floor
         self._at_black = float(max(noise.read**2 + noise.step**2 / 12, 1e-6))

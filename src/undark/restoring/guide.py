@@ -14,6 +14,7 @@ from undark.align.resample import Between
 from undark.engine.model import Model
 from undark.engine.recovery import redone_on_cpu
 from undark.restoring.bands import network_strips
+from undark.sensor.conditioning import signal_per_light
 from undark.sensor.exposure import as_exposure
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
@@ -32,9 +33,7 @@ class Guide:
         amplification = as_exposure(None, mosaic).network_amplification
         self._shape = mosaic.shape
         self._light = _restored(model, mosaic, noise, amplification).ravel()
-        self._to_signal = np.float32(mosaic.span / amplification) / mosaic.white_balance.astype(
-            np.float32
-        )
+        self._to_signal = signal_per_light(mosaic, amplification)
 
     def at(
         self, rows: slice, colours: NDArray[np.uint8], down: Floats, across: Floats

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from undark.restoring.blocks import clipped_below
 from undark.sensor.blind.flat import Points, fit_line
+from undark.sensor.conditioning import signal_per_light
 from undark.sensor.hot import mend
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
@@ -87,7 +88,7 @@ def _differences(
     """Of each pixel: restored level in DN, measured minus restored, and texture in sigmas."""
     mended = mend(part, noise).mosaic
     light = run(mended, noise, amplification)
-    light = light * (np.float32(part.span / amplification) / part.white_balance.astype(np.float32))
+    light = light * signal_per_light(part, amplification)
     colours = mended.cfa.colour_map(mended.shape)[..., None].astype(np.intp)
     planes = np.moveaxis(light, -1, 0)
     mean, square = box_means(planes, _REACH), box_means(planes**2, _REACH)

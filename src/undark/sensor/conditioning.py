@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from undark.sensor.arrays import Array, like, namespace
 from undark.sensor.cfa import CFA, pack
+from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
 HIGHLIGHT_CEILING = 4.0
@@ -39,6 +40,14 @@ def scale(
     factor = gains * (np.asarray(amplification) / span)[..., None]
     placed: Array = like(factor, other)
     return placed[..., None, None]
+
+
+def signal_per_light(mosaic: Mosaic, amplification: float) -> NDArray[np.float32]:
+    """(3,): DN above black of restored light of 1 (white) in red, green and blue."""
+    found: NDArray[np.float32] = np.float32(mosaic.span / amplification) / (
+        mosaic.white_balance.astype(np.float32)
+    )
+    return found
 
 
 def condition(
