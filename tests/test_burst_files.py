@@ -24,7 +24,7 @@ from undark.restoring.burst_jobs import (
     FrameLeftOut,
     run_bursts,
 )
-from undark.restoring.burst_plan import MANY, name_burst, plan_bursts, read_taken
+from undark.restoring.burst_plan import MANY, name_bursts, plan_bursts, read_taken
 from undark.restoring.jobs import Options
 from undark.sensor.mosaic import Shot
 
@@ -96,7 +96,7 @@ def test_white_balance_and_contrast_are_those_of_the_picture(tmp_path):
     frames = [write_frame(tmp_path / f"{n}.dng", scene((160, 192)), n, n / 4) for n in range(2)]
     pictures = []
     for label, contrast in (("-a", -0.8), ("-b", 0.8)):
-        group = name_burst(frames, tmp_path, "png", label)
+        group = name_bursts([frames], [tmp_path], "png", label)[0]
         options = Options(white_balance=(2.0, 1.0, 1.0), contrast=contrast)
         *_, done = run_bursts([group], options)
         assert isinstance(done, BurstRestored), done
@@ -113,7 +113,7 @@ def test_white_balance_and_contrast_are_those_of_the_picture(tmp_path):
 
 def test_the_merge_alone(tmp_path):
     frames = [write_frame(tmp_path / f"{n}.dng", scene((160, 192)), n, n / 4) for n in range(2)]
-    group = name_burst(frames, tmp_path / "out", "dng")
+    group = name_bursts([frames], [tmp_path / "out"], "dng")[0]
     events = list(run_bursts([group], Options()))
     assert isinstance(events[-1], BurstRestored), events[-1]
     assert max(e.share for e in events if isinstance(e, BurstProgress)) == 1
@@ -211,7 +211,7 @@ def test_merges_are_no_frames(tmp_path):
     assert group.frames == tuple(frames)
     assert isinstance([*run_bursts([group], Options())][-1], BurstSkipped)
     renamed = merged.rename(tmp_path / "night.dng")
-    events = list(run_bursts([name_burst([*frames, renamed], tmp_path, "png", "-b")], Options()))
+    events = list(run_bursts(name_bursts([[*frames, renamed]], [tmp_path], "png", "-b"), Options()))
     assert left_out(events) == {"night.dng": "it is a result of undark, not a single frame"}
     *_, failed = run_bursts(plan_bursts([renamed]).groups, Options())
     assert isinstance(failed, BurstFailed)

@@ -16,6 +16,7 @@ from undark.files.raw import read_mosaic
 from undark.restoring import burst_jobs, burst_plan
 from undark.restoring.live import Live
 from undark.web import bursts, opened
+from undark.web.library import Library
 
 client = desk_client
 FRAMES = ["00.dng", "01.dng", "02.dng", "03.dng"]
@@ -196,6 +197,24 @@ class TestOpened:
             state = client.get(f"api/photos/{key}").json()["state"]
         assert state["stage"] == "failed"
         assert "no other frame can be merged" in state["error"]
+
+
+def test_bursts_whose_first_frames_have_one_name_get_different_results(tmp_path):
+    """Their types tell them apart, whichever of them is exported."""
+    folder = tmp_path.resolve()
+    frames = [folder / name for name in ("a.dng", "b.dng", "a.arw", "c.arw")]
+    for frame in frames:
+        frame.write_bytes(b"")
+    library = Library([folder], tmp_path / "uploads")
+    library.scan()
+    library.group((tuple(frames[:2]), tuple(frames[2:])))
+    entries = [*library.entries.values()]
+    assert [entry.is_burst for entry in entries] == [True, True]
+    targets = {job.target.name for _, job in library.jobs(entries, None, "jpeg", "")}
+    assert targets == {"a-dng-undark-burst.jpg", "a-arw-undark-burst.jpg"}
+    for entry in entries:
+        [(_, job)] = library.jobs([entry], None, "jpeg", "")
+        assert job.target.name in targets
 
 
 class TestExports:

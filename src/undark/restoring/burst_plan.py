@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -111,13 +111,21 @@ def _frames(files: Sequence[Path]) -> list[Path]:
     return [path for path in once.values() if not is_result(path)] or list(once.values())
 
 
-def name_burst(frames: Sequence[Path], folder: Path, kind: str, label: str = "") -> Group:
-    """The burst of these frames, with results in a folder: a-undark-burst.jpg of a.ARW.
+def name_bursts(
+    bursts: Sequence[Sequence[Path]], folders: Sequence[Path], kind: str, label: str = ""
+) -> list[Group]:
+    """Bursts of these frames, with results in a folder each: a-undark-burst.jpg of a.ARW.
 
-    `label` comes after the name of the first frame. Of the kind "dng" there is the merged mosaic
-    only.
+    `label` comes after the name of the first frame; names that clash are told apart. Of the kind
+    "dng" there is the merged mosaic only.
     """
-    return _group(frames, folder / f"{frames[0].stem}{label}{BURST_MARK}.dng", kind)
+    firsts = [frames[0] for frames in bursts]
+    merges = distinct_names(firsts, folders, f"{label}{BURST_MARK}.dng")
+    pictures = [None if kind == "dng" else dng.with_suffix(SUFFIXES[kind]) for dng in merges]
+    return [
+        Group(tuple(frames), picture, dng)
+        for frames, picture, dng in zip(bursts, pictures, merges, strict=True)
+    ]
 
 
 def may_be_time_lapse(frames: Sequence[Path]) -> bool:
@@ -184,21 +192,13 @@ def _named(
             )
         frames, _, found = bursts[0]
         return [Group(tuple(frames), picture, picture.with_suffix(".dng"), found)]
-    firsts = [frames[0] for frames, _, _ in bursts]
     folders = [
         frames[0].parent if output is None else Path(output) / below for frames, below, _ in bursts
     ]
-    merges = distinct_names(firsts, folders, f"{BURST_MARK}.dng")
+    groups = name_bursts([frames for frames, _, _ in bursts], folders, kind)
     return [
-        _group(frames, dng, kind, found)
-        for (frames, _, found), dng in zip(bursts, merges, strict=True)
+        replace(group, found=found) for group, (_, _, found) in zip(groups, bursts, strict=True)
     ]
-
-
-def _group(frames: Sequence[Path], dng: Path, kind: str, found: bool = False) -> Group:
-    """With the restored picture beside the merge, named as it is."""
-    picture = None if kind == "dng" else dng.with_suffix(SUFFIXES[kind])
-    return Group(tuple(frames), picture, dng, found)
 
 
 def _grouped(photos: list[Path]) -> tuple[list[list[Path]], list[tuple[Path, PhotoError]]]:

@@ -20,7 +20,7 @@ from undark.files.folder import Scan, is_result, scan_folder
 from undark.files.picture import is_picture
 from undark.files.raw import RAW_SUFFIXES
 from undark.files.suffixes import PICTURE_SUFFIXES
-from undark.restoring.burst_plan import name_burst
+from undark.restoring.burst_plan import name_bursts
 from undark.restoring.jobs import Job, plan
 from undark.restoring.plan import KINDS, without_pictures_of_raws
 from undark.web.bursts import Groups
@@ -161,7 +161,7 @@ class Library:
         bursts = [burst for burst in self._bursts.values() if burst.source.parent in folders]
         jobs = [
             *((photos[job.source], job) for job in self._jobs(near, None, "jpeg", "")),
-            *((burst, _burst_job(burst, None, "jpeg", "")) for burst in bursts),
+            *zip(bursts, _burst_jobs(bursts, None, "jpeg", ""), strict=True),
         ]
         return {entry.id for entry, job in jobs if job.target.with_suffix("") in stems}
 
@@ -179,15 +179,12 @@ class Library:
         looked at first. Raises `OutputError` where a result would replace a photo, or lie outside
         the folders.
         """
-        named = {j.source: j for j in self._jobs(self._photos.values(), below, kind, label)}
-        found = [
-            (
-                entry,
-                _burst_job(entry, below, kind, label) if entry.is_burst else named[entry.source],
-            )
-            for entry in entries
-            if entry.is_burst or entry.source in named
-        ]
+        photos = {j.source: j for j in self._jobs(self._photos.values(), below, kind, label)}
+        bursts = self._bursts | {entry.id: entry for entry in entries if entry.is_burst}
+        jobs = _burst_jobs([*bursts.values()], below, kind, label)
+        merged = dict(zip(bursts, jobs, strict=True))
+        named = {e.id: merged[e.id] if e.is_burst else photos.get(e.source) for e in entries}
+        found = [(entry, job) for entry in entries if (job := named[entry.id])]
         for entry, job in found:
             if not is_inside(job.target.parent, entry.root):
                 raise OutputError(f"{job.target}: leads out of {entry.root}; choose another folder")
@@ -212,9 +209,10 @@ def _folder(entry: Entry, below: str | None) -> Path:
     return entry.root / below / folder.relative_to(entry.root)
 
 
-def _burst_job(burst: Entry, below: str | None, kind: str, label: str) -> Job:
-    group = name_burst(burst.files, _folder(burst, below), kind, label)
-    return Job(burst.source, group.results[0])
+def _burst_jobs(bursts: Sequence[Entry], below: str | None, kind: str, label: str) -> list[Job]:
+    frames, folders = [b.files for b in bursts], [_folder(b, below) for b in bursts]
+    groups = name_bursts(frames, folders, kind, label)
+    return [Job(b.source, group.results[0]) for b, group in zip(bursts, groups, strict=True)]
 
 
 def _photos(files: Sequence[Path], root: Path) -> Iterable[Path]:
