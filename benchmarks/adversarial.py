@@ -49,8 +49,8 @@ from darkroom import (
 )
 from undark.develop.metrics import psnr
 from undark.engine.model import Model
-from undark.restoring.bands import run_network
-from undark.restoring.photons import keep_to_photons
+from undark.restoring.bands import corrected, run_network
+from undark.restoring.photons import Agreement
 from undark.sensor.cfa import CFA, mosaic
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel, NumPySampler
@@ -198,13 +198,13 @@ KINDS: dict[str, Draw] = {
 
 def stages(
     model: Model, dark: Mosaic, noise: NoiseModel, amplification: float
-) -> dict[str, NDArray[np.float32]]:
+) -> tuple[dict[str, NDArray[np.float32]], Agreement]:
     """Restored light (H, W, 3) of the network alone, in its bound, and corrected: `STAGES`."""
     alone = run_network(model, dark, noise, amplification, bounded=False)
     bounded = run_network(model, dark, noise, amplification)
-    whole = bounded.copy()
-    keep_to_photons(whole, dark, noise, amplification)
-    return dict(zip(STAGES, (alone, bounded, whole), strict=True))
+    whole, agreement = corrected(bounded.copy(), dark, noise, amplification)
+    assert agreement is not None
+    return dict(zip(STAGES, (alone, bounded, whole), strict=True)), agreement
 
 
 def worst_errors(scene: Scene, model: Model, seed: int) -> list[float]:
@@ -219,8 +219,10 @@ def worst_errors(scene: Scene, model: Model, seed: int) -> list[float]:
     sigma = noise.sigma(light.clip(0, SPAN)) * to_light
     flat = scene.flat()
     least, most = light.clip(None, SPAN) * to_light, light.clip(0, SPAN) * to_light
-    made = stages(model, dark, noise, scene.amplification).values()
-    return [float((np.abs(m - m.clip(least, most)) / sigma)[flat].max(initial=0)) for m in made]
+    made, _ = stages(model, dark, noise, scene.amplification)
+    return [
+        float((np.abs(m - m.clip(least, most)) / sigma)[flat].max(initial=0)) for m in made.values()
+    ]
 
 
 def _shoot(light: Light, cfa: CFA, noise: NoiseModel, seed: int) -> NDArray[np.uint16]:
@@ -256,20 +258,19 @@ def rows_of_photos(model: Model, count: int, seed: int) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     photos = sorted((SHARED / "photos/val").glob("*.jpg"))[:count]
     for cell in [replace(CELLS[0], amplification=10), *CELLS[::2]]:
-        raw, srgb, corrected, blocks = list[list[float]](), list[list[float]](), 0, 0
+        raw, srgb, count, blocks = list[list[float]](), list[list[float]](), 0, 0
         for number, photo in enumerate(photos):
             frame = darken(middle(load_light(photo), (MIDDLE, MIDDLE), 2), cell, (seed, number))
             dark, noise = as_dark(frame)
-            made = stages(model, dark, noise, float(cell.amplification))
+            made, agreement = stages(model, dark, noise, float(cell.amplification))
             lights = [light.astype(np.float64) for light in made.values()]
             true, shown = packed(see(frame.truth)), picture(frame.truth)
             raw.append([psnr(packed(see(light)), true) for light in lights])
             srgb.append([psnr(picture(light), shown) for light in lights])
-            agreement = keep_to_photons(made["bounded"], dark, noise, float(cell.amplification))
-            corrected, blocks = corrected + agreement.corrected, blocks + agreement.blocks
+            count, blocks = count + agreement.corrected, blocks + agreement.blocks
         means = zip(np.mean(raw, axis=0), np.mean(srgb, axis=0), strict=True)
         stages_shown = " | ".join(f"{one:.2f} / {other:.2f}" for one, other in means)
-        yield f"| {cell} | {len(photos)} | {stages_shown} | {corrected} of {blocks} |"
+        yield f"| {cell} | {len(photos)} | {stages_shown} | {count} of {blocks} |"
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ from blind import frames
 from blind_frames import Dark, Plane
 from darkroom import SHARED
 from undark.engine.model import Model
-from undark.restoring.bands import run_network
-from undark.restoring.photons import LIMIT, keep_to_photons
+from undark.restoring.bands import corrected, run_network
+from undark.restoring.photons import LIMIT
 from undark.sensor.cfa import CFA, mosaic
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
@@ -61,7 +61,8 @@ def score(frame: Dark, model: Model) -> Score:
     photo, noise = without_defects(frame.mosaic)
     light = run_network(model, photo, noise, AMPLIFICATION)
     distances = [from_truth(light, photo, noise, frame.clean)]
-    agreement = keep_to_photons(light, photo, noise, AMPLIFICATION)
+    light, agreement = corrected(light, photo, noise, AMPLIFICATION)
+    assert agreement is not None
     distances.append(from_truth(light, photo, noise, frame.clean))
     first, last = (int((d > LIMIT).any(axis=-1).sum()) for d in distances)
     return Score(

@@ -10,6 +10,8 @@ import undark
 from undark.files.picture import open_picture
 from undark.restoring.ahead import ahead
 from undark.restoring.bands import AROUND, HEIGHT, corrected_bands
+from undark.restoring.coarse import add_field, corrections
+from undark.restoring.comparison import Comparison
 from undark.restoring.photons import keep_to_photons, together
 from undark.restoring.raw import prepare
 from undark.restoring.saving import Target, restore_into
@@ -38,13 +40,17 @@ def light_of(mosaic, level=60.0):
 
 
 @pytest.mark.parametrize("cfa", [RGGB, X_TRANS])
-@pytest.mark.parametrize("height", [17, HEIGHT, HEIGHT + AROUND + 1, 3 * HEIGHT + 29])
+@pytest.mark.parametrize(
+    "height", [17, HEIGHT, HEIGHT + AROUND + 1, 3 * HEIGHT + 29, 9 * HEIGHT + 7]
+)
 def test_bands_are_corrected_as_the_whole_frame_is(cfa, height):
     """Also where something wrong crosses the border between two bands."""
     dark = shoot((height, 230), cfa)
     wrong = light_of(dark)
     wrong[HEIGHT - 40 : HEIGHT + 30, 50:120, 0] *= 1.6
     whole = wrong.copy()
+    moved = corrections(Comparison(wrong, dark, NOISE, AMPLIFICATION).block_means())
+    add_field(whole, np.concatenate([moved[:1], moved, moved[-1:]]))
     expected = keep_to_photons(whole, dark, NOISE, AMPLIFICATION)
     strips = iter(np.array_split(wrong, [100, 150, 400]))
     bands = [

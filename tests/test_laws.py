@@ -201,11 +201,11 @@ def test_strength_is_the_share_of_the_model(strength):
             return np.full_like(super().__call__(inputs), 0.3)
 
     dark = photo(RGGB, (20, 30), most=900)
-    none, some = (
+    none, some, whole = (
         undark.restore(dark, exposure=20.0, noise=NOISE, model=Grey(RGGB), strength=s).linear
-        for s in (0, strength)
+        for s in (0, strength, 1)
     )
-    np.testing.assert_allclose(some, none + strength * (0.3 - none), atol=1e-5)
+    np.testing.assert_allclose(some, none + strength * (whole - none), atol=1e-5)
 
 
 def test_each_model_is_for_its_own_cfa():

@@ -220,14 +220,35 @@ def to_onnx(network: UNet, card: Card) -> bytes:
     """The network as ONNX, any height and width, weights in fp16, with its card."""
     plain = _with_plain_convolutions(network).cpu().float().eval()
     side = 8 * network.config.multiple
-    example = torch.zeros(1, card.channels, side, side)
+    model = _exported(plain, (1, card.channels, side, side))
+    join_upsampling(model)
+    _store_as_fp16(model)
+    crop_margins(model, network.config)
+    helper.set_model_props(model, {CARD_KEY: card.to_json()})
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def graph_of(network: nn.Module, shape: tuple[int, ...]) -> bytes:
+    """A network without a card as ONNX, any height and width, weights in fp16.
+
+    `shape` (1, C, h, w) is that of an example of its input.
+    """
+    model = _exported(network.cpu().float().eval(), shape)
+    _store_as_fp16(model)
+    del model.graph.value_info[:]  # shapes in between, half as large as a small network
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _exported(network: nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
     # a user can do nothing about the exporter's warnings
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            plain,
-            (example,),
+            network,
+            (torch.zeros(shape),),
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
@@ -236,14 +257,8 @@ def to_onnx(network: UNet, card: Card) -> bytes:
             dynamic_shapes=({2: "h", 3: "w"},),
         )
     assert program is not None
-    model = program.model_proto
-    join_upsampling(model)
-    _store_as_fp16(model)
-    crop_margins(model, network.config)
-    _leave_out_traces(model)
-    helper.set_model_props(model, {CARD_KEY: card.to_json()})
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+    _leave_out_traces(program.model_proto)
+    return program.model_proto
 
 
 class _PlainConv(nn.Conv2d):

@@ -7,6 +7,7 @@ input of the next tile, the network, and what follows it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -24,9 +25,10 @@ from undark.errors import UnsupportedError
 from undark.restoring.ahead import ahead
 from undark.restoring.blocks import BLOCK, PATCH, clipped_below
 from undark.restoring.bound import bound
+from undark.restoring.coarse import CoarseField, add_field, moved_means
 from undark.restoring.comparison import Comparison
 from undark.restoring.frame import Frame
-from undark.restoring.photons import Agreement, correct, seen, together
+from undark.restoring.photons import LIMIT, Agreement, correct, seen, together
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
@@ -37,6 +39,9 @@ HEIGHT = 4 * PATCH
 """Rows of a band that is corrected at a time: whole blocks, at the same phase of every CFA."""
 AROUND = 2 * PATCH
 """Rows above and below a band that its correction looks at: 6 blocks."""
+_MAY_DISAGREE = LIMIT - 0.5
+"""Standard errors beyond which a band is compared again: means that `CoarseField` moves are not
+taken anew, and an incomplete block at the frame's edge moves a little farther than they say."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +122,16 @@ def run_network(
 def corrected_bands(
     strips: Iterator[Floats], mosaic: Mosaic, noise: NoiseModel, amplification: float
 ) -> Iterator[Band]:
-    """Bands of the strips, corrected towards the measured light (`restoring.photons`).
+    """Bands of the strips, their low frequencies corrected (`restoring.coarse`), and blocks that
+    disagree with the measured light (`restoring.photons`).
 
     A band is corrected with the rows `AROUND` it, so that it fits the next one. Rows are compared
-    with the measured light once, and again only where a block near them disagrees.
+    with the measured light once, and again only where a block near them may disagree.
     """
     floor, (height, width) = clipped_below(mosaic.plane), mosaic.shape
-    held, top = _Rows(width), 0
+    held, top, compared_rows, done = _Rows(width), 0, 0, 0
+    field = CoarseField((-(-height // BLOCK), -(-width // BLOCK)))
+    waiting: deque[Comparison] = deque()  # of `AROUND` rows each, for those below them
     looked: list[Agreement] = []  # of each `AROUND` rows
 
     def compared(light: Floats, begin: int) -> Comparison:
@@ -136,19 +144,42 @@ def corrected_bands(
     for rows in _pieces(strips):
         known = held.add(rows, needed=max(top - AROUND, 0))
         del rows  # part of a strip
-        while (begin := len(looked) * AROUND) < height and known >= min(begin + AROUND, height):
-            part = held.rows(begin, min(begin + AROUND, height))
-            looked.append(seen(compared(part, begin)))
-        while top < height and known >= min(top + HEIGHT + AROUND, height):
+        while compared_rows < height and known >= min(compared_rows + AROUND, height):
+            end = min(compared_rows + AROUND, height)
+            waiting.append(compared(held.rows(compared_rows, end), compared_rows))
+            field.add(waiting[-1].block_means())
+            compared_rows = end
+        while waiting and field.is_known((done + HEIGHT) // BLOCK):
+            begin, done = done, min(done + HEIGHT, height)
+            moved = field.rows(begin // BLOCK, -(-done // BLOCK))
+            add_field(held.rows(begin, done), moved)
+            by = moved_means(moved)
+            while len(looked) * AROUND < done:
+                part = waiting.popleft()
+                first = (len(looked) * AROUND - begin) // BLOCK
+                part.move(by[first : first + len(part.count)])
+                looked.append(seen(part))
+        while top < height and done >= min(top + HEIGHT + AROUND, height):
             begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, height)
             band = slice(top - begin, min(top + HEIGHT, height) - begin)
             light, agreement = held.rows(begin, end), together(parts(top, begin + band.stop))
-            if any(part.beyond for part in parts(begin, end)):
+            if any(part.largest > _MAY_DISAGREE for part in parts(begin, end)):
                 light = held.copy(begin, end)
                 own = slice(band.start // BLOCK, -(-band.stop // BLOCK))
                 agreement = correct(compared(light, begin), own)
             yield Band(top, light, band, agreement)
             top += HEIGHT
+
+
+def corrected(
+    light: Floats, mosaic: Mosaic, noise: NoiseModel, amplification: float
+) -> tuple[Floats, Agreement | None]:
+    """A whole frame of the network's light (H, W, 3), corrected as bands are; it may be changed."""
+    bands = [
+        (band.light.copy(), band.agreement)
+        for band in corrected_bands(iter([light]), mosaic, noise, amplification)
+    ]
+    return np.concatenate([part for part, _ in bands]), together([found for _, found in bands])
 
 
 class _Rows:

@@ -92,14 +92,14 @@ def corners(
     (blocks down, blocks across) and its weight (h, w). `shape` begins with the number of blocks.
     """
     (above, below), (before, after) = (
-        _ends(at, count) for at, count in zip(pixels, shape, strict=False)
+        ends(at, count) for at, count in zip(pixels, shape, strict=False)
     )
     for down, height in (above, below):
         for across, width in (before, after):
             yield (down[:, None], across[None]), height[:, None] * width
 
 
-def _ends(at: slice, count: int) -> tuple[End, End]:
+def ends(at: slice, count: int) -> tuple[End, End]:
     """The blocks whose centres are before and after each pixel of a line, and their weights."""
     place = np.clip((np.arange(at.start, at.stop) + 0.5) / BLOCK - 0.5, 0, count - 1)
     first = place.astype(np.intp)

@@ -27,6 +27,7 @@ from undark.restoring.blocks import (
     with_neighbours,
 )
 from undark.restoring.bound import over_3x3
+from undark.restoring.coarse import BlockMeans
 from undark.sensor.conditioning import signal_per_light
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
@@ -99,13 +100,39 @@ class Comparison:
         offsets were subtracted, what is left of them is mostly their slow part, which looks like
         the scene and which neighbouring rows share: it does not average.
         """
-        noise, pixels = self._noise, np.maximum(self.count, 1)
+        of_black = self._noise.bias**2 / np.bincount(self._groups.ravel())
+        return np.asarray(np.sqrt(self._variances() + of_black), np.float32)
+
+    def _variances(self) -> Floats:
+        """Of measured means, by the noise of pixels and of rows; DN²."""
+        pixels = np.maximum(self.count, 1)
         rows = np.ones_like(pixels) if self._mosaic.offsets else np.minimum(self._rows, pixels)
         independent = self._variance(np.maximum(self.measured, self.restored)) / pixels
         independent *= np.maximum(self._excess, np.float32(0.01))  # 0 where nothing is usable
-        of_rows = noise.row**2 / rows
-        of_black = noise.bias**2 / np.bincount(self._groups.ravel())
-        return np.asarray(np.sqrt(independent + of_rows + of_black), np.float32)
+        return np.asarray(independent + self._noise.row**2 / rows, np.float32)
+
+    def block_means(self) -> BlockMeans:
+        """The means of colours, in the unit of restored light.
+
+        A block where fewer than `_FEWEST` pixels of a colour are usable counts as white, with a
+        residual of 0.
+        """
+        count = self._of_colours(self.count)
+        share = np.asarray(self.count / np.maximum(count, 1)[..., self.colours], np.float32)
+        restored, residual = self._of_colours(share * self.restored), self.residuals()
+        variance = self._of_colours(np.square(share) * self._variances())
+        white, unknown = np.array(self._mosaic.span, np.float32), count < _FEWEST
+        restored[unknown], residual[unknown] = white, 0
+        variance[unknown] = self._variance(white) / BLOCK**2
+        means = (restored, residual, np.sqrt(variance))
+        return BlockMeans(*(np.asarray(m / self._to_signal, np.float32) for m in means))
+
+    def move(self, by: Floats) -> None:
+        """Take the restored means for moved by (blocks down, blocks across, 3) of restored light.
+
+        The light itself stays.
+        """
+        self.restored += (by * self._to_signal)[..., self.colours]
 
     def deviations(self) -> Floats:
         """Measured minus restored means in standard errors; 0 where too few pixels are usable."""

@@ -48,13 +48,16 @@ _OPTIONS = {"cuda": {"use_tf32": "0"}}
 class OnnxRuntime:
     """A session of ONNX Runtime, in float32."""
 
-    def __init__(self, path: Path, device: str = "cpu") -> None:
-        """Raises `ModelError`, and `DeviceError` where the device does not start here."""
+    def __init__(self, path: Path, device: str = "cpu", threads: int | None = None) -> None:
+        """`threads` is by default that of the usable CPUs.
+
+        Raises `ModelError`, and `DeviceError` where the device does not start here.
+        """
         if not is_built_in(device):
             raise DeviceError(f"{device}: this installation of ONNX Runtime cannot use it")
         if device == "cuda":
             _load_cuda()
-        self._session = _open(path, device)
+        self._session = _open(path, device, threads or usable_cpus())
         self._session.disable_fallback()  # which prints; `engine.recovery` does it
         if self._session.get_providers()[0] != PROVIDERS[device]:  # it goes to the CPU in silence
             raise DeviceError(
@@ -96,14 +99,14 @@ def _load_cuda() -> None:
         ort.preload_dlls()
 
 
-def _open(path: Path, device: str) -> ort.InferenceSession:
+def _open(path: Path, device: str, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     if device == "cpu":
         _share_memory()
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.enable_mem_pattern = False  # it doubles memory for a few per cent of the time
     options.log_severity_level = 4  # as above
-    options.intra_op_num_threads = usable_cpus()
+    options.intra_op_num_threads = threads
     provider = (PROVIDERS[device], _OPTIONS.get(device, {}))
     try:
         return ort.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
