@@ -129,9 +129,9 @@ def corrected_bands(
     with the measured light once, and again only where a block near them may disagree.
     """
     floor, (height, width) = clipped_below(mosaic.plane), mosaic.shape
-    held, top, compared_rows, done = _Rows(width), 0, 0, 0
+    held, top, done = _Rows(width), 0, 0
     field = CoarseField((-(-height // BLOCK), -(-width // BLOCK)))
-    waiting: deque[Comparison] = deque()  # of `AROUND` rows each, for those below them
+    waiting: deque[tuple[Floats, Comparison]] = deque()  # `AROUND` rows each, for those below
     looked: list[Agreement] = []  # of each `AROUND` rows
 
     def compared(light: Floats, begin: int) -> Comparison:
@@ -141,24 +141,20 @@ def corrected_bands(
     def parts(first: int, last: int) -> list[Agreement]:
         return looked[first // AROUND : -(-last // AROUND)]
 
-    for rows in _pieces(strips):
-        known = held.add(rows, needed=max(top - AROUND, 0))
-        del rows  # part of a strip
-        while compared_rows < height and known >= min(compared_rows + AROUND, height):
-            end = min(compared_rows + AROUND, height)
-            waiting.append(compared(held.rows(compared_rows, end), compared_rows))
-            field.add(waiting[-1].block_means())
-            compared_rows = end
+    spare: list[Floats] = []
+    for piece in _pieces(strips, width, spare):
+        waiting.append((piece, compared(piece, (len(looked) + len(waiting)) * AROUND)))
+        field.add(waiting[-1][1].block_means())
         while waiting and field.is_known((done + HEIGHT) // BLOCK):
-            begin, done = done, min(done + HEIGHT, height)
-            moved = field.rows(begin // BLOCK, -(-done // BLOCK))
-            add_field(held.rows(begin, done), moved)
-            by = moved_means(moved)
-            while len(looked) * AROUND < done:
-                part = waiting.popleft()
-                first = (len(looked) * AROUND - begin) // BLOCK
-                part.move(by[first : first + len(part.count)])
+            moved = field.rows(done // BLOCK, -(-min(done + HEIGHT, height) // BLOCK))
+            for first in range(0, len(moved) - 2, AROUND // BLOCK):
+                rows, part = waiting.popleft()
+                near = moved[first : first + AROUND // BLOCK + 2]
+                add_field(rows, near)
+                part.move(moved_means(near))
                 looked.append(seen(part))
+                done = held.add(rows, needed=max(top - AROUND, 0))
+                spare.append(rows)
         while top < height and done >= min(top + HEIGHT + AROUND, height):
             begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, height)
             band = slice(top - begin, min(top + HEIGHT, height) - begin)
@@ -187,7 +183,7 @@ class _Rows:
     time than the copying."""
 
     def __init__(self, width: int) -> None:
-        self._buffer = np.empty((4 * (HEIGHT + AROUND), width, 3), np.float32)
+        self._buffer = np.empty((3 * (HEIGHT + AROUND), width, 3), np.float32)
         self._rows, self._first = slice(0, 0), 0  # in the buffer; the first one's in the frame
         self._copy = np.empty((HEIGHT + 2 * AROUND, width, 3), np.float32)
 
@@ -215,12 +211,21 @@ class _Rows:
         return copy
 
 
-def _pieces(strips: Iterator[Floats]) -> Iterator[Floats]:
-    """The same rows, few at a time: what is held of them stays small."""
+def _pieces(strips: Iterator[Floats], width: int, spare: list[Floats]) -> Iterator[Floats]:
+    """The same rows, `AROUND` at a time, in arrays of their own: `spare` ones, or new ones."""
+    piece, filled = np.empty((AROUND, width, 3), np.float32), 0
     for strip in strips:
-        for row in range(0, len(strip), HEIGHT):
-            yield strip[row : row + HEIGHT]
+        row = 0
+        while row < len(strip):
+            count = min(len(strip) - row, AROUND - filled)
+            piece[filled : filled + count] = strip[row : row + count]
+            row, filled = row + count, filled + count
+            if filled == AROUND:
+                yield piece
+                piece, filled = spare.pop() if spare else np.empty_like(piece), 0
         del strip  # before the next one is allocated
+    if filled:
+        yield piece[:filled]
 
 
 def _to_camera(model: Model, mosaic: Mosaic) -> Floats | None:
