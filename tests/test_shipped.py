@@ -15,6 +15,7 @@ from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb, encode_srgb
 from undark.develop.metrics import psnr
 from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import NO_CFA, QUALITIES, choose, shipped_models
+from undark.engine.coarse import FILE
 from undark.files.picture import Picture
 from undark.restoring.bands import run_network
 from undark.restoring.blend import amplify_and_demosaic
@@ -38,10 +39,9 @@ def light():
     return np.clip(scene @ camera_from_srgb(CAMERA_MATRICES[-1]).T, 0, None)
 
 
-@pytest.mark.parametrize("name", sorted(shipped_models()))
-def test_a_model_says_nothing_of_the_machine_that_wrote_it(name):
+@pytest.mark.parametrize("path", [*shipped_models().values(), FILE], ids=lambda p: p.stem)
+def test_a_model_says_nothing_of_the_machine_that_wrote_it(path):
     """torch's exporter notes stack traces, with their paths, of each node."""
-    path = shipped_models()[name]
     model = onnx.load(path)
     assert not any(node.metadata_props for node in model.graph.node)
     assert b"site-packages" not in path.read_bytes()

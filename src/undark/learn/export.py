@@ -257,8 +257,9 @@ def _exported(network: nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
             dynamic_shapes=({2: "h", 3: "w"},),
         )
     assert program is not None
-    _leave_out_traces(program.model_proto)
-    return program.model_proto
+    model = program.model_proto  # made anew each time it is asked for
+    _leave_out_traces(model)
+    return model
 
 
 class _PlainConv(nn.Conv2d):
