@@ -31,3 +31,9 @@ def test_transposed_convolutions_are_the_network(tmp_path, config):
 @pytest.mark.parametrize("name", [*shipped_models()])
 def test_the_shipped_models_have_them(name):
     assert len(upsamplings(onnx.load(find_model(name)))) == 3
+
+
+def test_an_exported_network_holds_no_stack_traces(tmp_path):
+    path = exported(tmp_path, random_network(CONFIGS["Bayer"]))
+    assert not any(node.metadata_props for node in onnx.load(path).graph.node)
+    assert b"site-packages" not in path.read_bytes()
