@@ -4,9 +4,9 @@
     python scripts/coarse.py train frames.npz            # → src/undark/engine/coarse.onnx
 
 `frames` darkens photographs as training does, with cameras, colours and noise that vary as there,
-and a tenth of them scenes of flat areas; it restores them with the four models for RAW photos that
-ship and keeps the means of `restoring.coarse.BlockMeans`, and how far those of the restored light
-are from the truth. `train` takes minutes.
+and a twentieth of them scenes of flat areas; it restores them with the four models for RAW photos
+that ship and keeps the means of `restoring.coarse.BlockMeans`, and how far those of the restored
+light are from the truth. `train` takes minutes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ WIDTH = 24
 """Channels of the network."""
 CROP, BATCH = 32, 16
 """Blocks of a training crop's side; crops of a step."""
-STEPS = 6000
+STEPS = 7000
 RATE = 2e-3
 HELD_BACK = 12
 """One frame in so many judges the network only."""

@@ -5,31 +5,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-CoarseNetwork = Callable[[Floats], Floats]
-"""(9, blocks down, blocks across) → (3, blocks down, blocks across), -1 to 1."""
+if TYPE_CHECKING:
+    from undark.engine.backends import Backend
 
 FILE = Path(str(files("undark.engine"))) / "coarse.onnx"
 
 
+def run_coarse(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(9, blocks down, blocks across) → (3, blocks down, blocks across), -1 to 1.
+
+    Raises `ModelError`.
+    """
+    height, width = features.shape[1:]
+    even = np.pad(features, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+    return _session().run(even[None])[0, :, :height, :width]
+
+
 @cache
-def coarse_network() -> CoarseNetwork:
-    """The one that ships, in ONNX Runtime on one thread: it is small. Raises `ModelError`."""
+def _session() -> Backend:
+    """ONNX Runtime on one thread: the network is small."""
     from undark.engine.backends.onnxruntime import OnnxRuntime
 
-    session = OnnxRuntime(FILE, threads=1)
-
-    def run(features: Floats) -> Floats:
-        height, width = features.shape[1:]
-        even = np.pad(features, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
-        return session.run(even[None])[0, :, :height, :width]
-
-    return run
+    return OnnxRuntime(FILE, threads=1)

@@ -167,15 +167,13 @@ def corrected_bands(
             top += HEIGHT
 
 
-def corrected(
-    light: Floats, mosaic: Mosaic, noise: NoiseModel, amplification: float
-) -> tuple[Floats, Agreement | None]:
-    """A whole frame of the network's light (H, W, 3), corrected as bands are; it may be changed."""
-    bands = [
-        (band.light.copy(), band.agreement)
-        for band in corrected_bands(iter([light]), mosaic, noise, amplification)
-    ]
-    return np.concatenate([part for part, _ in bands]), together([found for _, found in bands])
+def collected(bands: Iterator[Band], shape: tuple[int, int]) -> tuple[Floats, Agreement | None]:
+    """The light (H, W, 3) of all bands of a frame (H, W), and its agreement."""
+    light, agreements = np.empty((*shape, 3), np.float32), []
+    for band in bands:
+        light[band.top : band.top + len(band.light)] = band.light
+        agreements.append(band.agreement)
+    return light, together(agreements)
 
 
 class _Rows:

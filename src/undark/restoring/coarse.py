@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.cpus import in_threads
-from undark.engine.coarse import CoarseNetwork, coarse_network
+from undark.engine.coarse import run_coarse
 from undark.restoring.blocks import BLOCK, ends
 from undark.restoring.bound import over_3x3
 from undark.sensor.windows import box_means
@@ -64,12 +64,12 @@ class BlockMeans:
         return np.moveaxis(np.minimum(least, apart), 0, -1)
 
 
-def corrections(means: BlockMeans, network: CoarseNetwork | None = None) -> Floats:
+def corrections(means: BlockMeans) -> Floats:
     """(blocks down, blocks across, 3) in the unit of restored light, to be added to the blocks.
 
-    `network` is by default the one that ships. Raises `ModelError`.
+    Raises `ModelError`.
     """
-    shares = (network or coarse_network())(means.features())
+    shares = run_coarse(means.features())
     return np.asarray(np.moveaxis(shares, 0, -1) * means.limit(), np.float32)
 
 
@@ -78,29 +78,26 @@ class CoarseField:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         """`shape` begins with the blocks of the frame, down and across."""
-        self._means = [np.empty((*shape[:2], 3), np.float32) for _ in "red"]
+        self._means = np.empty((3, *shape[:2], 3), np.float32)  # the fields of `BlockMeans`
         self._known = 0
 
     def add(self, means: BlockMeans) -> None:
         """The next rows of blocks."""
-        rows = slice(self._known, self._known + len(means.restored))
-        for held, new in zip(
-            self._means, (means.restored, means.residual, means.error), strict=True
-        ):
-            held[rows] = new
-        self._known = rows.stop
+        end = self._known + len(means.restored)
+        self._means[:, self._known : end] = (means.restored, means.residual, means.error)
+        self._known = end
 
     def is_known(self, last: int) -> bool:
         """Whether the corrections of all rows of blocks before `last` can be told."""
-        return self._known >= min(last + REACH, len(self._means[0]))
+        return self._known >= min(last + REACH, self._means.shape[1])
 
     def rows(self, first: int, last: int) -> Floats:
         """Corrections of rows of blocks from `first`, an even number, before `last`.
 
         With one row more above and below, that of the frame's end repeated.
         """
-        begin, end = max(first - REACH, 0), min(last + REACH, len(self._means[0]))
-        found = corrections(BlockMeans(*(held[begin:end] for held in self._means)))
+        begin, end = max(first - REACH, 0), min(last + REACH, self._means.shape[1])
+        found = corrections(BlockMeans(*self._means[:, begin:end]))
         rows = np.arange(first - 1, last + 1).clip(begin, end - 1) - begin
         made: Floats = found[rows]
         return made

@@ -33,13 +33,14 @@ from undark.restoring.bands import (
     Band,
     Progress,
     check_model,
+    collected,
     corrected_bands,
     network_strips,
     run_network,
 )
 from undark.restoring.blend import blended, widths_of
 from undark.restoring.confidence import Law, law_of, write_widths
-from undark.restoring.photons import Agreement, together
+from undark.restoring.photons import Agreement
 from undark.restoring.second_look import second_look
 from undark.sensor.blind import Estimate
 from undark.sensor.dark import DarkFrame, average, subtract
@@ -217,11 +218,7 @@ def restored_light(
     model: Model, photo: Prepared, progress: Progress
 ) -> tuple[NDArray[np.float32], Agreement | None]:
     """The restored light (H, W, 3) by the photo's `model`, and its agreement with the measured."""
-    linear, agreements = np.empty((*photo.mosaic.shape, 3), np.float32), []
-    for band in photo.bands(progress):
-        linear[band.top : band.top + len(band.light)] = band.light
-        agreements.append(band.agreement)
-    return linear, together(agreements)
+    return collected(photo.bands(progress), photo.mosaic.shape)
 
 
 @dataclass(frozen=True, eq=False)
