@@ -48,6 +48,18 @@ def test_another_scene_and_noise_alone_are_not_aligned():
     assert Reference(noise[0]).align(noise[1]).fault
 
 
+def test_a_frame_that_only_what_moves_would_align_is_left_out():
+    """A tenth of the area has nearly all of the detail, and moves by 24 pixels."""
+    random = np.random.default_rng(4)
+    still, other = scene() / 40, scene(seed=5)
+    planes = [still + random.standard_normal(still.shape) for _ in "abc"]
+    for plane, left in zip(planes, (60, 84, 60), strict=True):
+        plane[70:150, left : left + 90] = other[:80, :90] / 10 + random.standard_normal((80, 90))
+    first, moved, unmoved = (plane.astype(np.float32) for plane in planes)
+    assert "something that moves" in Reference(first).align(moved).fault
+    assert Reference(first).align(unmoved).fault is None
+
+
 def test_a_rolling_shutter_is_followed():
     """A shift along the rows that varies from top to bottom."""
     light, random = scene(), np.random.default_rng(3)

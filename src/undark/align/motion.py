@@ -32,3 +32,9 @@ class Motion:
         """The sum of this motion and a `step` (x, y, turn, growth)."""
         x, y, turn, growth = (float(s) for s in step)
         return Motion(self.x + x, self.y + y, self.turn + turn, self.growth + growth)
+
+    def apart(self, other: Motion, shape: tuple[int, int]) -> float:
+        """Distance between the places of two motions, root mean square over a plane (h, w)."""
+        shift = (self.x - other.x) ** 2 + (self.y - other.y) ** 2
+        linear = (self.turn - other.turn) ** 2 + (self.growth - other.growth) ** 2
+        return float(np.sqrt(shift + linear * (shape[0] ** 2 + shape[1] ** 2) / 12))

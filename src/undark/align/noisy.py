@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from undark.align.field import Field, resized, smoothest
 from undark.align.motion import Motion
 from undark.align.planes import MARGIN, blocks, halved, patches
-from undark.align.resample import Between, moved_patches
+from undark.align.resample import moved_patches
+from undark.align.search import BORDER, evened, highest, tapered
 from undark.align.spectrum import Filter, filter_for
 from undark.cpus import in_threads
 
@@ -39,15 +40,6 @@ _BLOCK, _SMALL_BLOCK = 32, 16
 """Side of a block in pixels of its plane; the second where the plane has few."""
 _BLOCKS = 256
 """Blocks that a thread works on at a time."""
-_BORDER = 10
-"""Pixels of a level at its border that are left out: there the filter has seen what the plane was
-padded with, which does not move with the scene."""
-_TURNS = np.radians((-1.2, -0.8, -0.4, 0.0, 0.4, 0.8, 1.2))
-"""Rotations that are tried at the coarsest levels."""
-_FIRST_SIDE = 800
-"""Longest side in pixels of the levels on which a shift is first looked for."""
-_FARTHEST = 0.25
-"""Largest shift looked for, as a share of the frame."""
 _FIRST_STEPS, _STEPS, _LOCAL_STEPS = 10, 4, 2
 """Steps of the motion at the coarsest level and at each other, and of the field at each of the
 finest `_LOCAL_LEVELS`."""
@@ -70,6 +62,12 @@ _ROLLS = [(y, x) for y in range(5) for x in range(5) if y or x]
 _LEAST_SIGNIFICANCE = 4.0
 _LARGEST_ERROR = 0.25
 """Standard error of the motion in pixels of the plane above which it is not known."""
+_LEAST_AGREEMENT = 0.95
+"""Least `Alignment.agreement`. Of 210 frames of seven photographs, half of them with something that
+moves, those aligned with the scene had 0.96 to 1.15, those aligned with what moves 0.55 to 0.91."""
+_SAME = 4.0
+"""Pixels of a level up to which two motions are the same, root mean square: the search tries few
+rotations and nothing but whole pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +82,9 @@ class Alignment:
     another."""
     significance: float
     """The common power in standard errors of that of two planes without a common scene."""
+    agreement: float
+    """Correlation of planes in which every part counts alike (`search.evened`), as a share of the
+    largest that a search over shifts and rotations finds; 1 where that one is the same motion."""
 
     @property
     def fault(self) -> str | None:
@@ -97,6 +98,8 @@ class Alignment:
             )
         if self.significance < _LEAST_SIGNIFICANCE:
             return too_little
+        if self.agreement < _LEAST_AGREEMENT:
+            return "something that moves has more detail than all the rest of the scene"
         return None
 
 
@@ -144,7 +147,8 @@ class Reference:
             level.filtered.apply(p)
             for level, (p, _) in zip(self._levels, _pyramid(plane), strict=True)
         ]
-        start, motion = _first(self._levels, planes)
+        peak = highest([level.light for level in self._levels], planes)
+        start, motion = peak.number, peak.motion(self._levels[peak.number].scale)
         field = Field(motion, np.zeros((1, 1, 2)), self._side, self.shape)
         for number in range(start, -1, -1):
             level, moved = self._levels[number], planes[number]
@@ -159,7 +163,8 @@ class Reference:
             for _ in range(_LOCAL_STEPS):
                 field = replace(field, local=_local_step(level, planes[number], field))
         error = math.sqrt(float(np.linalg.eigvalsh(covariance[:2, :2])[-1]))
-        return Alignment(field, error, *_common_power(self._levels, planes, field))
+        common = _common_power(self._levels, planes, field)
+        return Alignment(field, error, *common, _agreement(self._levels, planes, field))
 
     @property
     def _side(self) -> float:
@@ -199,11 +204,11 @@ def _level(plane: Floats, scale: int) -> _Level:
 def _gradients(light: Floats) -> tuple[Floats, Floats]:
     """Central differences (h, w) along x and y; 0 near the border."""
     found = np.zeros((2, *light.shape), np.float32)
-    inner = (slice(_BORDER, -_BORDER),) * 2
+    inner = (slice(BORDER, -BORDER),) * 2
     across = light[:, 2:] - light[:, :-2]
-    found[0][inner] = across[_BORDER:-_BORDER, _BORDER - 1 : 1 - _BORDER]
+    found[0][inner] = across[BORDER:-BORDER, BORDER - 1 : 1 - BORDER]
     down = light[2:] - light[:-2]
-    found[1][inner] = down[_BORDER - 1 : 1 - _BORDER, _BORDER:-_BORDER]
+    found[1][inner] = down[BORDER - 1 : 1 - BORDER, BORDER:-BORDER]
     found *= np.float32(0.5)
     return found[0], found[1]
 
@@ -211,7 +216,7 @@ def _gradients(light: Floats) -> tuple[Floats, Floats]:
 def _inside(shape: tuple[int, int]) -> Floats:
     """(h, w): 1 where `_gradients` takes differences, else 0."""
     found = np.zeros(shape, np.float32)
-    found[_BORDER:-_BORDER, _BORDER:-_BORDER] = 1
+    found[BORDER:-BORDER, BORDER:-BORDER] = 1
     return found
 
 
@@ -220,50 +225,6 @@ def _positive(matrices: Doubles) -> Doubles:
     values, vectors = np.linalg.eigh(matrices)
     found: Doubles = (vectors * np.maximum(values, 1e-3)[:, None]) @ vectors.swapaxes(1, 2)
     return found
-
-
-def _first(levels: list[_Level], planes: list[Floats]) -> tuple[int, Motion]:
-    """The level whose correlation has the most certain peak, and the motion there."""
-    found = []
-    for number, level in enumerate(levels):
-        if max(level.light.shape) > _FIRST_SIDE:
-            continue
-        window = np.outer(*(_taper(n) for n in level.light.shape))
-        reference = np.fft.rfft2(level.light * window).conj()
-        for turn in _TURNS:
-            moved = _rotated(planes[number], float(turn)) * window
-            correlation = np.fft.irfft2(np.fft.rfft2(moved) * reference, moved.shape)
-            found.append((*_peak(correlation), float(turn), number))
-    _, x, y, turn, number = max(found)
-    # content at p of the reference is at p + shift of the frame that is turned back
-    scale, cos, sin = levels[number].scale, math.cos(turn), math.sin(turn)
-    return number, Motion((cos * x - sin * y) * scale, (sin * x + cos * y) * scale, turn)
-
-
-def _taper(count: int) -> Floats:
-    """(n,): 1, and towards the ends of a line, where rotated planes have nothing, less."""
-    place = np.arange(count) + 0.5
-    found: Floats = np.clip(np.minimum(place, count - place) / (2 * _BORDER), 0, 1)
-    return found.astype(np.float32)
-
-
-def _rotated(plane: Floats, turn: float) -> Floats:
-    """(h, w) → (h, w): the plane's content turned back by `turn`, bilinear."""
-    height, width = plane.shape
-    y, x = np.arange(height)[:, None] - (height - 1) / 2, np.arange(width) - (width - 1) / 2
-    down = math.cos(turn) * y + math.sin(turn) * x + (height - 1) / 2
-    across = math.cos(turn) * x - math.sin(turn) * y + (width - 1) / 2
-    return Between.of(down, across, (height, width)).values(plane.ravel())
-
-
-def _peak(correlation: NDArray[np.floating]) -> tuple[float, float, float]:
-    """Height in standard deviations of the correlation's values, and the shift (x, y)."""
-    height, width = correlation.shape
-    down, across = (np.fft.fftfreq(n, 1 / n) for n in correlation.shape)
-    near = np.outer(np.abs(down) <= _FARTHEST * height, np.abs(across) <= _FARTHEST * width)
-    y, x = divmod(int(np.argmax(np.where(near, correlation, -np.inf))), width)
-    spread = max(float(correlation.std()), 1e-30)  # planes without any detail
-    return float(correlation[y, x]) / spread, float(across[x]), float(down[y])
 
 
 def _shifts(level: _Level, moved: Floats, field: Field) -> tuple[Doubles, Doubles]:
@@ -374,15 +335,8 @@ def _common_power(levels: list[_Level], planes: list[Floats], field: Field) -> t
     """`Alignment.coherence` and `Alignment.significance`, of the level that has most detail."""
     best = (-1.0, 0.0, 0.0)
     for level, moved in zip(levels, planes, strict=True):
-        middle, scale = (level.scale - 1) / 2, float(level.scale)
-        rows, columns = (np.arange(n, dtype=np.float64) * scale + middle for n in moved.shape)
-        x, y = (s / level.scale for s in field.at(rows, columns))
-        down = np.rint(np.arange(moved.shape[0])[:, None] + y).astype(int)
-        across = np.rint(np.arange(moved.shape[1])[None] + x).astype(int)
-        seen = (down >= 0) & (down < moved.shape[0]) & (across >= 0) & (across < moved.shape[1])
-        there = moved[down.clip(0, moved.shape[0] - 1), across.clip(0, moved.shape[1] - 1)]
+        there, seen = _nearest(moved, field, level.scale)
         scene = np.square(level.light) - np.float32(level.filtered.power)
-        there *= seen
         own, both = (
             blocks(p * seen, level.side).sum(axis=(1, 2), dtype=np.float64)
             for p in (scene, level.light * there)
@@ -399,3 +353,30 @@ def _common_power(levels: list[_Level], planes: list[Floats], field: Field) -> t
         best = max(best, (own, both, sure))
     scene_power, common, sure = best
     return (common / scene_power if scene_power > 0 else 0.0), sure
+
+
+def _nearest(plane: Floats, field: Field, scale: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """(h, w) nearest pixels of a level's plane where the field says, 0 outside; which are in it."""
+    height, width = plane.shape
+    middle = (scale - 1) / 2
+    rows, columns = (np.arange(n, dtype=np.float64) * scale + middle for n in plane.shape)
+    x, y = (s / scale for s in field.at(rows, columns))
+    down = np.rint(np.arange(height)[:, None] + y).astype(int)
+    across = np.rint(np.arange(width)[None] + x).astype(int)
+    seen = (down >= 0) & (down < height) & (across >= 0) & (across < width)
+    found: Floats = plane[down.clip(0, height - 1), across.clip(0, width - 1)] * seen
+    return found, seen
+
+
+def _agreement(levels: list[_Level], planes: list[Floats], field: Field) -> float:
+    """`Alignment.agreement`, of the level whose largest correlation stands out most."""
+    references, moved = (
+        [evened(p, level.filtered.power) for p, level in zip(kind, levels, strict=True)]
+        for kind in ([level.light for level in levels], planes)
+    )
+    peak = highest(references, moved)
+    scale = levels[peak.number].scale
+    if field.motion.apart(peak.motion(scale), field.shape) < _SAME * scale:
+        return 1.0
+    there, _ = _nearest(moved[peak.number], field, scale)
+    return float((tapered(references[peak.number]) * there).sum()) / max(peak.value, 1e-30)
