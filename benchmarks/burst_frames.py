@@ -30,8 +30,8 @@ _OBJECT = (72, 96)
 class Pose:
     """Content at x of the reference is at x + shift + turn × (x - centre) of a frame.
 
-    Pixels (down, across) and radians; `rolling` is a further shift along each row, a sine over
-    the frame's height: what a rolling shutter makes of a shake.
+    Pixels (down, across) and radians; `rolling` is how far a rolling shutter makes the last row
+    lean across (half as far down), by a shake that turns: about a third of it bends the frame.
     """
 
     shift: tuple[float, float] = (0.0, 0.0)
@@ -42,8 +42,13 @@ class Pose:
         """Where these places of the reference are in the frame."""
         y, x = rows - (shape[0] - 1) / 2, columns - (shape[1] - 1) / 2
         down, across = self.shift
-        wave = self.rolling * np.sin(2 * np.pi * rows / shape[0])
-        return rows + down + self.turn * x, columns + across - self.turn * y + wave
+        u = 2 * rows / shape[0] - 1
+        bent = 0.5 * (u**2 - 1 / 3)
+        down, across = (
+            down + self.rolling * (0.5 * u - 0.6 * bent),
+            across + self.rolling * (u + bent),
+        )
+        return rows + down + self.turn * x, columns + across - self.turn * y
 
     def source(self, rows: Plane, columns: Plane, shape: tuple[int, int]) -> tuple[Plane, Plane]:
         """Where these places of the frame are in the reference: the inverse, by iteration."""

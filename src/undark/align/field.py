@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
 from undark.align.motion import Motion
@@ -16,8 +17,9 @@ Doubles = NDArray[np.float64]
 class Field:
     """Content at x of the reference is at x + u of the frame, in pixels of the plane.
 
-    u is the `motion`'s shift plus `local`, bilinear between the centres of square blocks of `side`
-    pixels, the first of which begins at the top left corner of the plane.
+    u is the `motion`'s shift plus that of its `rows`, as a rolling shutter makes of a shake, plus
+    `local`, bilinear between the centres of square blocks of `side` pixels, the first of which
+    begins at the top left corner of the plane.
     """
 
     motion: Motion
@@ -26,6 +28,8 @@ class Field:
     side: float
     shape: tuple[int, int]
     """(h, w) of the plane."""
+    rows: Doubles = field(default_factory=lambda: np.zeros((0, 2)))
+    """(k, 2): a further shift (x, y) of each row, in `along_rows`."""
 
     def at(self, rows: Doubles, columns: Doubles) -> tuple[Doubles, Doubles]:
         """Shifts (x, y), (n, m) each, at rows (n,) and columns (m,) of the plane.
@@ -36,6 +40,8 @@ class Field:
         turn, growth = self.motion.turn, self.motion.growth
         across = self.motion.x + growth * x[None] - turn * y[:, None]
         down = self.motion.y + turn * x[None] + growth * y[:, None]
+        leaning = along_rows(rows, self.shape[0], len(self.rows)) @ self.rows
+        across, down = across + leaning[:, :1], down + leaning[:, 1:]
         if self.local.any():
             bent = self._local_at(rows, columns)
             across, down = across + bent[..., 0], down + bent[..., 1]
@@ -51,6 +57,12 @@ class Field:
         lines = self.local[top] * (1 - lower) + self.local[below] * lower
         found: Doubles = lines[:, left] * (1 - later) + lines[:, right] * later
         return found
+
+
+def along_rows(rows: Doubles, height: int, count: int) -> Doubles:
+    """(n, count): Legendre polynomials, from the linear one on, at rows (n,) of a plane."""
+    found = legendre.legvander(2 * (rows + 0.5) / height - 1, count)[:, 1:]
+    return np.asarray(found, np.float64)
 
 
 def _between(

@@ -9,7 +9,8 @@ with the gradients of the reference R (inverse compositional: Baker & Matthews, 
 own pixels: noise of the moved frame M is independent of them, and the reference's own noise is
 uncorrelated with its central differences at the same pixel. So noise adds variance and no bias,
 neither towards 0 nor towards the pixel grid. A robust fit of a motion over the blocks comes first,
-then a smooth field of what blocks move beside it: a rolling shutter, depth, a lens.
+with a rolling shutter where there surely is one, then a smooth field of what blocks move beside it:
+depth, a lens.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.align.field import Field, resized, smoothest
-from undark.align.motion import Motion
+from undark.align.field import Field, resized
+from undark.align.fitting import ROWS, fitted_field, fitted_motion, sure_rows
 from undark.align.planes import MARGIN, blocks, halved, patches
 from undark.align.resample import moved_patches
 from undark.align.search import BORDER, evened, highest, tapered
@@ -40,18 +41,12 @@ _BLOCK, _SMALL_BLOCK = 32, 16
 """Side of a block in pixels of its plane; the second where the plane has few."""
 _BLOCKS = 256
 """Blocks that a thread works on at a time."""
-_FIRST_STEPS, _STEPS, _LOCAL_STEPS = 10, 4, 2
-"""Steps of the motion at the coarsest level and at each other, and of the field at each of the
-finest `_LOCAL_LEVELS`."""
+_FIRST_STEPS, _STEPS, _LAST_STEPS, _LOCAL_STEPS = 10, 4, 2, 2
+"""Steps of the motion at the coarsest level, at each other, and at the finest without what its rows
+do not surely have; and of the field at each of the finest `_LOCAL_LEVELS`."""
 _LOCAL_LEVELS = 3
 _MISFIT = 0.05
 """Standard error of a block's shift that does not come from noise, in pixels of its plane."""
-_TURN = 0.01
-"""Standard deviation of the prior of a rotation in radians: without detail it stays near 0."""
-_TUKEY = 4.685
-"""Constant of Tukey's biweight: 95 % efficiency under normal noise."""
-_RAYLEIGH = 1.1774
-"""Median length of a vector of two standard normal deviates."""
 _APART, _AWAY = 0.1, 2.0
 """Standard deviations of the prior of the field, in pixels of the finest plane: between
 neighbouring blocks of the finest level, and of a block."""
@@ -154,8 +149,10 @@ class Reference:
             level, moved = self._levels[number], planes[number]
             field = replace(field, local=np.zeros((*level.grid, 2)))
             for _ in range(_FIRST_STEPS if number == start else _STEPS):
-                motion, covariance = _motion_step(level, moved, field)
-                field = replace(field, motion=motion)
+                field, covariance = _motion_step(level, moved, field, ROWS)
+        rows = sure_rows(field, covariance)
+        for _ in range(_LAST_STEPS if rows < ROWS else 0):
+            field, covariance = _motion_step(self._levels[0], planes[0], field, rows)
         for number in reversed(range(min(_LOCAL_LEVELS, len(planes)))):
             level = self._levels[number]
             local = resized(field.local, level.grid)
@@ -266,69 +263,20 @@ def _turned(patch: Floats, turn: float) -> Floats:
     return np.asarray(found, np.float32)
 
 
-def _motion_step(level: _Level, moved: Floats, field: Field) -> tuple[Motion, Doubles]:
-    """A step of shift and rotation, and its covariance (3, 3), pixels of the finest plane."""
+def _motion_step(level: _Level, moved: Floats, field: Field, rows: int) -> tuple[Field, Doubles]:
+    """The field after a step of `fitted_motion`, and the covariance of its motion."""
     shift, precision = _shifts(level, moved, field)
-    shift, precision = shift * level.scale, precision / level.scale**2
-    jacobian = _jacobian(level, field.shape)
-    weight = np.ones(len(shift))
-    for _ in range(5):
-        step, covariance = _least_squares(jacobian, precision * weight[:, None, None], shift)
-        off = _distance(shift - jacobian @ step, precision)
-        spread = max(1.0, _median(off, np.trace(precision, axis1=1, axis2=2)) / _RAYLEIGH)
-        weight = np.clip(1 - (off / spread / _TUKEY) ** 2, 0, None) ** 2
-    limit = 2 * level.scale / max(float(np.hypot(*step[:2])), 1e-9)
-    x, y, turn = (float(s) for s in step * min(1.0, limit))
-    motion = field.motion
-    return Motion(motion.x + x, motion.y + y, motion.turn + turn), covariance * spread**2
-
-
-def _median(values: Doubles, weights: Doubles) -> float:
-    """Weighted: most blocks may be sky, but those with detail decide how far off all are."""
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])
-
-
-def _jacobian(level: _Level, shape: tuple[int, int]) -> Doubles:
-    """(n, 2, 3): derivative of each block centre's shift by (x, y, turn)."""
-    centres = (level.corners + level.side / 2) * level.scale - np.array(shape[::-1]) / 2
-    x, y = centres.T
-    one, none = np.ones_like(x), np.zeros_like(x)
-    return np.stack([np.stack([one, none, -y], axis=1), np.stack([none, one, x], axis=1)], axis=1)
-
-
-def _least_squares(
-    jacobian: Doubles, precision: Doubles, shift: Doubles
-) -> tuple[Doubles, Doubles]:
-    seen = jacobian.swapaxes(1, 2) @ precision
-    prior = np.diag([1e-6, 1e-6, 1 / _TURN**2])
-    covariance = np.linalg.inv((seen @ jacobian).sum(axis=0) + prior)
-    return covariance @ (seen @ shift[..., None]).sum(axis=0)[:, 0], covariance
-
-
-def _distance(residual: Doubles, precision: Doubles) -> Doubles:
-    """(n,): lengths in standard deviations."""
-    squares = np.einsum("ni,nij,nj->n", residual, precision, residual)
-    return np.asarray(np.sqrt(np.maximum(squares, 0)))
+    scale = level.scale
+    centres = np.asarray((level.corners + level.side / 2) * scale, np.float64)
+    return fitted_motion(field, centres, shift * scale, precision / scale**2, rows, 2.0 * scale)
 
 
 def _local_step(level: _Level, moved: Floats, field: Field) -> Doubles:
-    """The field with what the blocks' remaining shifts add to it, robustly."""
+    """The field's `local` after a step of `fitted_field`."""
     rest, precision = _shifts(level, moved, field)
-    grid = level.grid
-    rest = rest.reshape(*grid, 2) * level.scale
-    precision = precision.reshape(*grid, 2, 2) / level.scale**2
-    apart = _APART * level.scale
-    total, local = field.local + rest, field.local
-    weight = np.ones(grid)
-    for _ in range(3):
-        local = smoothest(total, precision * weight[..., None, None], apart, _AWAY)
-        off = _distance((total - local).reshape(-1, 2), precision.reshape(-1, 2, 2)).reshape(grid)
-        seen = np.trace(precision, axis1=2, axis2=3).ravel()
-        spread = max(1.0, _median(off.ravel(), seen) / _RAYLEIGH)
-        weight = np.clip(1 - (off / spread / _TUKEY) ** 2, 0, None) ** 2
-    return local
+    total = field.local + rest.reshape(*level.grid, 2) * level.scale
+    precision = precision.reshape(*level.grid, 2, 2) / level.scale**2
+    return fitted_field(total, precision, _APART * level.scale, _AWAY)
 
 
 def _common_power(levels: list[_Level], planes: list[Floats], field: Field) -> tuple[float, float]:
