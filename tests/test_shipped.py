@@ -2,6 +2,7 @@
 
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from undark.engine.coarse import FILE
 from undark.files.picture import Picture
 from undark.restoring.bands import run_network
 from undark.restoring.blend import amplify_and_demosaic
+from undark.restoring.raw import Earlier, prepare, restored_light
 from undark.sensor.cfa import RGGB, X_TRANS, mosaic
+from undark.sensor.exposure import ExposureWish
 from undark.sensor.mosaic import Mosaic
-from undark.sensor.noise import NumPySampler
+from undark.sensor.noise import NoiseModel, NumPySampler
 from undark.sensor.profiles.cameras import find_camera
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -99,6 +102,50 @@ def test_an_x_trans_photo_may_begin_at_any_phase(light):
             made = make(dark.crop(top, left, 230, 280))
             difference = np.abs(made - whole[top : top + 230, left : left + 280])
             assert (difference[60:-60, 60:-60] < most).all()
+
+
+STRONG = NoiseModel(2.0, 40.0)
+FAR = 2.5 * SPAN / STRONG.read
+"""Amplification at which that noise is 2.5 times white: more than networks are given of light."""
+
+
+def shoot_strong(cfa):
+    """Flat light of a tenth of white, amplified."""
+    plane = STRONG.add(np.full((240, 288), 0.1 * SPAN / FAR, np.float32), NumPySampler(5))
+    return Mosaic(
+        plane=np.rint(plane + BLACK).astype(np.uint16),
+        cfa=cfa,
+        black=np.full(cfa.pattern.shape, BLACK, np.float32),
+        white=16383.0,
+        white_balance=BALANCE.astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS])
+def test_noise_far_above_white_leaves_no_dots(cfa, quality):
+    dark = shoot_strong(cfa)
+    light, less = (
+        undark.restore(dark, exposure=r, noise=STRONG, quality=quality).linear
+        for r in (FAR, FAR / 16)
+    )
+    assert light == pytest.approx(16 * less, abs=1e-3)
+    sigma = 2.5 * BALANCE
+    assert (light.std(axis=(0, 1)) < 0.2 * sigma).all()
+    assert (np.abs(light - light.mean(axis=(0, 1))).max(axis=(0, 1)) < sigma).all()
+
+
+def test_light_of_an_earlier_run_is_that_of_a_new_one_at_any_amplification():
+    ready = prepare(shoot_strong(RGGB), exposure=FAR, noise=STRONG, quality="fast")
+    assert ready.exposure.network_amplification < FAR / 4
+    light, agreement = restored_light(ready.model, ready, lambda share: None)
+    kept = replace(ready, earlier=Earlier(light, FAR, agreement))
+    for wish in (ExposureWish(0.0, relative=True), ExposureWish(-1.5, relative=True)):
+        new, old = (
+            np.concatenate([band.light for band in made.exposed(wish).bands()])
+            for made in (ready, kept)
+        )
+        assert old == pytest.approx(new, rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("quality", QUALITIES)

@@ -37,7 +37,7 @@ def _restored(photo: Prepared, rows: slice, columns: slice, strength: float) -> 
     part = mosaic.crop(tall.start, wide.start, tall.stop - tall.start, wide.stop - wide.start)
     inside = slice(rows.start - tall.start, rows.stop - tall.start)
     across = slice(columns.start - wide.start, columns.stop - wide.start)
-    part_of = replace(photo, mosaic=part, light=None)
+    part_of = replace(photo, mosaic=part, earlier=None)
     light = np.concatenate([band.light.copy() for band in part_of.bands()])
     if strength < 1:
         light = blended(light, 0, part, photo.exposure.amplification, strength)

@@ -14,8 +14,8 @@ from undark.align.resample import Between
 from undark.engine.model import Model
 from undark.engine.recovery import redone_on_cpu
 from undark.restoring.bands import network_strips
-from undark.sensor.conditioning import signal_per_light
-from undark.sensor.exposure import as_exposure
+from undark.sensor.conditioning import most_amplification, signal_per_light
+from undark.sensor.exposure import propose_exposure
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
@@ -30,7 +30,8 @@ class Guide:
 
         Raises `UnsupportedError`, `ModelError`.
         """
-        amplification = as_exposure(None, mosaic).network_amplification
+        exposure = propose_exposure(mosaic)
+        amplification = min(exposure.amplification, most_amplification(mosaic, noise))
         self._shape = mosaic.shape
         self._light = _restored(model, mosaic, noise, amplification).ravel()
         self._to_signal = signal_per_light(mosaic, amplification)

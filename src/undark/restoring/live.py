@@ -37,7 +37,7 @@ from undark.restoring.jobs import Loaded, Options
 from undark.restoring.kept import Kept
 from undark.restoring.photons import Agreement
 from undark.restoring.picture import WHITE, PictureRendering, picture_gains, restore_picture
-from undark.restoring.raw import NO_CONFIDENCE, Prepared, prepare, restored_light
+from undark.restoring.raw import NO_CONFIDENCE, Earlier, Prepared, prepare, restored_light
 from undark.sensor.exposure import Exposure, as_exposure
 from undark.sensor.mosaic import Mosaic
 
@@ -331,8 +331,8 @@ class LiveRaw(Live):
         if self._files is None or self._files.have_changed:
             return None
         light = np.asarray(restored[0], np.float32)  # for the type: no copy
-        photo = replace(self._ready, light=light, agreement=self._agreement)
-        return Kept(photo, self._left_out)
+        earlier = Earlier(light, self.exposure.amplification, self._agreement)
+        return Kept(replace(self._ready, earlier=earlier), self._left_out)
 
     @property
     def nbytes(self) -> int:

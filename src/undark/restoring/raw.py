@@ -43,6 +43,7 @@ from undark.restoring.confidence import Law, law_of, write_widths
 from undark.restoring.photons import Agreement
 from undark.restoring.second_look import second_look
 from undark.sensor.blind import Estimate
+from undark.sensor.conditioning import most_amplification
 from undark.sensor.dark import DarkFrame, average, subtract
 from undark.sensor.exposure import Exposure, ExposureWish, as_exposure
 from undark.sensor.hot import mend
@@ -222,6 +223,25 @@ def restored_light(
 
 
 @dataclass(frozen=True, eq=False)
+class Earlier:
+    """Restored light of an earlier run."""
+
+    light: NDArray[np.float32]
+    """(H, W, 3)"""
+    amplification: float
+    agreement: Agreement | None
+
+    def bands(self, amplification: float, progress: Progress) -> Iterator[Band]:
+        """The light at another amplification; the agreement is given to the first."""
+        light, factor = self.light, np.float32(amplification / self.amplification)
+        for top in range(0, len(light), HEIGHT):
+            begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, len(light))
+            own = slice(top - begin, min(top + HEIGHT, len(light)) - begin)
+            yield Band(top, light[begin:end] * factor, own, None if top else self.agreement)
+            progress(min(top + HEIGHT, len(light)) / len(light))
+
+
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """A photo of which everything is known but the restored light; fields as of `Restored`."""
 
@@ -233,11 +253,8 @@ class Prepared:
     estimate: Estimate | None
     model: Model
     tile: int | None = None
-    light: NDArray[np.float32] | None = None
-    """(H, W, 3) restored light of an earlier run, at `exposure.network_amplification`, that `bands`
-    gives; None: it runs the network."""
-    agreement: Agreement | None = None
-    """Of `light`."""
+    earlier: Earlier | None = None
+    """What `bands` gives, multiplied for this exposure; None: it runs the network."""
 
     @cached_property
     def law(self) -> Law | None:
@@ -251,29 +268,15 @@ class Prepared:
     def bands(self, progress: Progress = lambda share: None) -> Iterator[Band]:
         """The restored light from top to bottom."""
         exposure = self.exposure
-        factor = np.float32(exposure.amplification / exposure.network_amplification)
-        if self.light is not None:
-            yield from _bands_of(self.light, factor, self.agreement, progress)
+        if self.earlier is not None:
+            yield from self.earlier.bands(exposure.amplification, progress)
             return
+        factor = np.float32(exposure.amplification / exposure.network_amplification)
         photo = (self.mosaic, self.noise, exposure.network_amplification)
         strips = network_strips(self.model, *photo, tile=self.tile, progress=progress)
         bands = _uncorrected(strips) if self.law is None else corrected_bands(strips, *photo)
         for band in bands:
             yield band if factor == 1 else replace(band, around=band.around * factor)
-
-
-def _bands_of(
-    light: NDArray[np.float32],
-    factor: np.float32,
-    agreement: Agreement | None,
-    progress: Progress,
-) -> Iterator[Band]:
-    """Of a whole photo's light, multiplied; the agreement is given to the first."""
-    for top in range(0, len(light), HEIGHT):
-        begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, len(light))
-        own = slice(top - begin, min(top + HEIGHT, len(light)) - begin)
-        yield Band(top, light[begin:end] * factor, own, None if top else agreement)
-        progress(min(top + HEIGHT, len(light)) / len(light))
 
 
 def _uncorrected(strips: Iterator[NDArray[np.float32]]) -> Iterator[Band]:
@@ -309,11 +312,14 @@ def prepare(
         model = choose(mosaic.cfa.kind.name, quality=quality)
     network = cached_model(model) if isinstance(model, str) else model
     check_model(network, mosaic)
-    if estimate and estimate.own and network.card.task != SRGB_TASK:
-        level = chosen.network_amplification
+    linear = network.card.task != SRGB_TASK
+    if estimate and estimate.own and linear:
+        level = min(chosen.network_amplification, most_amplification(mosaic, noise))
         noise = second_look(mosaic, noise, level, partial(run_network, network))
         estimate = replace(estimate, noise=noise)
     mosaic, noise, mended = _mended(mosaic, noise, dark)
+    if linear:
+        chosen = chosen.with_network_below(most_amplification(mosaic, noise))
     return Prepared(mosaic, chosen, noise, source, mended, estimate, network, tile)
 
 

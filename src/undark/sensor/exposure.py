@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,8 @@ class Exposure:
     """One line for people."""
     of_network: float | None = None
     """The amplification at which the network works; None: `amplification`. Where the two differ,
-    its output is multiplied: exposures relative to the proposed one differ by a factor only."""
+    its output is multiplied: exposures relative to the proposed one differ by a factor only, and
+    noise is kept below the light that a network is not given (`most_amplification`)."""
 
     @property
     def ev(self) -> float:
@@ -53,6 +54,10 @@ class Exposure:
     @property
     def network_amplification(self) -> float:
         return self.amplification if self.of_network is None else self.of_network
+
+    def with_network_below(self, most: float) -> Exposure:
+        """The same, at which the network works at an amplification of `most` at most."""
+        return self if self.network_amplification <= most else replace(self, of_network=most)
 
 
 def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposure:
@@ -112,8 +117,8 @@ class ExposureWish:
         if not self.ev:
             return proposed
         reason = f"{proposed.reason}; {self.ev:+g} EV, as asked"
-        amplification = proposed.amplification
-        return Exposure(amplification * 2.0**self.ev, reason, of_network=amplification)
+        amplification = proposed.amplification * 2.0**self.ev
+        return Exposure(amplification, reason, of_network=proposed.network_amplification)
 
 
 def as_exposure(
