@@ -129,6 +129,25 @@ def test_a_clean_frame_is_left_alone():
     assert mended.count == 0
 
 
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda cfa: cfa.name)
+@pytest.mark.parametrize("photons", [0.03, 0.1, 0.3, 1.0, 3.0])
+def test_single_photons_are_no_hot_pixels(cfa, photons):
+    """They stand out of a sensor whose read noise is far below one of them."""
+    noise = NoiseModel(gain=180.0, read=10.0)
+    light = np.full((192, 192), photons * noise.gain, np.float32)
+    signal = noise.add(light, NumPySampler(1), cfa.period)
+    hot = np.zeros(signal.shape, bool)
+    hot[20:180:16, 20:180:16] = True
+    signal[hot] += 25 * noise.gain
+    mended = mend(as_mosaic(signal, cfa), noise)
+    found = np.zeros(signal.shape, bool)
+    found.ravel()[mended.pixels] = True
+    assert found[hot].mean() > 0.9
+    assert found[~hot].mean() < 5e-4
+    lost = (signal - mended.mosaic.signal())[~hot].mean()
+    assert abs(lost) < 0.02 * photons * noise.gain
+
+
 def test_a_few_bright_hot_pixels_are_found():
     signal = flat(shape=(480, 480))
     hot = [(40, 50), (131, 77), (200, 9)]

@@ -30,8 +30,8 @@ class Guide:
 
         Raises `UnsupportedError`, `ModelError`.
         """
-        exposure = propose_exposure(mosaic)
-        amplification = min(exposure.amplification, most_amplification(mosaic, noise))
+        amplification = propose_exposure(mosaic).amplification
+        amplification = most_amplification(mosaic, noise, amplification)
         self._shape = mosaic.shape
         self._light = _restored(model, mosaic, noise, amplification).ravel()
         self._to_signal = signal_per_light(mosaic, amplification)

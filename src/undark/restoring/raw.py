@@ -312,14 +312,14 @@ def prepare(
         model = choose(mosaic.cfa.kind.name, quality=quality)
     network = cached_model(model) if isinstance(model, str) else model
     check_model(network, mosaic)
-    linear = network.card.task != SRGB_TASK
+    linear, asked = network.card.task != SRGB_TASK, chosen.network_amplification
     if estimate and estimate.own and linear:
-        level = min(chosen.network_amplification, most_amplification(mosaic, noise))
+        level = most_amplification(mosaic, noise, asked)
         noise = second_look(mosaic, noise, level, partial(run_network, network))
         estimate = replace(estimate, noise=noise)
     mosaic, noise, mended = _mended(mosaic, noise, dark)
     if linear:
-        chosen = chosen.with_network_below(most_amplification(mosaic, noise))
+        chosen = chosen.with_network_at(most_amplification(mosaic, noise, asked))
     return Prepared(mosaic, chosen, noise, source, mended, estimate, network, tile)
 
 

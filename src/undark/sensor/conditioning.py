@@ -20,7 +20,7 @@ HIGHLIGHT_CEILING = 4.0
 """Amplified values above this (white is 1) are not given to a network: light sources have little
 relative noise."""
 _ABOVE_NOISE = 8.0
-"""Standard deviations of the noise at black that the ceiling is above it, at least."""
+"""Standard deviations of white's noise that the ceiling is above white, at least."""
 
 
 FIRST_LEVEL = 1 / (255 * 12.92)
@@ -52,14 +52,16 @@ def signal_per_light(mosaic: Mosaic, amplification: float) -> NDArray[np.float32
     return found
 
 
-def most_amplification(mosaic: Mosaic, noise: NoiseModel) -> float:
-    """The largest amplification at which a network can work on a photo of this noise.
+def most_amplification(mosaic: Mosaic, noise: NoiseModel, amplification: float) -> float:
+    """The largest amplification, at most this one, at which a network can work on a photo.
 
-    Beyond it noise passes `HIGHLIGHT_CEILING`, is cut off the network's input and added to its
-    output as coloured dots. A network's output at a smaller one, multiplied, is the same.
+    Beyond it the noise of what this one shows passes `HIGHLIGHT_CEILING`, is cut off the network's
+    input and added to its output as coloured dots. A network's output at a smaller one, multiplied,
+    is the same.
     """
-    at_black = noise.sigma(np.float32(0)) / signal_per_light(mosaic, 1.0).min()
-    return float(HIGHLIGHT_CEILING / (_ABOVE_NOISE * max(float(at_black), 1e-30)))
+    white = signal_per_light(mosaic, amplification)
+    reached = (white + np.float32(_ABOVE_NOISE) * noise.sigma(white)) / white
+    return amplification * min(HIGHLIGHT_CEILING / float(reached.max()), 1.0)
 
 
 def condition(

@@ -55,9 +55,9 @@ class Exposure:
     def network_amplification(self) -> float:
         return self.amplification if self.of_network is None else self.of_network
 
-    def with_network_below(self, most: float) -> Exposure:
-        """The same, at which the network works at an amplification of `most` at most."""
-        return self if self.network_amplification <= most else replace(self, of_network=most)
+    def with_network_at(self, amplification: float) -> Exposure:
+        """The same, of which the network works at this amplification."""
+        return replace(self, of_network=amplification)
 
 
 def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposure:

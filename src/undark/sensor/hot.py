@@ -33,6 +33,11 @@ _STANDS_OUT = 3.85
 """Standard deviations that a pixel is off the background before it is looked at."""
 _SCREEN = 3.5
 """The same against its nearest neighbours of the same colour, in the first, coarse selection."""
+_PHOTONS = np.float32(2.5)
+"""Photons that a pixel is off its nearest neighbours, at least: fewer come by chance."""
+_FEW = np.float32(4)
+"""Photons below which the background's level, as far as the noise depends on it, is a mean: the
+median of few photons is below it, by up to all of it."""
 _CONTRAST = np.float32(0.1)
 """Share of the background that counts as a standard deviation more: scenes have detail."""
 _BUSY = np.float32(2.4)
@@ -209,6 +214,7 @@ class _Frame:
         variance = np.maximum(low, 0) * self._gain + self._at_black
         found: NDArray[np.bool_] = (off > 0) & (off > high - low)
         found &= off * off > np.float32(_SCREEN**2) * variance
+        found &= off > _PHOTONS * self._gain
         return found
 
     def judge(self, flat: NDArray[np.intp], alone: float = math.inf) -> tuple[Floats, Floats]:
@@ -249,13 +255,13 @@ class _Frame:
     ) -> tuple[Floats, Floats]:
         near = np.array(((0, 0), *NEIGHBOURS))
         colours = [colour_at(self._cfa, phase, at) for at in near]
-        level, variance, detail = self._background(flat, phase)
+        level, lit, variance, detail = self._background(flat, phase)
         sigma = np.sqrt(variance)[colours]
         off = (self._gather(flat, near) - level[colours]) / sigma
         sign = np.where(off[0] < 0, np.float32(-1), np.float32(1))
         off *= sign
         # a Poisson distribution's tail is longer: the quantile after Cornish and Fisher
-        skew = self._gain**2 * np.maximum(level[colours[0]], 0) / sigma[0] ** 3
+        skew = self._gain**2 * lit[colours[0]] / sigma[0] ** 3
         least = _STANDS_OUT + skew * np.float32((_STANDS_OUT**2 - 1) / 6)
         is_alone = (sign > 0) & (off[0] > alone * np.maximum(np.abs(off[1:]).max(axis=0), 2))
         stands_out = off[0] > least * np.sqrt(1 + np.where(is_alone, 0, _CAUTION * detail))
@@ -269,18 +275,22 @@ class _Frame:
 
     def _background(
         self, flat: NDArray[np.intp], phase: tuple[int, int]
-    ) -> tuple[Floats, Floats, Floats]:
-        """Level (3, n) of each colour around each pixel in DN, a pixel's variance there, and the
-        variance (n,) of the scene's detail, in variances of the noise."""
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        """Level (3, n) of each colour around each pixel in DN, that which its noise has, 0 or more,
+        a pixel's variance there, and the variance (n,) of the scene's detail, in variances of the
+        noise."""
         values = self._gather(flat, around(self._cfa, phase)).reshape(3, AROUND, -1)
         values.sort(axis=1)
         half = AROUND // 2
         level: Floats = (values[:, half - 1] + values[:, half]) / 2
-        variance: Floats = np.maximum(level, 0) * self._gain + self._at_black
+        mean = (values.sum(axis=1) - values[:, -1] + values[:, -2]) / np.float32(AROUND)
+        lit: Floats = np.where(mean < _FEW * self._gain, np.maximum(level, mean), level)
+        np.maximum(lit, 0, out=lit)
+        variance: Floats = lit * self._gain + self._at_black
         # the third of 12 from either end are 1.586 standard deviations apart; hot pixels are beyond
         spread = ((values[:, -3] - values[:, 2]) / np.float32(1.586)) ** 2 / variance
         detail: Floats = np.maximum(spread.mean(axis=0) - _BUSY, 0)
-        return level, variance + (_CONTRAST * level) ** 2, detail
+        return level, lit, variance + (_CONTRAST * level) ** 2, detail
 
     def replace(self, flat: NDArray[np.intp]) -> Floats:
         """Put the mean of the middle two of four neighbours in the place of these pixels; their
