@@ -21,6 +21,7 @@ from undark.restoring.burst_jobs import (
     BurstProgress,
     BurstRestored,
     BurstSkipped,
+    FrameAligned,
     FrameLeftOut,
     run_bursts,
 )
@@ -254,6 +255,7 @@ def test_the_reference_is_named_where_nothing_fits_it(tmp_path):
 
 def test_a_model_for_another_sensor_leaves_nothing(tmp_path):
     frames = burst(tmp_path, count=2)
-    *_, failed = run_bursts(plan_bursts(frames).groups, Options(model="xtrans"))
+    *events, failed = run_bursts(plan_bursts(frames).groups, Options(model="xtrans"))
     assert isinstance(failed, BurstFailed)
+    assert not any(isinstance(event, FrameAligned) for event in events)  # told before the merge
     assert sorted(tmp_path.iterdir()) == frames

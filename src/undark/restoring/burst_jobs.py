@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from undark.engine.model import Model
 from undark.errors import PhotoError, UnsupportedError, naming
 from undark.files.dng import write_mosaic
 from undark.files.folder import is_result
@@ -192,14 +193,13 @@ def _merged_and_restored(
         mosaic, ready = kept.photo.mosaic, kept.photo.exposed(options.exposure)
     else:
         mosaic = merge_files(digests, loaded.models, report, merging)
-        model = loaded.models.for_photo(mosaic)
-        check_model(model, mosaic)  # before anything is written
     assert mosaic.merged is not None
     if options.overwrite or existing_result(group.dng, digest) != DONE:
         with atomic_output(group.dng, options.overwrite) as temporary:
             write_mosaic(temporary, mosaic, digest)
     frames, picture = mosaic.merged.frames, group.picture
     if not kept:
+        model = loaded.models.for_photo(mosaic)
         ready = prepare(mosaic, exposure=options.exposure, model=model)
     found = frames, ready.exposure.amplification, ready.exposure.reason
     if picture is None or (not options.overwrite and existing_result(picture, digest) == DONE):
@@ -244,7 +244,11 @@ def merge_files(
             report(FrameAligned(frame, aligned))
         progress((frames.index(frame) + 1) / len(frames))
 
-    mosaic = merge(_readable(digests, used, report), model_for=models.guide_for, told=told)
+    def guide_for(first: Mosaic) -> Model:
+        check_model(models.for_photo(first), first)  # what restores the merge; before it is made
+        return models.guide_for(first)
+
+    mosaic = merge(_readable(digests, used, report), model_for=guide_for, told=told)
     if mosaic.merged is None or mosaic.merged.frames < 2:
         raise UnsupportedError(
             f"{used[0]}: no other frame can be merged with it; restore the frames singly"
