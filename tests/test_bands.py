@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import undark
+from frames import kept_to_photons
 from undark.files.picture import open_picture
 from undark.restoring.ahead import ahead
 from undark.restoring.bands import AROUND, HEIGHT, corrected_bands
 from undark.restoring.coarse import add_field, corrections
 from undark.restoring.comparison import Comparison
-from undark.restoring.photons import keep_to_photons, together
+from undark.restoring.photons import together
 from undark.restoring.raw import prepare
 from undark.restoring.saving import Target, restore_into
 from undark.sensor.cfa import RGGB, X_TRANS
@@ -51,7 +52,7 @@ def test_bands_are_corrected_as_the_whole_frame_is(cfa, height):
     whole = wrong.copy()
     moved = corrections(Comparison(wrong, dark, NOISE, AMPLIFICATION).block_means())
     add_field(whole, np.concatenate([moved[:1], moved, moved[-1:]]))
-    expected = keep_to_photons(whole, dark, NOISE, AMPLIFICATION)
+    expected = kept_to_photons(whole, dark, NOISE, AMPLIFICATION)
     strips = iter(np.array_split(wrong, [100, 150, 400]))
     bands = [
         (band.top, band.light.copy(), band.agreement)

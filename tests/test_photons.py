@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import undark
+from frames import kept_to_photons
 from undark.demo import photograph
 from undark.engine.backends import NO_MARGINS
 from undark.engine.catalogue import find_model
@@ -18,7 +19,7 @@ from undark.restoring import jobs
 from undark.restoring.bound import SURE, _Colour, bound
 from undark.restoring.comparison import Comparison
 from undark.restoring.confidence import SCALE_KEY, SUFFIX, Law, law_of
-from undark.restoring.photons import LIMIT, keep_to_photons
+from undark.restoring.photons import LIMIT
 from undark.restoring.raw import restore
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack
 from undark.sensor.mosaic import Mosaic, Shot
@@ -101,7 +102,7 @@ def test_a_right_frame_stays_as_it_is():
     signal = scene()
     light = as_light(signal)
     before = light.copy()
-    found = keep_to_photons(light, shoot(signal), NOISE, AMPLIFICATION)
+    found = kept_to_photons(light, shoot(signal), NOISE, AMPLIFICATION)
     assert (found.beyond, found.corrected, found.blocks) == (0, 0, 20 * 25)
     assert found.largest == found.remaining < LIMIT
     assert np.array_equal(light, before)
@@ -136,7 +137,7 @@ def test_what_is_wrong_is_found_and_corrected(name, cfa):
     signal = scene() + 5
     dark, truth = shoot(signal, cfa), as_light(signal)
     light = wrong(name, truth)
-    found = keep_to_photons(light, dark, NOISE, AMPLIFICATION)
+    found = kept_to_photons(light, dark, NOISE, AMPLIFICATION)
     if not (cfa == X_TRANS and "green" in name):  # whose colours are averaged as one
         assert found.beyond > 0
         assert found.corrected >= found.beyond
@@ -156,7 +157,7 @@ def test_only_the_neighbourhood_changes():
     signal = scene()
     truth = as_light(signal)
     light = wrong("a coloured bar", truth)
-    keep_to_photons(light, shoot(signal), NOISE, AMPLIFICATION)
+    kept_to_photons(light, shoot(signal), NOISE, AMPLIFICATION)
     assert np.array_equal(light[:48], truth[:48])
     assert np.array_equal(light[192:], truth[192:])
 
@@ -171,7 +172,7 @@ def test_a_dark_pixel_beside_a_lamp_moves_little():
     dark, truth = shoot(signal), as_light(signal)
     light = truth.copy()
     light[44:52, 44:52] *= 0.9
-    found = keep_to_photons(light, dark, NOISE, AMPLIFICATION)
+    found = kept_to_photons(light, dark, NOISE, AMPLIFICATION)
     assert found.beyond > 0
     lamp = (slice(44, 52), slice(44, 52))
     assert light[lamp].sum() == pytest.approx(truth[lamp].sum(), rel=0.05)
@@ -190,7 +191,7 @@ def test_saturated_and_hot_pixels_are_left_out():
     plane[hot] = 5000
     light = as_light(signal)
     before = light.copy()
-    found = keep_to_photons(light, dark.replace(plane=plane), NOISE, AMPLIFICATION)
+    found = kept_to_photons(light, dark.replace(plane=plane), NOISE, AMPLIFICATION)
     assert found.beyond <= 3  # hot pixels side by side
     assert np.array_equal(light[:96, :96], before[:96, :96])
 
@@ -202,7 +203,7 @@ def test_a_star_is_light_and_no_hot_pixel():
     truth = signal.copy()
     truth += 400 * np.exp(-((down - 40) ** 2 + (across - 41) ** 2) / (2 * 0.64**2))[..., None]
     light = as_light(signal)
-    found = keep_to_photons(light, shoot(truth), NOISE, AMPLIFICATION)
+    found = kept_to_photons(light, shoot(truth), NOISE, AMPLIFICATION)
     assert found.beyond > 0
     assert light[32:48, 32:48].sum() > 1.2 * as_light(signal)[32:48, 32:48].sum()
 
@@ -214,7 +215,7 @@ def test_black_that_the_file_has_clipped_gives_no_cast():
     clipped = dark.replace(plane=np.maximum(dark.plane, BLACK))
     light = as_light(signal)
     before = light.copy()
-    assert keep_to_photons(light, clipped, NOISE, AMPLIFICATION).corrected == 0
+    assert kept_to_photons(light, clipped, NOISE, AMPLIFICATION).corrected == 0
     assert np.array_equal(light, before)
 
 
@@ -222,7 +223,7 @@ def test_black_that_the_file_has_clipped_gives_no_cast():
 def test_frames_of_one_value_stay_finite(value):
     dark = shoot(scene(64, 64)).replace(plane=np.full((50, 70), value, np.uint16))
     light = np.full((50, 70, 3), 0.1, np.float32)
-    found = keep_to_photons(light, dark, NOISE, AMPLIFICATION)
+    found = kept_to_photons(light, dark, NOISE, AMPLIFICATION)
     assert np.isfinite(light).all()
     assert np.isfinite([found.largest, found.remaining]).all()
 

@@ -13,12 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.restoring.blocks import clipped_below
 from undark.restoring.comparison import Comparison
-from undark.sensor.mosaic import Mosaic
-from undark.sensor.noise import NoiseModel
-
-Floats = NDArray[np.float32]
 
 LIMIT = 5.0
 """Standard errors beyond which a block disagrees."""
@@ -51,12 +46,10 @@ class Agreement:
         return f"{count} were corrected towards the measured light"
 
 
-def keep_to_photons(
-    light: Floats, mosaic: Mosaic, noise: NoiseModel, amplification: float
-) -> Agreement:
-    """Correct restored light (H, W, 3), in place, until every block agrees with the measured light.
+def correct(comparison: Comparison, own: slice = slice(None)) -> Agreement:
+    """Correct restored light, in place, until every block agrees with the measured light.
 
-    `light` is white-balanced camera RGB, amplified, 1 is white; `noise` has plain numbers.
+    What is returned is of the rows of blocks `own`: others are those of the next part of a photo.
 
     First the light of wrong blocks is clipped to the range of the measured light around each pixel,
     so that errors smaller than a block are corrected where they are, and again after every step
@@ -71,12 +64,6 @@ def keep_to_photons(
     block (greens that disagree with each other, light sources at a block's corner), a constant for
     the block and the CFA position does; in the end without the range, should that not be enough.
     """
-    floor = clipped_below(mosaic.plane)
-    return correct(Comparison(light, mosaic, noise, amplification, floor), slice(None))
-
-
-def correct(comparison: Comparison, own: slice) -> Agreement:
-    """`keep_to_photons` of a part of a photo. What is returned is of the rows of blocks `own`."""
     found = seen(comparison, own)
     wrong = np.asarray(np.abs(comparison.deviations()) > LIMIT)
     corrected = np.asarray(wrong.any(axis=-1))
