@@ -45,6 +45,9 @@ _AROUND = 1.0
 """Sigmas of a pixel by which light may exceed the means around it in a wrong block."""
 _BELOW_PEAK = 2.0
 """Sigmas by which single pixels must exceed that to allow more: a star may be one pixel."""
+_DETAIL, _SURE = 6.0, 12.0
+"""Standard deviations of the scene's detail that are allowed as well, and standard errors by which
+the variance of measured pixels must exceed that of noise to be detail, both as in `bound`."""
 _MOST_SHARE = 1.25
 """Most that a pixel moves, as a multiple of its block's residual: the residual of a dark block is
 not multiplied in a bright one beside it."""
@@ -145,7 +148,8 @@ class Comparison:
         In the blocks of a colour that are `wrong` (blocks down, blocks across, 3) and in those
         around them. The range is that of the means over 5×5 pixels in 3×3, `_AROUND` sigmas more,
         and of single pixels that exceed it by `_BELOW_PEAK` sigmas; below black, where no light
-        is, single pixels do not count.
+        is, single pixels do not count. Where the measured light has detail it is wider: pixels of
+        a colour miss what is finer than they are apart.
         """
         wrong = np.stack([with_neighbours(wrong[..., c]) for c in range(3)], axis=-1)
 
@@ -171,15 +175,20 @@ class Comparison:
     ) -> tuple[Floats, Floats]:
         """(h, w) lowest and highest light that the usable pixels of a colour allow around each."""
         count = near_sums(ours.astype(np.float32))
-        sums = near_sums(np.where(ours, signal, np.float32(0)))
-        mean = np.asarray(sums / np.maximum(count, np.float32(1)), np.float32)
-        sigma = np.sqrt(self._variance(mean, patch))
+        own = np.where(ours, signal, np.float32(0))
+        some = np.maximum(count, np.float32(1))
+        mean, square = (np.asarray(near_sums(of) / some, np.float32) for of in (own, own * own))
+        noise = self._variance(mean, patch)
+        sigma, sure = np.sqrt(noise), 1 + np.float32(_SURE) * np.sqrt(2 / some)
+        detail = np.float32(_DETAIL) * np.sqrt(np.maximum(square - mean * mean - sure * noise, 0))
         none = np.float32(np.inf)
         away = np.where(count > 0, np.float32(_AROUND) * sigma, none)  # nothing is known: no limit
         peak = np.where(ours, signal - _BELOW_PEAK * sigma, -none)
         dip = np.where(ours, np.maximum(signal + _BELOW_PEAK * sigma, np.float32(0)), none)
         most = over_3x3(np.maximum(mean + away, peak), np.maximum)
-        return over_3x3(np.minimum(mean - away, dip), np.minimum), most
+        least = over_3x3(np.minimum(mean - away, dip), np.minimum)
+        finer = np.minimum(least, (mean - away - detail).clip(0))  # no light is below black
+        return finer, np.maximum(most, mean + away + detail)
 
     def add_smooth(self, residual: Floats) -> None:
         """Move colours by residuals in DN, bilinear between centres, and take the means anew.
