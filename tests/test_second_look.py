@@ -63,6 +63,18 @@ def test_noise_that_is_known_stays(make_mosaic):
     assert made.noise.gain == pytest.approx(1e-4 * tagged.span, rel=0.01)
 
 
+@pytest.mark.parametrize("brightest", [0.4, 6.0])
+def test_single_photons_are_no_outliers(brightest):
+    """A sensor that reads with a twentieth of a photon; the scene's brightest has so many."""
+    noise = NoiseModel(gain=200.0, read=10.0)
+    amplification = SPAN / (brightest * noise.gain)
+    light = mosaic(np.moveaxis(load_scene()[300:948, 600:1608], -1, 0), RGGB)
+    noisy = noise.add((light * (SPAN / amplification)).astype(np.float32), NumPySampler(2))
+    dark = as_mosaic(noisy, RGGB, white_balance=np.ones(3, np.float32))
+    found = undark.restore(dark, exposure=amplification, quality="fast").noise
+    assert found.gain == pytest.approx(noise.gain, rel=0.15)
+
+
 def test_crushed_blacks_keep_the_first_estimate():
     dark = photo(RGGB, 0.1)
     crushed = dark.replace(plane=np.maximum(dark.plane, BLACK + 2))

@@ -40,6 +40,8 @@ _FEWEST = 4000
 _BINS = 32
 _OUTLIER = 5.0
 """Sigmas beyond which a difference is cut: pixels that are hot or dead."""
+_RESOLVED = 4.0
+"""Read noises in a photon's signal from which single photons stand out of it."""
 _BURNT = 0.9
 """Share of the span above which pixels may be clipped at white."""
 
@@ -48,13 +50,16 @@ def second_look(mosaic: Mosaic, noise: NoiseModel, amplification: float, run: Ru
     """Gain and read noise from the differences of measured and restored light in four parts.
 
     `mosaic` is the corrected photo, `noise` the first estimate. It is returned where black was
-    clipped, which hides the noise, and where little of the photo is flat. Row noise, bias and
-    steps stay as they are.
+    clipped, which hides the noise, where little of the photo is flat, and where there is less than
+    a photon a pixel: the first one is right there, texture being less than noise. Row noise,
+    bias and steps stay as they are.
     """
     if clipped_below(mosaic.plane) is not None:
         return noise
     found = [_differences(part, noise, amplification, run) for part in _parts(mosaic)]
     level, difference, texture = (np.concatenate(values) for values in zip(*found, strict=True))
+    if noise.gain > _RESOLVED * noise.read and float(level.mean()) < noise.gain:
+        return noise
     flat = texture <= max(_FLAT, float(np.quantile(texture, _FLATTEST)))
     if flat.sum() < _FEWEST:
         return noise
@@ -103,7 +108,11 @@ def _differences(
 
 def _points(level: Floats, difference: Floats, noise: NoiseModel) -> Points:
     """Mean squares of the differences in bins of brightness."""
-    most = np.float32(_OUTLIER) * noise.sigma(np.maximum(level, 0))
+    lit = np.maximum(level, 0)
+    sigma = noise.sigma(lit)
+    # a Poisson distribution's tail is longer: the quantile after Cornish and Fisher
+    skew = np.float32(noise.gain**2) * lit / sigma**3
+    most = (_OUTLIER + skew * np.float32((_OUTLIER**2 - 1) / 6)) * sigma
     squares = np.clip(difference, -most, most).astype(np.float64) ** 2
     bins = np.array_split(np.argsort(level), _BINS)
     return Points(
