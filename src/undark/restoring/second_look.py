@@ -20,7 +20,7 @@ from undark.sensor.blind.flat import Points, fit_line
 from undark.sensor.conditioning import signal_per_light
 from undark.sensor.hot import mend
 from undark.sensor.mosaic import Mosaic
-from undark.sensor.noise import NoiseModel
+from undark.sensor.noise import NoiseModel, reached
 from undark.sensor.windows import box_means
 
 Floats = NDArray[np.float32]
@@ -110,9 +110,7 @@ def _points(level: Floats, difference: Floats, noise: NoiseModel) -> Points:
     """Mean squares of the differences in bins of brightness."""
     lit = np.maximum(level, 0)
     sigma = noise.sigma(lit)
-    # a Poisson distribution's tail is longer: the quantile after Cornish and Fisher
-    skew = np.float32(noise.gain**2) * lit / sigma**3
-    most = (_OUTLIER + skew * np.float32((_OUTLIER**2 - 1) / 6)) * sigma
+    most = reached(_OUTLIER, noise.gain, lit, sigma) * sigma
     squares = np.clip(difference, -most, most).astype(np.float64) ** 2
     bins = np.array_split(np.argsort(level), _BINS)
     return Points(

@@ -26,7 +26,7 @@ from undark.sensor.neighbours import (
     middle_two,
     nearest,
 )
-from undark.sensor.noise import NoiseModel
+from undark.sensor.noise import NoiseModel, reached
 from undark.sensor.starlight import star_odds, stars_of
 
 _STANDS_OUT = 3.85
@@ -260,9 +260,7 @@ class _Frame:
         off = (self._gather(flat, near) - level[colours]) / sigma
         sign = np.where(off[0] < 0, np.float32(-1), np.float32(1))
         off *= sign
-        # a Poisson distribution's tail is longer: the quantile after Cornish and Fisher
-        skew = self._gain**2 * lit[colours[0]] / sigma[0] ** 3
-        least = _STANDS_OUT + skew * np.float32((_STANDS_OUT**2 - 1) / 6)
+        least = reached(_STANDS_OUT, float(self._gain), lit[colours[0]], sigma[0])
         is_alone = (sign > 0) & (off[0] > alone * np.maximum(np.abs(off[1:]).max(axis=0), 2))
         stands_out = off[0] > least * np.sqrt(1 + np.where(is_alone, 0, _CAUTION * detail))
         outshone = off[0] * np.float32(_ALIKE) < off[1:].max(axis=0)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from undark.sensor.arrays import Array, like, namespace
 
@@ -102,6 +103,18 @@ class NoiseModel:
             bias=self.bias * factor,
             step=self.step,
         )
+
+
+def reached(
+    deviations: float, gain: float, level: NDArray[np.floating], sigma: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Standard deviations `sigma` that noise at a level exceeds as rarely as a normal deviate
+    exceeds `deviations`: a Poisson distribution's tail is longer.
+
+    The quantile's expansion after Cornish & Fisher (1938), up to the skewness. All DN.
+    """
+    skew = np.float32(gain**2) * level / sigma**3
+    return np.asarray(deviations + skew * np.float32((deviations**2 - 1) / 6), np.float32)
 
 
 def tukey_lambda(uniform: Array, shape: Array) -> Array:
