@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import darkroom
-from darkroom import AMPLIFICATIONS, ISOS, Cell, cfa_of, model_of, sensor_noise, shoot
+from darkroom import Cell, cfa_of, model_of, sensor_noise, shoot
 from undark.develop.colour import camera_from_srgb, decode_srgb
 from undark.restoring.confidence import (
     COVERAGE,
@@ -38,19 +38,19 @@ from undark.restoring.confidence import (
 Values = NDArray[np.float32]
 Light = NDArray[np.float64]
 
+ISOS, AMPLIFICATIONS = (100, 400, 1600, 6400), (3, 10, 30, 100, 250, 300)
+"""From photos with next to no noise to those of which little is left."""
 SIDE = 256
 """Pixels of a crop's height and width."""
 PIXELS = 3000
 """Random pixels of a crop."""
-CROPS = 4
+CROPS = 2
 """Of a photo to check on, for each ISO and amplification."""
 CLASSES, FIFTHS = 20, 5
-FITTED, KNOTS = 60_000, 7
+FITTED, KNOTS = 60_000, 10
 """Pixels that the law is fitted to, and levels of its offset."""
 SMOOTH = 0.1
 """Width of the rounded corner between inside and outside, in log(error)."""
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
-"""Of the effect of contrast, of which one is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +113,16 @@ def crop_of(photo: Path, seed: tuple[int, ...]) -> Light:
 
 
 def gather(part: str, count: int, model: Any, seed: int, every: bool) -> Sample:
-    """Samples of photos: `CROPS` for each of nine cells, or one for each ISO where not `every`."""
+    """Samples of photos: `CROPS` for each ISO and amplification, or one for each ISO where not
+    `every`, each amplification in its turn."""
     photos = sorted((darkroom.SHARED / "photos" / part).glob("*.jpg"))
     found = []
     for number, photo in enumerate(photos[:: max(1, len(photos) // count)][:count]):
-        cells = [Cell(iso, ratio) for iso in ISOS for ratio in AMPLIFICATIONS]
-        # one in three: each ISO once, and of the amplifications each in its turn
-        cells = cells if every else [cells[3 * n + (number + n) % 3] for n in range(3)]
+        ratios = AMPLIFICATIONS
+        if every:
+            cells = [Cell(iso, ratio) for iso in ISOS for ratio in ratios]
+        else:
+            cells = [Cell(iso, ratios[(number + n) % len(ratios)]) for n, iso in enumerate(ISOS)]
         for n, cell in enumerate(cells * CROPS if every else cells):
             light = crop_of(photo, (seed, number, n))
             found.append(measure(light, cell, model, (seed, number)))
@@ -128,29 +131,18 @@ def gather(part: str, count: int, model: Any, seed: int, every: bool) -> Sample:
 
 
 def fit(sample: Sample, seed: int) -> Law:
-    """The law, by quantile regression of log(|error| / sigma) (Koenker & Bassett 1978).
-
-    An interval that covers as much everywhere is wide where errors are large; what it covers more
-    there is dearer than what it covers less where they are small. So of the contrasts' effect
-    the share is kept that makes the mean width least, with offsets that cover `COVERAGE` again.
-    """
+    """The law, by quantile regression of log(|error| / sigma) (Koenker & Bassett 1978)."""
     few = np.random.default_rng(seed).permutation(sample.sigma.size)[:FITTED]
     sample = sample.part(np.sort(few))
     contrasts = sample.features[:, 1:].astype(np.float64)
     levels = np.quantile(sample.features[:, 0], np.linspace(0.01, 0.99, KNOTS))
     tents = np.stack([np.interp(sample.features[:, 0], levels, t) for t in np.eye(KNOTS)], axis=-1)
     target = np.log(np.maximum(sample.error / sample.sigma[:, None], 1e-4)).astype(np.float64)
-    whole = quantile_regression(np.concatenate([contrasts, tents], axis=-1), target)
-    laws = []
-    for share in SHARES:
-        coefficients = share * whole[: len(REACHES)]
-        by_contrast = contrasts @ coefficients
-        offsets = quantile_regression(tents, target - by_contrast[:, None])
-        relative = np.exp(by_contrast + tents @ offsets)
-        ends = _rounded(np.quantile(relative, (0.001, 0.999)))
-        law = Law(_rounded(coefficients), _rounded(levels), _rounded(offsets), ends[0], ends[1])
-        laws.append((float((sample.sigma * relative).mean()), law))
-    return min(laws, key=lambda found: found[0])[1]
+    terms = np.concatenate([contrasts, tents], axis=-1)
+    found = quantile_regression(terms, target)
+    ends = _rounded(np.quantile(np.exp(terms @ found), (0.001, 0.999)))
+    coefficients, offsets = found[: len(REACHES)], found[len(REACHES) :]
+    return Law(_rounded(coefficients), _rounded(levels), _rounded(offsets), ends[0], ends[1])
 
 
 def _rounded(numbers: NDArray[Any]) -> tuple[float, ...]:
@@ -224,7 +216,7 @@ def report(sample: Sample, law: Law) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--photos", type=int, default=60, help="of train, to fit by")
+    parser.add_argument("--photos", type=int, default=113, help="of train, to fit by")
     parser.add_argument("--check", type=int, default=12, help="of val, to check on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=Path, help="keep samples in this folder, and reuse them")

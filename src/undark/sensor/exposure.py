@@ -57,7 +57,8 @@ class Exposure:
 
     def with_network_at(self, amplification: float) -> Exposure:
         """The same, of which the network works at this amplification."""
-        return replace(self, of_network=amplification)
+        same = amplification == self.network_amplification
+        return self if same else replace(self, of_network=amplification)
 
 
 def propose_exposure(mosaic: Mosaic, white_level: float = WHITE_LEVEL) -> Exposure:
