@@ -6,6 +6,7 @@ below black are kept: clipping them would brighten and tint the shadows.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -57,11 +58,12 @@ def most_amplification(mosaic: Mosaic, noise: NoiseModel, amplification: float) 
 
     Beyond it the noise of what this one shows passes `HIGHLIGHT_CEILING`, is cut off the network's
     input and added to its output as coloured dots. A network's output at a smaller one, multiplied,
-    is the same.
+    is the same. It is smaller by a power of two, so that multiplying rounds nothing.
     """
     white = signal_per_light(mosaic, amplification)
     reached = (white + np.float32(_ABOVE_NOISE) * noise.sigma(white)) / white
-    return amplification * min(HIGHLIGHT_CEILING / float(reached.max()), 1.0)
+    halvings = math.ceil(math.log2(float(reached.max()) / HIGHLIGHT_CEILING))
+    return float(amplification / 2.0 ** max(halvings, 0))
 
 
 def condition(
