@@ -92,14 +92,18 @@ class _Colour(NamedTuple):
 
 
 def _details(seen: list[_Colour]) -> list[Floats]:
-    """(h, w) for each colour: standard deviation of the scene's detail.
+    """(h, w) for each colour: standard deviation of the scene's detail."""
+    light = [np.maximum(colour.middle, colour.spread) for colour in seen]  # known to about that
+    return shared_detail([colour.detail() for colour in seen], light)
+
+
+def shared_detail(own: list[Floats], light: list[Floats]) -> list[Floats]:
+    """(h, w) for each colour: the detail that counts, of what its own pixels show.
 
     What two of the colours show at least, in proportion to their light: a colour's own pixels may
     miss a line that those of the others see, and those of one alone may have a hot pixel, so they
     count by `ALONE`.
     """
-    own = [colour.detail() for colour in seen]
-    light = [np.maximum(colour.middle, colour.spread) for colour in seen]  # known to about that
     low, high, other = (detail / mean for detail, mean in zip(own, light, strict=True))
     low, high = np.minimum(low, high), np.maximum(low, high)
     second = np.maximum(low, np.minimum(high, other))

@@ -8,6 +8,7 @@ of the measured signal. All means are in DN above black, without white balance.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from undark.restoring.blocks import (
     rows_of_groups,
     with_neighbours,
 )
-from undark.restoring.bound import over_3x3
+from undark.restoring.bound import DETAIL, SURE, over_3x3, shared_detail
 from undark.restoring.coarse import BlockMeans
 from undark.sensor.conditioning import signal_per_light
 from undark.sensor.mosaic import Mosaic
@@ -45,12 +46,36 @@ _AROUND = 1.0
 """Sigmas of a pixel by which light may exceed the means around it in a wrong block."""
 _BELOW_PEAK = 2.0
 """Sigmas by which single pixels must exceed that to allow more: a star may be one pixel."""
-_DETAIL, _SURE = 6.0, 12.0
-"""Standard deviations of the scene's detail that are allowed as well, and standard errors by which
-the variance of measured pixels must exceed that of noise to be detail, both as in `bound`."""
 _MOST_SHARE = 1.25
 """Most that a pixel moves, as a multiple of its block's residual: the residual of a dark block is
 not multiplied in a bright one beside it."""
+
+
+class _Near(NamedTuple):
+    """What usable pixels of a colour show in the 5×5 around each; (h, w), DN."""
+
+    signal: Floats
+    usable: NDArray[np.bool_]
+    pixels: Floats
+    mean: Floats
+    sigma: Floats
+    """Of a pixel with the mean."""
+    detail: Floats
+    """Standard deviation of the light that is not noise."""
+
+    def allowed(self, detail: Floats) -> tuple[Floats, Floats]:
+        """(h, w) lowest and highest light, where the scene has so much detail."""
+        none = np.float32(np.inf)
+        away = np.where(self.pixels > 0, np.float32(_AROUND) * self.sigma, none)  # else no limit
+        reach = np.float32(_BELOW_PEAK) * self.sigma
+        peak = np.where(self.usable, self.signal - reach, -none)
+        dip = np.where(self.usable, np.maximum(self.signal + reach, np.float32(0)), none)
+        most = over_3x3(np.maximum(self.mean + away, peak), np.maximum)
+        least = over_3x3(np.minimum(self.mean - away, dip), np.minimum)
+        finer = away + np.float32(DETAIL) * detail
+        # no light is below black
+        least = np.minimum(least, (self.mean - finer).clip(0))
+        return least, np.maximum(most, self.mean + finer)
 
 
 class Comparison:
@@ -159,10 +184,12 @@ class Comparison:
             usable = self._usable(patch, signal, seen)
             of_pixel = self._mosaic.cfa.colour_map(light.shape[:2])
             marked = wrong[patch.blocks].repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
-            for colour in range(3):
-                least, most = self._range(signal, usable & (of_pixel == colour), patch)
+            near = [self._near(signal, usable & (of_pixel == c), patch) for c in range(3)]
+            light_of = [np.maximum(n.mean, n.sigma) for n in near]
+            details = shared_detail([n.detail for n in near], light_of)
+            for colour, (ours, detail) in enumerate(zip(near, details, strict=True)):
                 plane = light[..., colour] * self._to_signal[colour]
-                clipped = np.clip(plane, least, most) / self._to_signal[colour]
+                clipped = np.clip(plane, *ours.allowed(detail)) / self._to_signal[colour]
                 at = marked[: plane.shape[0], : plane.shape[1], colour]
                 light[..., colour] = np.where(at, clipped, light[..., colour])
 
@@ -170,25 +197,16 @@ class Comparison:
         self._each(touched, work)
         self._measure(touched)
 
-    def _range(
-        self, signal: Floats, ours: NDArray[np.bool_], patch: Patch
-    ) -> tuple[Floats, Floats]:
-        """(h, w) lowest and highest light that the usable pixels of a colour allow around each."""
+    def _near(self, signal: Floats, ours: NDArray[np.bool_], patch: Patch) -> _Near:
+        """What the usable pixels of a colour, `ours`, show around each pixel."""
         count = near_sums(ours.astype(np.float32))
         own = np.where(ours, signal, np.float32(0))
         some = np.maximum(count, np.float32(1))
         mean, square = (np.asarray(near_sums(of) / some, np.float32) for of in (own, own * own))
         noise = self._variance(mean, patch)
-        sigma, sure = np.sqrt(noise), 1 + np.float32(_SURE) * np.sqrt(2 / some)
-        detail = np.float32(_DETAIL) * np.sqrt(np.maximum(square - mean * mean - sure * noise, 0))
-        none = np.float32(np.inf)
-        away = np.where(count > 0, np.float32(_AROUND) * sigma, none)  # nothing is known: no limit
-        peak = np.where(ours, signal - _BELOW_PEAK * sigma, -none)
-        dip = np.where(ours, np.maximum(signal + _BELOW_PEAK * sigma, np.float32(0)), none)
-        most = over_3x3(np.maximum(mean + away, peak), np.maximum)
-        least = over_3x3(np.minimum(mean - away, dip), np.minimum)
-        finer = np.minimum(least, (mean - away - detail).clip(0))  # no light is below black
-        return finer, np.maximum(most, mean + away + detail)
+        sure = 1 + np.float32(SURE) * np.sqrt(2 / some)
+        detail = np.sqrt(np.maximum(square - mean * mean - sure * noise, 0))
+        return _Near(signal, ours, count, mean, np.sqrt(noise), np.asarray(detail, np.float32))
 
     def add_smooth(self, residual: Floats) -> None:
         """Move colours by residuals in DN, bilinear between centres, and take the means anew.
