@@ -44,11 +44,9 @@ class Pose:
         down, across = self.shift
         u = 2 * rows / shape[0] - 1
         bent = 0.5 * (u**2 - 1 / 3)
-        down, across = (
-            down + self.rolling * (0.5 * u - 0.6 * bent),
-            across + self.rolling * (u + bent),
-        )
-        return rows + down + self.turn * x, columns + across - self.turn * y
+        lower = down + self.rolling * (0.5 * u - 0.6 * bent)
+        later = across + self.rolling * (u + bent)
+        return rows + lower + self.turn * x, columns + later - self.turn * y
 
     def source(self, rows: Plane, columns: Plane, shape: tuple[int, int]) -> tuple[Plane, Plane]:
         """Where these places of the frame are in the reference: the inverse, by iteration."""
