@@ -8,7 +8,6 @@ colour, farther out in proportion. `benchmarks/adversarial.py --photos 12` says 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import reduce
 from itertools import product
@@ -86,24 +85,31 @@ class _Colour(NamedTuple):
         down, across = (_within(n)[:, None] for n in self.middle.shape)
         count = down * across.T  # at the frame's edge there are fewer than 5×5
         mean, square = (_sums(_mean(of)) / count for of in (self.light, self.light**2))
-        error = np.float32(SURE * math.sqrt(2 / len(self.light))) / np.sqrt(count)
-        noise = (1 + error) * self.spread**2
-        return np.asarray(np.sqrt(np.maximum(square - mean * mean - noise, 0)))
+        return beyond_noise(mean, square, self.spread**2, count * np.float32(len(self.light)))
 
 
 def _details(seen: list[_Colour]) -> list[Floats]:
     """(h, w) for each colour: standard deviation of the scene's detail."""
-    light = [np.maximum(colour.middle, colour.spread) for colour in seen]  # known to about that
-    return shared_detail([colour.detail() for colour in seen], light)
+    own = [colour.detail() for colour in seen]
+    return shared_detail(own, [c.middle for c in seen], [c.spread for c in seen])
 
 
-def shared_detail(own: list[Floats], light: list[Floats]) -> list[Floats]:
-    """(h, w) for each colour: the detail that counts, of what its own pixels show.
+def beyond_noise(mean: Floats, square: Floats, noise: Floats, count: Floats) -> Floats:
+    """(h, w): standard deviation that is surely not noise, of `count` pixels with this mean, mean
+    square and variance of the noise."""
+    sure = 1 + np.float32(SURE) * np.sqrt(np.float32(2) / count)
+    return np.asarray(np.sqrt(np.maximum(square - mean * mean - sure * noise, 0)), np.float32)
+
+
+def shared_detail(own: list[Floats], means: list[Floats], sigmas: list[Floats]) -> list[Floats]:
+    """(h, w) for each colour: the detail that counts, of what its `own` pixels show.
 
     What two of the colours show at least, in proportion to their light: a colour's own pixels may
     miss a line that those of the others see, and those of one alone may have a hot pixel, so they
     count by `ALONE`.
     """
+    # light is known to about its noise
+    light = [np.maximum(mean, sigma) for mean, sigma in zip(means, sigmas, strict=True)]
     low, high, other = (detail / mean for detail, mean in zip(own, light, strict=True))
     low, high = np.minimum(low, high), np.maximum(low, high)
     second = np.maximum(low, np.minimum(high, other))
@@ -117,13 +123,21 @@ def _limits(seen: _Colour, detail: Floats) -> tuple[Floats, Floats]:
     """(h, w) lowest and highest light that what was seen of a colour and its detail allow."""
     light, sigma, middle, spread = seen
     reach = np.float32(FROM_MEAN) * spread
-    detail = reach + np.float32(DETAIL) * detail
     peaks = reduce(np.maximum, light - BELOW_PEAK * sigma)
     dips = reduce(np.minimum, light + BELOW_PEAK * sigma)
-    most = over_3x3(np.maximum(middle + reach, peaks), np.maximum)
-    dark = np.minimum(over_3x3(dips, np.minimum), middle - detail).clip(0)
-    least = np.minimum(over_3x3(middle - reach, np.minimum), dark)
-    return least, np.maximum(most, middle + detail)
+    return limits(middle, reach, peaks, dips, detail)
+
+
+def limits(
+    mean: Floats, reach: Floats, peaks: Floats, dips: Floats, detail: Floats
+) -> tuple[Floats, Floats]:
+    """(h, w) lowest and highest light, of 3×3 pixels' means, `reach` beyond them, and single pixels
+    (`peaks`, `dips`); where there is `detail`, farther from a pixel's own mean."""
+    wide = reach + np.float32(DETAIL) * detail
+    most = over_3x3(np.maximum(mean + reach, peaks), np.maximum)
+    dark = np.minimum(over_3x3(dips, np.minimum), mean - wide).clip(0)  # no light is below black
+    least = np.minimum(over_3x3(mean - reach, np.minimum), dark)
+    return least, np.maximum(most, mean + wide)
 
 
 def _sums(plane: Floats) -> Floats:

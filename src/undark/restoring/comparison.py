@@ -27,7 +27,7 @@ from undark.restoring.blocks import (
     rows_of_groups,
     with_neighbours,
 )
-from undark.restoring.bound import DETAIL, SURE, over_3x3, shared_detail
+from undark.restoring.bound import beyond_noise, limits, shared_detail
 from undark.restoring.coarse import BlockMeans
 from undark.sensor.conditioning import signal_per_light
 from undark.sensor.mosaic import Mosaic
@@ -52,30 +52,17 @@ not multiplied in a bright one beside it."""
 
 
 class _Near(NamedTuple):
-    """What usable pixels of a colour show in the 5×5 around each; (h, w), DN."""
+    """What usable pixels of a colour show around each pixel; (h, w), DN, as for `bound.limits`."""
 
-    signal: Floats
-    usable: NDArray[np.bool_]
-    pixels: Floats
     mean: Floats
+    """Of 5×5."""
     sigma: Floats
     """Of a pixel with the mean."""
+    reach: Floats
+    """Infinite where no pixel is usable: nothing is known."""
+    peaks: Floats
+    dips: Floats
     detail: Floats
-    """Standard deviation of the light that is not noise."""
-
-    def allowed(self, detail: Floats) -> tuple[Floats, Floats]:
-        """(h, w) lowest and highest light, where the scene has so much detail."""
-        none = np.float32(np.inf)
-        away = np.where(self.pixels > 0, np.float32(_AROUND) * self.sigma, none)  # else no limit
-        reach = np.float32(_BELOW_PEAK) * self.sigma
-        peak = np.where(self.usable, self.signal - reach, -none)
-        dip = np.where(self.usable, np.maximum(self.signal + reach, np.float32(0)), none)
-        most = over_3x3(np.maximum(self.mean + away, peak), np.maximum)
-        least = over_3x3(np.minimum(self.mean - away, dip), np.minimum)
-        finer = away + np.float32(DETAIL) * detail
-        # no light is below black
-        least = np.minimum(least, (self.mean - finer).clip(0))
-        return least, np.maximum(most, self.mean + finer)
 
 
 class Comparison:
@@ -185,11 +172,14 @@ class Comparison:
             of_pixel = self._mosaic.cfa.colour_map(light.shape[:2])
             marked = wrong[patch.blocks].repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
             near = [self._near(signal, usable & (of_pixel == c), patch) for c in range(3)]
-            light_of = [np.maximum(n.mean, n.sigma) for n in near]
-            details = shared_detail([n.detail for n in near], light_of)
-            for colour, (ours, detail) in enumerate(zip(near, details, strict=True)):
+            details = shared_detail(
+                [n.detail for n in near], [n.mean for n in near], [n.sigma for n in near]
+            )
+            for colour, (seen_of, detail) in enumerate(zip(near, details, strict=True)):
+                mean, _, reach, peaks, dips, _ = seen_of
                 plane = light[..., colour] * self._to_signal[colour]
-                clipped = np.clip(plane, *ours.allowed(detail)) / self._to_signal[colour]
+                clipped = np.clip(plane, *limits(mean, reach, peaks, dips, detail))
+                clipped /= self._to_signal[colour]
                 at = marked[: plane.shape[0], : plane.shape[1], colour]
                 light[..., colour] = np.where(at, clipped, light[..., colour])
 
@@ -204,9 +194,16 @@ class Comparison:
         some = np.maximum(count, np.float32(1))
         mean, square = (np.asarray(near_sums(of) / some, np.float32) for of in (own, own * own))
         noise = self._variance(mean, patch)
-        sure = 1 + np.float32(SURE) * np.sqrt(2 / some)
-        detail = np.sqrt(np.maximum(square - mean * mean - sure * noise, 0))
-        return _Near(signal, ours, count, mean, np.sqrt(noise), np.asarray(detail, np.float32))
+        sigma, none = np.sqrt(noise), np.float32(np.inf)
+        below = np.float32(_BELOW_PEAK) * sigma
+        return _Near(
+            mean,
+            sigma,
+            np.where(count > 0, np.float32(_AROUND) * sigma, none),
+            np.where(ours, signal - below, -none),
+            np.where(ours, signal + below, none),
+            beyond_noise(mean, square, noise, some),
+        )
 
     def add_smooth(self, residual: Floats) -> None:
         """Move colours by residuals in DN, bilinear between centres, and take the means anew.
