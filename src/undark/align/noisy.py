@@ -26,7 +26,7 @@ from undark.align.field import Field, resized
 from undark.align.fitting import ROWS, fitted_field, fitted_motion, sure_rows
 from undark.align.planes import MARGIN, blocks, halved, patches
 from undark.align.resample import moved_patches
-from undark.align.search import BORDER, evened, highest, tapered
+from undark.align.search import BORDER, LARGEST, Search, evened
 from undark.align.spectrum import Filter, filter_for
 from undark.cpus import in_threads
 
@@ -135,6 +135,10 @@ class Reference:
     def __init__(self, plane: Floats) -> None:
         self.shape = (plane.shape[0], plane.shape[1])
         self._levels = [_level(p, scale) for p, scale in _pyramid(plane)]
+        small = [level for level in self._levels if max(level.light.shape) <= LARGEST]
+        self._first_small = len(self._levels) - len(small)
+        self._search = Search([level.light for level in small])
+        self._even_search = Search([evened(level.light, level.filtered.power) for level in small])
 
     def align(self, plane: Floats) -> Alignment:
         """Where the content of this plane, of the same shape and noise, lies."""
@@ -142,8 +146,9 @@ class Reference:
             level.filtered.apply(p)
             for level, (p, _) in zip(self._levels, _pyramid(plane), strict=True)
         ]
-        peak = highest([level.light for level in self._levels], planes)
-        start, motion = peak.number, peak.motion(self._levels[peak.number].scale)
+        peak = self._search.highest(planes[self._first_small :])
+        start = self._first_small + peak.number
+        motion = peak.motion(self._levels[start].scale)
         field = Field(motion, np.zeros((1, 1, 2)), self._side, self.shape)
         for number in range(start, -1, -1):
             level, moved = self._levels[number], planes[number]
@@ -161,7 +166,19 @@ class Reference:
                 field = replace(field, local=_local_step(level, planes[number], field))
         error = math.sqrt(float(np.linalg.eigvalsh(covariance[:2, :2])[-1]))
         common = _common_power(self._levels, planes, field)
-        return Alignment(field, error, *common, _agreement(self._levels, planes, field))
+        return Alignment(field, error, *common, self._agreement(planes, field))
+
+    def _agreement(self, planes: list[Floats], field: Field) -> float:
+        """`Alignment.agreement`, of the level whose largest correlation stands out most."""
+        levels, small = self._levels[self._first_small :], planes[self._first_small :]
+        moved = [evened(p, level.filtered.power) for p, level in zip(small, levels, strict=True)]
+        peak = self._even_search.highest(moved)
+        scale = levels[peak.number].scale
+        if field.motion.apart(peak.motion(scale), field.shape) < _SAME * scale:
+            return 1.0
+        there, _ = _nearest(moved[peak.number], field, scale)
+        reference = self._even_search.planes[peak.number]
+        return float((reference * there).sum()) / max(peak.value, 1e-30)
 
     @property
     def _side(self) -> float:
@@ -314,17 +331,3 @@ def _nearest(plane: Floats, field: Field, scale: int) -> tuple[Floats, NDArray[n
     seen = (down >= 0) & (down < height) & (across >= 0) & (across < width)
     found: Floats = plane[down.clip(0, height - 1), across.clip(0, width - 1)] * seen
     return found, seen
-
-
-def _agreement(levels: list[_Level], planes: list[Floats], field: Field) -> float:
-    """`Alignment.agreement`, of the level whose largest correlation stands out most."""
-    references, moved = (
-        [evened(p, level.filtered.power) for p, level in zip(kind, levels, strict=True)]
-        for kind in ([level.light for level in levels], planes)
-    )
-    peak = highest(references, moved)
-    scale = levels[peak.number].scale
-    if field.motion.apart(peak.motion(scale), field.shape) < _SAME * scale:
-        return 1.0
-    there, _ = _nearest(moved[peak.number], field, scale)
-    return float((tapered(references[peak.number]) * there).sum()) / max(peak.value, 1e-30)

@@ -20,7 +20,7 @@ BORDER = 10
 padded with, which does not move with the scene."""
 _TURNS = np.radians((-1.2, -0.8, -0.4, 0.0, 0.4, 0.8, 1.2))
 """Rotations that are tried."""
-_LARGEST = 800
+LARGEST = 800
 """Longest side in pixels of the planes that are searched."""
 _FARTHEST = 0.25
 """Largest shift looked for, as a share of the frame."""
@@ -50,18 +50,22 @@ class Peak:
         return Motion(x * scale, y * scale, self.turn)
 
 
-def highest(references: Sequence[Floats], planes: Sequence[Floats]) -> Peak:
-    """The most certain peak of several scales, of those that are not too large to be searched."""
-    found = []
-    for number, (reference, plane) in enumerate(zip(references, planes, strict=True)):
-        if max(reference.shape) > _LARGEST:
-            continue
-        spectrum = np.fft.rfft2(tapered(reference)).conj()
-        for turn in _TURNS:
-            moved = np.fft.rfft2(tapered(_rotated(plane, float(turn))))
-            correlation = np.fft.irfft2(moved * spectrum, plane.shape)
-            found.append(_peak(correlation, float(turn), number))
-    return max(found)
+class Search:
+    """Planes of a reference, of several scales, for frames whose planes are of the same."""
+
+    def __init__(self, planes: Sequence[Floats]) -> None:
+        self.planes = [tapered(plane) for plane in planes]
+        self._spectra = [np.fft.rfft2(plane).conj() for plane in self.planes]
+
+    def highest(self, planes: Sequence[Floats]) -> Peak:
+        """The most certain peak of all scales and rotations."""
+        found = []
+        for number, (spectrum, plane) in enumerate(zip(self._spectra, planes, strict=True)):
+            for turn in _TURNS:
+                moved = np.fft.rfft2(tapered(_rotated(plane, float(turn))))
+                correlation = np.fft.irfft2(moved * spectrum, plane.shape)
+                found.append(_peak(correlation, float(turn), number))
+        return max(found)
 
 
 def evened(light: Floats, noise: float) -> Floats:
