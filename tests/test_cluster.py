@@ -177,7 +177,7 @@ def test_ctrl_c_leaves_nothing_half_written(folder, ray_folder):
 
     def both_work():
         assert process.poll() is None, process.communicate()
-        return len(workers_on("")) == 2  # on any two photos: a worker may start late
+        return workers_on("0.dng") and workers_on("1.dng")
 
     until(both_work)
     time.sleep(0.5)  # into the work
