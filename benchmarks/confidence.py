@@ -118,11 +118,11 @@ def gather(part: str, count: int, model: Any, seed: int, every: bool) -> Sample:
     photos = sorted((darkroom.SHARED / "photos" / part).glob("*.jpg"))
     found = []
     for number, photo in enumerate(photos[:: max(1, len(photos) // count)][:count]):
-        ratios = AMPLIFICATIONS
         if every:
-            cells = [Cell(iso, ratio) for iso in ISOS for ratio in ratios]
+            cells = [Cell(iso, ratio) for iso in ISOS for ratio in AMPLIFICATIONS]
         else:
-            cells = [Cell(iso, ratios[(number + n) % len(ratios)]) for n, iso in enumerate(ISOS)]
+            turned = np.roll(AMPLIFICATIONS, -number).tolist()
+            cells = [Cell(iso, ratio) for iso, ratio in zip(ISOS, turned, strict=False)]
         for n, cell in enumerate(cells * CROPS if every else cells):
             light = crop_of(photo, (seed, number, n))
             found.append(measure(light, cell, model, (seed, number)))
