@@ -50,7 +50,7 @@ from darkroom import (
 )
 from undark.develop.metrics import psnr
 from undark.engine.model import Model
-from undark.restoring.bands import collected, corrected_bands, run_network
+from undark.restoring.bands import corrected, run_network
 from undark.restoring.photons import Agreement
 from undark.sensor.cfa import CFA, mosaic
 from undark.sensor.mosaic import Mosaic
@@ -203,8 +203,7 @@ def stages(
     """Restored light (H, W, 3) of the network alone, in its bound, and corrected: `STAGES`."""
     alone = run_network(model, dark, noise, amplification, bounded=False)
     bounded = run_network(model, dark, noise, amplification)
-    bands = corrected_bands(iter([bounded]), dark, noise, amplification)
-    whole, agreement = collected(bands, dark.shape)
+    whole, agreement = corrected(bounded, dark, noise, amplification)
     assert agreement is not None
     return dict(zip(STAGES, (alone, bounded, whole), strict=True)), agreement
 

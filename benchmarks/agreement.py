@@ -26,7 +26,7 @@ from blind import frames
 from blind_frames import Dark, Plane
 from darkroom import SHARED
 from undark.engine.model import Model
-from undark.restoring.bands import collected, corrected_bands, run_network
+from undark.restoring.bands import corrected, run_network
 from undark.restoring.photons import LIMIT
 from undark.sensor.cfa import CFA, mosaic
 from undark.sensor.mosaic import Mosaic
@@ -61,8 +61,7 @@ def score(frame: Dark, model: Model) -> Score:
     photo, noise = without_defects(frame.mosaic)
     light = run_network(model, photo, noise, AMPLIFICATION)
     distances = [from_truth(light, photo, noise, frame.clean)]
-    bands = corrected_bands(iter([light]), photo, noise, AMPLIFICATION)
-    light, agreement = collected(bands, photo.shape)
+    light, agreement = corrected(light, photo, noise, AMPLIFICATION)
     assert agreement is not None
     distances.append(from_truth(light, photo, noise, frame.clean))
     first, last = (int((d > LIMIT).any(axis=-1).sum()) for d in distances)

@@ -40,6 +40,7 @@ from darkroom import (
     shoot,
 )
 from speed import machine
+from undark.cpus import usable_cpus
 from undark.develop.metrics import psnr
 from undark.engine.backends import BF16, F32, NO_MARGINS, Backend, Margins
 from undark.engine.backends.onnxruntime import OnnxRuntime
@@ -86,11 +87,11 @@ def _openvino(precision: str) -> Callable[[Path], Backend]:
 def engines(model: Path, eight_bit: Path) -> dict[str, Callable[[], Backend]]:
     """Name → a function that loads the model. The first is the reference."""
     return {
-        "ONNX Runtime, float32": lambda: OnnxRuntime(model),
+        "ONNX Runtime, float32": lambda: OnnxRuntime(model, threads=usable_cpus()),
         "OpenVINO, float32": lambda: _openvino(F32)(model),
         "OpenVINO, bfloat16": lambda: _openvino(BF16)(model),
         "OpenVINO, bfloat16, last sum too": lambda: OneModel(model),
-        "ONNX Runtime, 8 bits": lambda: OnnxRuntime(eight_bit),
+        "ONNX Runtime, 8 bits": lambda: OnnxRuntime(eight_bit, threads=usable_cpus()),
         "OpenVINO, 8 bits": lambda: _openvino(F32)(eight_bit),
     }
 

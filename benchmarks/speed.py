@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from itertools import chain, product
 from pathlib import Path
@@ -31,12 +32,14 @@ from pathlib import Path
 import numpy as np
 
 import process_memory
+from undark.cpus import tiles_at_once
 from undark.demo import load_scene, photograph
 from undark.engine.card import read_card
 from undark.engine.catalogue import QUALITIES, choose
 from undark.engine.model import load_model
 from undark.engine.tiling import Tile, inner_light, tiles
 from undark.files.dng import write_mosaic
+from undark.restoring.ahead import abreast
 
 ISO, AMPLIFICATION = 1600, 200
 SIZES = {6: (2000, 3000), 12: (2832, 4240), 24: (4000, 6000), 50: (5776, 8656), 100: (8160, 12256)}
@@ -195,10 +198,11 @@ def network(folder: Path, count: int = 4) -> None:
         plan = [*chain(*tiles(rows, columns, card.multiple, card.halo, area=model.area))]
         shape = (1, card.channels, *(s.stop - s.start for s in plan[0].outer))
         inputs = np.random.default_rng(0).random(shape, np.float32)
+        margins = [tile.margins for tile in plan]
         model(inputs)
         began = time.perf_counter()
-        for tile in plan:
-            inner_light(card, model, inputs, tile.margins)
+        for _ in abreast(partial(inner_light, card, model, inputs), margins, tiles_at_once()):
+            pass
         alone = time.perf_counter() - began
         one = seconds(undark(quality, photos[0], to=folder / "one"))
         all_ = seconds(undark(quality, *photos, to=folder / "all"))

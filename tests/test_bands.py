@@ -9,7 +9,7 @@ import pytest
 import undark
 from frames import kept_to_photons
 from undark.files.picture import open_picture
-from undark.restoring.ahead import ahead
+from undark.restoring.ahead import abreast, ahead
 from undark.restoring.bands import AROUND, HEIGHT, corrected_bands
 from undark.restoring.coarse import add_field, corrections
 from undark.restoring.comparison import Comparison
@@ -53,7 +53,7 @@ def test_bands_are_corrected_as_the_whole_frame_is(cfa, height):
     moved = corrections(Comparison(wrong, dark, NOISE, AMPLIFICATION).block_means())
     add_field(whole, np.concatenate([moved[:1], moved, moved[-1:]]))
     expected = kept_to_photons(whole, dark, NOISE, AMPLIFICATION)
-    strips = iter(np.array_split(wrong, [100, 150, 400]))
+    strips = iter(np.split(wrong, range(AROUND, height, AROUND)))
     bands = [
         (band.top, band.light.copy(), band.agreement)
         for band in corrected_bands(strips, dark, NOISE, AMPLIFICATION)
@@ -127,9 +127,45 @@ def test_errors_reach_the_one_who_uses_the_items():
         next(seen)
 
 
-def test_no_thread_is_left_when_the_caller_stops():
+def test_items_made_abreast_keep_their_order_and_are_few():
+    running, most, made = 0, 0, []
+    lock = threading.Lock()
+
+    def work(n):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.01 * (3 - n % 3))  # the first of three takes longest
+        with lock:
+            running -= 1
+            made.append(n)
+        return n * n
+
+    seen = abreast(work, iter(range(9)), 2)
+    assert next(seen) == 0
+    time.sleep(0.2)
+    assert sorted(made) == [0, 1, 2]  # two more than are used
+    assert [*seen] == [n * n for n in range(1, 9)]
+    assert most == 2
+
+
+def test_the_first_error_of_items_made_abreast_is_raised_and_no_other_item_begun():
+    begun = []
+
+    def work(n):
+        begun.append(n)
+        return 1 / (n - 3)
+
+    with pytest.raises(ZeroDivisionError):
+        list(abreast(work, iter(range(1000)), 2))
+    assert len(begun) <= 6
+
+
+@pytest.mark.parametrize("how", [ahead, lambda items: abreast(str, items, 2)])
+def test_no_thread_is_left_when_the_caller_stops(how):
     before = set(threading.enumerate())
-    seen = ahead(iter(range(1000)))
+    seen = how(iter(range(1000)))
     next(seen)
     seen.close()
     assert set(threading.enumerate()) <= before

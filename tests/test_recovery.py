@@ -1,6 +1,8 @@
 """A device or an engine that fails in the middle: smaller tiles, then the CPU."""
 
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -181,6 +183,23 @@ def test_where_memory_is_short_tiles_become_smaller():
         warnings.simplefilter("error")
         assert np.array_equal(tiled.run(LIGHT), found)
     assert len(backend.shapes) == 4
+
+
+def test_two_tiles_that_fail_together_become_smaller_once():
+    backend, together = Small(210 * 210), threading.Barrier(2)
+    run = backend.run
+
+    def run_together(inputs, margins=NO_MARGINS):
+        if inputs.shape == LIGHT.shape:
+            together.wait(20)
+        return run(inputs, margins)
+
+    backend.run, tiled = run_together, SmallerTiles(backend, CARD, "cuda")
+    with pytest.warns(EngineWarning) as said, ThreadPoolExecutor(2) as threads:
+        found = [*threads.map(tiled.run, [LIGHT, LIGHT])]
+    assert len(said) == 1
+    assert len(backend.shapes) == 2 + 2 * 4
+    assert np.array_equal(*found)
 
 
 def test_tiles_become_smaller_down_to_a_bound():

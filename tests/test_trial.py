@@ -65,7 +65,6 @@ def here(monkeypatch, tmp_path):
         ({"cpu": 3.0, "openvino": 1.0}, OPENVINO),
         ({"cpu": 3.0, "openvino": 1.0, "cuda": 0.1}, CUDA),
         ({"cpu": 1.0, "openvino": 0.95}, DEFAULT),  # no gain worth another engine
-        ({"cpu": 1.0, "openvino": 0.88}, DEFAULT),  # nor where its smaller tiles compute more
         ({"cpu": 1.0, "openvino": 3.0}, DEFAULT),
         ({"cpu": 3.0, "openvino": (1.0, 0.01)}, DEFAULT),  # its results differ
         ({"cpu": 3.0, "openvino": (1.0, 0.001)}, OPENVINO),
@@ -206,7 +205,7 @@ def test_a_model_that_no_engine_can_run(here, tmp_path):
 def test_megapixels_that_are_computed():
     """One tile for a small photo; the halos of a large one count."""
     assert trial.run_megapixels(CARD, 512, 1024) == pytest.approx(0.524288)
-    assert 1.05 < trial.run_megapixels(CARD, 4000, 6000) / 24 < 1.6
+    assert 1.05 < trial.run_megapixels(CARD, 4000, 6000) / 24 < 1.65
 
 
 def test_devices_are_described(run, here, monkeypatch):
@@ -222,10 +221,7 @@ def test_devices_are_described(run, here, monkeypatch):
     )
     rows = {row["device"]: row for row in json.loads(run("info", "--device", "--json")[1])}
     cpu, openvino = rows["cpu"], rows["openvino"]
-    # three times as long for a pixel; OpenVINO's tiles are smaller, so it computes more of them
-    more = trial.run_megapixels(CARD, 4000, 6000, OPENVINO) / trial.run_megapixels(CARD, 4000, 6000)
-    assert 1.05 < more < 1.1
-    assert cpu["seconds"] * more == pytest.approx(3 * openvino["seconds"], rel=0.01)
+    assert cpu["seconds"] == pytest.approx(3 * openvino["seconds"], rel=0.01)
     assert cpu["megapixels_per_second"] == pytest.approx(24 / cpu["seconds"], abs=0.01)
     assert openvino["auto"]
     assert "install" in rows["cuda"]

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from undark.engine.backends import BF16, F32, Backend
-from undark.engine.tiling import AREA
 from undark.errors import DeviceError
 
 AUTO, CPU, OPENVINO = "auto", "cpu", "openvino"
@@ -42,15 +41,6 @@ class Engine:
     def runtime(self) -> str:
         """The library's name."""
         return "OpenVINO" if self.device == OPENVINO else "ONNX Runtime"
-
-    @property
-    def area(self) -> int:
-        """Most pixels of a network's first scale in a tile, with its margins.
-
-        By memory: 24 megapixels take 660 MiB with ONNX Runtime; OpenVINO takes 800 for tiles of the
-        same size, 660 for these, and is hardly slower for it.
-        """
-        return 250_000 if self.device == OPENVINO else AREA
 
     def open(self, path: Path) -> Backend:
         """Load a model. Raises `ModelError`, `DeviceError`."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from itertools import chain
 from math import lcm
+from threading import Lock
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -43,31 +44,38 @@ class SmallerTiles:
         """`name` is the engine's, for the warning."""
         self._backend, self._card, self._name = backend, card, name
         self._side: int | None = None  # whole inputs
+        self._shrinking = Lock()
 
     def run(
         self, inputs: NDArray[np.float32], margins: Margins = NO_MARGINS
     ) -> NDArray[np.float32]:
         """See `Backend`. Warns (`EngineWarning`) when tiles become smaller."""
         while True:
+            tried = self._side
             try:
-                return self._attempt(inputs, margins)
+                return self._attempt(inputs, margins, tried)
             except Exception as error:  # runtimes' exceptions share no base class
-                side = (self._side or max(inputs.shape[-2:])) // 2
+                side = (tried or max(inputs.shape[-2:])) // 2
                 if not is_out_of_memory(error) or side < SMALLEST_TILE:
                     raise
+            with self._shrinking:
+                if self._side != tried:  # another thread's tile has failed as well
+                    continue
                 self._side = side
-                warnings.warn(
-                    f"{self._name}: out of memory; tiles have {side} packed pixels from now on",
-                    EngineWarning,
-                    stacklevel=2,
-                )
+            warnings.warn(
+                f"{self._name}: out of memory; tiles have {side} packed pixels from now on",
+                EngineWarning,
+                stacklevel=2,
+            )
 
-    def _attempt(self, inputs: NDArray[np.float32], margins: Margins) -> NDArray[np.float32]:
-        if self._side is None:
+    def _attempt(
+        self, inputs: NDArray[np.float32], margins: Margins, side: int | None
+    ) -> NDArray[np.float32]:
+        if side is None:
             return self._backend.run(inputs, margins)
         card, (height, width) = self._card, inputs.shape[-2:]
         cells = next((kind.cells for kind in SENSOR_KINDS if kind.name == card.cfa), 1)
-        plan = tiles(height, width, lcm(card.multiple, cells), card.halo, self._side)
+        plan = tiles(height, width, lcm(card.multiple, cells), card.halo, side)
         output = np.empty((1, 3, card.cell * height, card.cell * width), np.float32)
 
         for tile in chain(*plan):

@@ -8,6 +8,7 @@ they are not blended.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple, Protocol
@@ -20,9 +21,10 @@ from undark.engine.card import Card
 
 Floats = NDArray[np.float32]
 
-AREA = 370_000
+AREA = 265_000
 """Most packed pixels of a tile with its margins, of which each takes 0.6 kB of ONNX Runtime's
-memory in the shipped network. Other runtimes have their own, see `Engine.area`."""
+memory in the shipped network: 24 megapixels take 670 MiB on two CPUs, 620 with OpenVINO. Larger
+ones have smaller margins together, but two of them are in memory (see `cpus.tiles_at_once`)."""
 
 
 class Tile(NamedTuple):
@@ -138,31 +140,37 @@ def strips(
     plan: list[list[Tile]],
     parts: Iterable[tuple[Tile, NDArray[np.float32]]],
     shape: tuple[int, int],
+    rows: int,
     cell: int,
     corner: tuple[int, int] = (0, 0),
     progress: Callable[[float], None] = lambda share: None,
 ) -> Iterator[NDArray[np.float32]]:
-    """A frame from top to bottom: a strip (h, W, 3) for each row of tiles of the plan.
+    """A frame from top to bottom: strips (h, W, 3) of `rows` rows each, the last of fewer.
 
     `parts` are the tiles, in the plan's order, with the output (3, h, w) for their inner parts, of
     `cell` pixels a packed pixel. The frame of `shape` (H, W) pixels begins at `corner` of what the
     plan covers. `progress` is called with the share of the tiles that is done.
     """
-    (height, width), (top, left) = shape, corner
+    height, width = shape
     tiled, done, count = iter(parts), 0, sum(map(len, plan))
-    for row in plan:
-        rows = scaled(row[0].inner, cell)[0]
-        first, last = rows.start - top, rows.stop - top
-        begin, end = max(first, 0), min(last, height)
-        strip = np.empty((max(end - begin, 0), width, 3), np.float32)
-        for _ in row:
+    first, begun = 0, deque[NDArray[np.float32]]()  # strips from row `first` of the frame
+    for line in plan:
+        end = min(scaled(line[0].inner, cell)[0].stop - corner[0], height)
+        while (start := first + sum(map(len, begun))) < end:
+            begun.append(np.empty((min(rows, height - start), width, 3), np.float32))
+        for _ in line:
             tile, light = next(tiled)
-            place(strip, light, first - begin, scaled(tile.inner, cell)[1].start - left)
+            down, across = (
+                s.start - c for s, c in zip(scaled(tile.inner, cell), corner, strict=True)
+            )
+            for number, strip in enumerate(begun):
+                place(strip, light, down - first - number * rows, across)
             del light
             done += 1
             progress(done / count)
-        yield strip
-        del strip  # before the next one is allocated
+        while begun and first + len(begun[0]) <= end:
+            first += len(begun[0])
+            yield begun.popleft()
 
 
 def place(frame: NDArray[np.float32], part: NDArray[np.float32], top: int, left: int) -> None:

@@ -12,6 +12,7 @@ import math
 import platform
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -22,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from undark.cpus import usable_cpus
+from undark.cpus import tiles_at_once, usable_cpus
 from undark.engine.backends import BF16, F32, NO_MARGINS, Backend, Margins
 from undark.engine.card import Card
 from undark.engine.devices import AUTO, DEFAULT, DEVICES, Engine, engines_of, meant
-from undark.engine.tiling import Tile, left_out, tiles
+from undark.engine.tiling import AREA, Tile, left_out, tiles
 from undark.errors import OutputError, UndarkError
 from undark.files.output import write_atomically
 from undark.files.provenance import digest_of
@@ -35,7 +36,7 @@ SIDE = 512
 """Packed pixels of the trial's tile along a side, rounded up to the model's multiple. From there on
 a larger tile changes no engine's rate by more than a tenth."""
 PHOTO = (4000, 6000)
-"""Rows and columns of the photo that engines are compared by: their tiles differ."""
+"""Rows and columns of the photo whose time is told."""
 ROUNDS = 2
 GAIN = 0.9
 """Another engine than the default is chosen if it takes at most this share of its time."""
@@ -93,13 +94,13 @@ def survey(path: Path, card: Card) -> tuple[list[Trial], Engine]:
     return done, best if device == AUTO else fastest(path, card, device)
 
 
-def run_megapixels(card: Card, height: int, width: int, engine: Engine = DEFAULT) -> float:
+def run_megapixels(card: Card, height: int, width: int) -> float:
     """Megapixels that the network computes for a photo of (height, width), with tiles' margins.
 
     Of what it leaves out of the margins (see `Card.rim`) the second half is not computed.
     """
     down, across = (-(-n // (card.cell * card.multiple)) * card.multiple for n in (height, width))
-    plan = tiles(down, across, card.multiple, card.halo, area=engine.area * card.fold**2)
+    plan = tiles(down, across, card.multiple, card.halo, area=AREA * card.fold**2)
     areas = [
         _area(tile, NO_MARGINS) + _area(tile, left_out(card, tile.margins)) for tile in chain(*plan)
     ]
@@ -139,11 +140,9 @@ def trials(path: Path, card: Card, engines: Sequence[Engine]) -> list[Trial]:
         for engine, backend in running.items():
             best[engine] = min(best[engine], _seconds(backend, tile))
 
-    def of_photo(engine: Engine) -> float:
-        return best[engine] / megapixels * run_megapixels(card, *PHOTO, engine)
-
+    photo = run_megapixels(card, *PHOTO) / megapixels
     return [
-        Trial(t.engine, of_photo(t.engine), t.deviation, t.problem) if t.engine in best else t
+        Trial(t.engine, photo * best[t.engine], t.deviation, t.problem) if t.engine in best else t
         for t in found
     ]
 
@@ -242,9 +241,11 @@ def _tile(card: Card) -> NDArray[np.float32]:
 
 
 def _seconds(backend: Backend, tile: NDArray[np.float32]) -> float:
-    began = time.perf_counter()
-    backend.run(tile)
-    return time.perf_counter() - began
+    """For one tile, of as many as are restored at the same time."""
+    count, began = tiles_at_once(), time.perf_counter()
+    with ThreadPoolExecutor(count) as threads:
+        [*threads.map(backend.run, [tile] * count)]
+    return (time.perf_counter() - began) / count
 
 
 def _rms(difference: NDArray[np.float32]) -> float:

@@ -1,12 +1,14 @@
-"""Work ahead: an iterator runs in a thread, one item before the one that is used."""
+"""Work ahead: items are made in threads, before they are used."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 _END = object()
 
@@ -24,3 +26,19 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
             made = thread.submit(next, iterator, _END)
             yield item  # type: ignore[misc]  # an `Item`
             del item  # not kept while the next one is waited for
+
+
+def abreast(work: Callable[[Item], Made], items: Iterable[Item], count: int) -> Iterator[Made]:
+    """What `work` makes of each item, in their order, `count` at the same time, in threads.
+
+    While one is used, as many are worked on and one waits. Raises what `work` raises. If the caller
+    stops early (closes the generator), what is begun is waited for.
+    """
+    made: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(count) as threads:
+        for item in items:
+            made.append(threads.submit(work, item))
+            if len(made) > count:
+                yield made.popleft().result()
+        while made:
+            yield made.popleft().result()

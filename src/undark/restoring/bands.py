@@ -1,8 +1,8 @@
 """Restored light from top to bottom, so that no frame of floats is held.
 
 The network gives strips, a row of tiles each. A band of a strip can be corrected towards the
-measured light once the rows below it are known. Three stages run beside each other: the network's
-input of the next tile, the network, and what follows it.
+measured light once the rows below it are known. Tiles are made beside each other, and beside what
+follows them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from math import lcm
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.cpus import tiles_at_once
 from undark.develop.render import srgb_matrix
 from undark.engine.card import PICTURE_TASK, SRGB_TASK
 from undark.engine.model import Model
 from undark.engine.recovery import redone_on_cpu
 from undark.engine.tiling import Tile, inner_light, scaled, strips, tiles
 from undark.errors import UnsupportedError
-from undark.restoring.ahead import ahead
+from undark.restoring.ahead import abreast
 from undark.restoring.blocks import BLOCK, PATCH, clipped_below
 from undark.restoring.bound import bound
 from undark.restoring.coarse import CoarseField, add_field, moved_means
@@ -73,7 +74,8 @@ def network_strips(
     bounded: bool = True,
     progress: Progress = lambda share: None,
 ) -> Iterator[Floats]:
-    """The network's output from top to bottom: strips (h, W, 3) of linear camera RGB.
+    """The network's output from top to bottom: strips (h, W, 3) of linear camera RGB, of
+    `AROUND` rows each, the last of fewer.
 
     `bounded` holds it to the measured light around each pixel (see `restoring.bound`), but for
     models of finished colours. Raises `UnsupportedError` where the model is for another sensor,
@@ -87,20 +89,20 @@ def network_strips(
     down, across = (n // cfa.cell for n in padded.shape)
     plan = tiles(down, across, multiple, card.halo, tile, model.area)
 
-    def finished(tile: Tile, inputs: Floats, output: Floats) -> Floats:
-        """(3, H, W): the inner part of a tile, with the light that the network was not given."""
+    def made(tile: Tile) -> tuple[Tile, Floats]:
+        """(3, H, W): the inner part of a tile, with the light that the network is not given."""
+        inputs = frame.inputs(tile.outer)
+        output = inner_light(card, model, inputs, tile.margins)
         if to_camera is None and bounded:
             bound(output, inputs, tile.margins, cfa.colours)
         light: Floats = output[0]
         if to_camera is not None:
             light = np.asarray(np.tensordot(to_camera, light, 1), np.float32)
         frame.add_highlights(light, *scaled(tile.inner, cfa.cell))
-        return light
+        return tile, light
 
-    inputs = ahead((tile, frame.inputs(tile.outer)) for tile in chain(*plan))
-    outputs = ahead((tile, x, inner_light(card, model, x, tile.margins)) for tile, x in inputs)
-    parts = ahead((tile, finished(tile, x, output)) for tile, x, output in outputs)
-    yield from strips(plan, parts, mosaic.shape, cfa.cell, cfa.shift, progress)
+    parts = abreast(made, chain(*plan), tiles_at_once())
+    yield from strips(plan, parts, mosaic.shape, AROUND, cfa.cell, cfa.shift, progress)
 
 
 @redone_on_cpu
@@ -122,8 +124,8 @@ def run_network(
 def corrected_bands(
     strips: Iterator[Floats], mosaic: Mosaic, noise: NoiseModel, amplification: float
 ) -> Iterator[Band]:
-    """Bands of the strips, their low frequencies corrected (`restoring.coarse`), and blocks that
-    disagree with the measured light (`restoring.photons`).
+    """Bands of strips of `AROUND` rows: low frequencies corrected (`restoring.coarse`), and blocks
+    that disagree with the measured light (`restoring.photons`).
 
     A band is corrected with the rows `AROUND` it, so that it fits the next one. Rows are compared
     with the measured light once, and again only where a block near them may disagree.
@@ -141,9 +143,18 @@ def corrected_bands(
     def parts(first: int, last: int) -> list[Agreement]:
         return looked[first // AROUND : -(-last // AROUND)]
 
-    spare: list[Floats] = []
-    for piece in _pieces(strips, width, spare):
-        waiting.append((piece, compared(piece, (len(looked) + len(waiting)) * AROUND)))
+    def band_at(top: int) -> Band:
+        begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, height)
+        band = slice(top - begin, min(top + HEIGHT, height) - begin)
+        light, agreement = held.rows(begin, end), together(parts(top, begin + band.stop))
+        if any(part.largest > _MAY_DISAGREE for part in parts(begin, end)):
+            light = held.copy(begin, end)
+            own = slice(band.start // BLOCK, -(-band.stop // BLOCK))
+            agreement = correct(compared(light, begin), own)
+        return Band(top, light, band, agreement)
+
+    for strip in strips:
+        waiting.append((strip, compared(strip, (len(looked) + len(waiting)) * AROUND)))
         field.add(waiting[-1][1].block_means())
         while waiting and field.is_known((done + HEIGHT) // BLOCK):
             moved = field.rows(done // BLOCK, -(-min(done + HEIGHT, height) // BLOCK))
@@ -154,17 +165,9 @@ def corrected_bands(
                 part.move(moved_means(near))
                 looked.append(seen(part))
                 done = held.add(rows, needed=max(top - AROUND, 0))
-                spare.append(rows)
-        while top < height and done >= min(top + HEIGHT + AROUND, height):
-            begin, end = max(top - AROUND, 0), min(top + HEIGHT + AROUND, height)
-            band = slice(top - begin, min(top + HEIGHT, height) - begin)
-            light, agreement = held.rows(begin, end), together(parts(top, begin + band.stop))
-            if any(part.largest > _MAY_DISAGREE for part in parts(begin, end)):
-                light = held.copy(begin, end)
-                own = slice(band.start // BLOCK, -(-band.stop // BLOCK))
-                agreement = correct(compared(light, begin), own)
-            yield Band(top, light, band, agreement)
-            top += HEIGHT
+            while top < height and done >= min(top + HEIGHT + AROUND, height):
+                yield band_at(top)
+                top += HEIGHT
 
 
 def collected(bands: Iterator[Band], shape: tuple[int, int]) -> tuple[Floats, Agreement | None]:
@@ -176,12 +179,21 @@ def collected(bands: Iterator[Band], shape: tuple[int, int]) -> tuple[Floats, Ag
     return light, together(agreements)
 
 
+def corrected(
+    light: Floats, mosaic: Mosaic, noise: NoiseModel, amplification: float
+) -> tuple[Floats, Agreement | None]:
+    """A copy of a frame's light (H, W, 3), corrected as `corrected_bands` does; its agreement."""
+    strips = (light[top : top + AROUND].copy() for top in range(0, len(light), AROUND))
+    return collected(corrected_bands(strips, mosaic, noise, amplification), mosaic.shape)
+
+
 class _Rows:
     """Some rows of a frame, in a buffer whose end new rows are put at: fresh memory would cost more
     time than the copying."""
 
     def __init__(self, width: int) -> None:
-        self._buffer = np.empty((3 * (HEIGHT + AROUND), width, 3), np.float32)
+        # those that the next band waits for, at most, and a band's more
+        self._buffer = np.empty((2 * (HEIGHT + AROUND), width, 3), np.float32)
         self._rows, self._first = slice(0, 0), 0  # in the buffer; the first one's in the frame
         self._copy = np.empty((HEIGHT + 2 * AROUND, width, 3), np.float32)
 
@@ -207,23 +219,6 @@ class _Rows:
         copy = self._copy[: end - begin]
         copy[:] = self.rows(begin, end)
         return copy
-
-
-def _pieces(strips: Iterator[Floats], width: int, spare: list[Floats]) -> Iterator[Floats]:
-    """The same rows, `AROUND` at a time, in arrays of their own: `spare` ones, or new ones."""
-    piece, filled = np.empty((AROUND, width, 3), np.float32), 0
-    for strip in strips:
-        row = 0
-        while row < len(strip):
-            count = min(len(strip) - row, AROUND - filled)
-            piece[filled : filled + count] = strip[row : row + count]
-            row, filled = row + count, filled + count
-            if filled == AROUND:
-                yield piece
-                piece, filled = spare.pop() if spare else np.empty_like(piece), 0
-        del strip  # before the next one is allocated
-    if filled:
-        yield piece[:filled]
 
 
 def _to_camera(model: Model, mosaic: Mosaic) -> Floats | None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.cpus import tiles_at_once
 from undark.develop.colour import decode_srgb, light_of, srgb_curve
 from undark.develop.picture_noise import PictureNoise, picture_noise
 from undark.develop.render import (
@@ -37,8 +38,8 @@ from undark.engine.tiling import Tile, inner_light, strips, tiles
 from undark.errors import UnsupportedError
 from undark.files.output import atomic_output
 from undark.files.picture import Picture, write_picture
-from undark.restoring.ahead import ahead
-from undark.restoring.bands import Progress
+from undark.restoring.ahead import abreast
+from undark.restoring.bands import AROUND, Progress
 from undark.restoring.raw import check_arguments, check_strength
 from undark.restoring.saving import Target
 from undark.sensor.conditioning import condition_picture
@@ -338,15 +339,14 @@ def _strips(
     down, across = (-(-n // multiple) * multiple for n in (height, width))
     padded = dark.padded(down, across)
 
-    def inputs(tile: Tile) -> Floats:
-        return padded.part(*tile.outer).inputs()
+    def made(tile: Tile) -> tuple[Tile, Floats]:
+        """(3, H, W): the inner part of a tile."""
+        inputs = padded.part(*tile.outer).inputs()
+        return tile, inner_light(model.card, model, inputs, tile.margins)[0]
 
     plan, top = tiles(down, across, multiple, model.card.halo, tile, model.area), 0
-    outputs = ahead(
-        (tile, inner_light(model.card, model, inputs(tile), tile.margins)[0])
-        for tile in chain(*plan)
-    )
-    for strip in strips(plan, outputs, (height, width), 1, progress=progress):
+    parts = abreast(made, chain(*plan), tiles_at_once())
+    for strip in strips(plan, parts, (height, width), AROUND, 1, progress=progress):
         if strength < 1 or dark.most_change < 1:
             noisy = dark.part(slice(top, top + len(strip)), slice(None)).amplified()
             _limit(strip, noisy, dark.most_change)

@@ -20,7 +20,8 @@ class Backend(Protocol):
     def run(
         self, inputs: NDArray[np.float32], margins: Margins = NO_MARGINS
     ) -> NDArray[np.float32]:
-        """(1, channels, h, w) → the model's only output. May raise any exception.
+        """(1, channels, h, w) → the model's only output. May raise any exception. May be called
+        from several threads at the same time.
 
         `margins` are given only to a network that takes them; see `Card.rim`.
         """

@@ -6,14 +6,16 @@ import io
 import os
 import sys
 import warnings
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from functools import cache
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.cpus import usable_cpus
+from undark.cpus import threads_of_tile
 from undark.engine.backends import NO_MARGINS, Margins
 from undark.engine.card import MARGINS
 from undark.errors import DeviceError, ModelError
@@ -49,7 +51,7 @@ class OnnxRuntime:
     """A session of ONNX Runtime, in float32."""
 
     def __init__(self, path: Path, device: str = "cpu", threads: int | None = None) -> None:
-        """`threads` is by default that of the usable CPUs.
+        """`threads` are those of one `run`, by default `threads_of_tile`: more run beside it.
 
         Raises `ModelError`, and `DeviceError` where the device does not start here.
         """
@@ -57,7 +59,9 @@ class OnnxRuntime:
             raise DeviceError(f"{device}: this installation of ONNX Runtime cannot use it")
         if device == "cuda":
             _load_cuda()
-        self._session = _open(path, device, threads or usable_cpus())
+        self._session = _open(path, device, threads or threads_of_tile())
+        # DirectML's sessions do one run at a time, and more would only take a GPU's memory
+        self._turn: AbstractContextManager[Any] = nullcontext() if device == "cpu" else Lock()
         self._session.disable_fallback()  # which prints; `engine.recovery` does it
         if self._session.get_providers()[0] != PROVIDERS[device]:  # it goes to the CPU in silence
             raise DeviceError(
@@ -72,7 +76,8 @@ class OnnxRuntime:
         given = {"input": inputs}
         if any(margins):
             given[MARGINS] = np.array(margins, np.int64)
-        output: NDArray[np.float32] = self._session.run(None, given)[0]
+        with self._turn:
+            output: NDArray[np.float32] = self._session.run(None, given)[0]
         return output
 
 
