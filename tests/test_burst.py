@@ -100,6 +100,14 @@ def test_nearest_pixels_are_those_of_a_search(cfa, seed):
         assert np.hypot(y[k] - rows[k], x[k] - columns[k]) <= best + 0.18
 
 
+def test_the_nearest_pixel_of_a_place_just_below_one():
+    """In float32 it is a whole pixel from the one before."""
+    place = np.full(3, -1e-9, np.float32)
+    y, x = nearest_pixels(RGGB, np.array([0, 0, 0], np.uint8), place, place)
+    assert not y.any()
+    assert not x.any()
+
+
 def test_a_field_is_the_same_on_another_grid_and_smooth_where_nothing_is_known():
     slope = np.stack(np.meshgrid(np.arange(8.0), np.arange(6.0)), axis=-1)
     finer = resized(slope, (12, 16))
@@ -122,8 +130,11 @@ def test_a_field_moves_places_as_its_motion_says():
 @pytest.mark.parametrize("cfa", [RGGB, BAYER_ORDERS[2], X_TRANS], ids=lambda cfa: cfa.name)
 def test_identical_noiseless_frames_give_the_frame(cfa):
     frame = photo(scene(), cfa=cfa)
-    merged = merge([frame] * 4, noise=NoiseModel(0.01, 0.1))
-    assert merged.signal() / 4 == pytest.approx(frame.signal(), abs=0.3)
+    frames = [frame.replace(plane=frame.plane.copy()) for _ in range(4)]
+    for number, same in enumerate(frames):
+        same.plane[0, number] += 1  # else they were one frame, given four times
+    merged = merge(frames, noise=NoiseModel(0.01, 0.1))
+    assert merged.signal() / 4 == pytest.approx(frame.signal(), abs=0.5)
     assert merged.merged.frames == 4
     assert merged.merged.share.astype(float) == pytest.approx(0.25, abs=0.02)
     assert (merged.white, merged.cfa) == (WHITE * 4, cfa)
@@ -210,6 +221,28 @@ def test_frames_of_another_scene_are_left_out_and_named():
     merged = merge(frames, noise=NOISE, told=told.append)
     assert [t.fault is None for t in told] == [True, False, True]
     assert merged.merged.frames == 2
+
+
+def test_a_frame_that_is_given_twice_counts_once():
+    told, frames = [], [photo(scene(), seed) for seed in (0, 1)]
+    copy = frames[1].replace(plane=frames[1].plane.copy())
+    merged = merge([*frames, copy, frames[0]], noise=NOISE, told=told.append)
+    assert merged.merged.frames == 2
+    assert [t.fault for t in told] == [
+        None,
+        None,
+        "it has the same pixels as frame 2",
+        "it has the same pixels as frame 1",
+    ]
+
+
+def test_frames_of_few_long_rows_are_aligned():
+    light = np.tile(scene(), (1, 9))[:160]
+    assert light.shape[1] > 2 * 800
+    told = []
+    merged = merge([photo(light, seed) for seed in (0, 1)], noise=NOISE, told=told.append)
+    assert merged.merged.frames == 2
+    assert told[1].shift == pytest.approx((0, 0), abs=0.2)
 
 
 def test_frames_that_cannot_be_one_burst_are_refused():

@@ -199,7 +199,7 @@ def test_a_photo_counts_once(tmp_path):
     (group,) = plan_bursts([*frames, again, tmp_path / "link.dng", tmp_path / "copy.dng"]).groups
     assert group.frames == (*frames, tmp_path / "copy.dng")
     events = list(run_bursts([group], Options()))
-    assert left_out(events) == {"copy.dng": "it is the same photo as 1.dng"}
+    assert left_out(events) == {"copy.dng": "it has the same pixels as 1.dng"}
     assert events[-1].frames == 2
 
 
@@ -236,10 +236,21 @@ def test_a_frame_of_which_nothing_is_used_is_left_out(tmp_path):
     assert events[-1].frames == 2
 
 
+def test_a_photo_converted_to_dng_counts_once_beside_its_original(tmp_path):
+    """The same pixels in two files."""
+    frames = burst(tmp_path, count=2)
+    other = tmp_path / "converted.dng"
+    write_mosaic(other, read_mosaic(frames[1]).replace(orientation=6))
+    assert other.read_bytes() != frames[1].read_bytes()
+    events = list(run_bursts(plan_bursts([*frames, other]).groups, Options()))
+    assert left_out(events) == {"converted.dng": "it has the same pixels as 1.dng"}
+
+
 def test_frames_without_detail_are_named_with_the_reason(tmp_path, recwarn):
     black = np.zeros((160, 192), np.float32)
-    frames = [write_frame(tmp_path / f"{n}.dng", black, None, n / 4) for n in range(2)]
-    frames[1].write_bytes(frames[1].read_bytes() + b" ")  # another file with the same pixels
+    frames = [write_frame(tmp_path / "0.dng", black, None)]
+    black[0, 0] = 1
+    frames.append(write_frame(tmp_path / "1.dng", black, None, 0.25))
     *events, failed = run_bursts(plan_bursts(frames).groups, Options())
     assert "too little" in left_out(events)["1.dng"]
     assert failed.reason.startswith(f"{frames[0]}: no other frame")

@@ -27,12 +27,16 @@ def nearest_pixels(
     """
     table = _table(cfa)
     down, across = np.floor(rows), np.floor(columns)
-    part = ((rows - down) * _PARTS).astype(np.intp) * _PARTS
-    part += ((columns - across) * _PARTS).astype(np.intp)
+    part = _part(rows - down) * _PARTS + _part(columns - across)
     y, x = down.astype(np.intp), across.astype(np.intp)
     phase = (y % cfa.period) * cfa.period + x % cfa.period
     step = table[phase, colours, part]
     return y + step[..., 0], x + step[..., 1]
+
+
+def _part(share: Floats) -> Integers:
+    """Which of the parts of a pixel; the last one at 1, to which 1e-9 below a pixel is rounded."""
+    return np.minimum((share * _PARTS).astype(np.intp), _PARTS - 1)
 
 
 @cache

@@ -135,7 +135,9 @@ class Reference:
     def __init__(self, plane: Floats) -> None:
         self.shape = (plane.shape[0], plane.shape[1])
         self._levels = [_level(p, scale) for p, scale in _pyramid(plane)]
-        small = [level for level in self._levels if max(level.light.shape) <= LARGEST]
+        # a plane with few rows has no smaller level, however long they are
+        fit = [level for level in self._levels if max(level.light.shape) <= LARGEST]
+        small = fit or self._levels[-1:]
         self._first_small = len(self._levels) - len(small)
         self._search = Search([level.light for level in small])
         self._even_search = Search([evened(level.light, level.filtered.power) for level in small])

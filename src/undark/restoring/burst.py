@@ -14,6 +14,7 @@ Frames are read, aligned and added one after another: memory does not grow with 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -71,6 +72,8 @@ class Aligned:
     """Mean weight of its pixels, without that by distance: 1 where nothing moved."""
     fault: str | None = None
     """Why it was left out; None where it was merged."""
+    copy_of: int | None = None
+    """The number of a frame with the same pixels, for which it was left out."""
 
 
 def fast_model(mosaic: Mosaic) -> Model:
@@ -94,7 +97,8 @@ def merge(
 
     `noise` is that of a frame, by default as `restore` finds it. `model_for` gives the model that
     restores the first frame as a guide, by default the fast one that ships for its sensor. `told`
-    is called with what became of each frame; one that cannot be aligned is left out. Raises
+    is called with what became of each frame; one that cannot be aligned, or has the same pixels as
+    another, is left out. Raises
     `UnsupportedError` where frames differ in size, CFA or levels, are merged already or too small,
     `ValueError` without any, and `ModelError`.
     """
@@ -103,13 +107,24 @@ def merge(
     if first is None:
         raise ValueError("no frames to merge")
     _check(first, first, 0)
+    seen = {_digest(first): 0}  # a frame that counts twice would have less noise than it has
     merging, first = _Merging(first, noise, model_for(first)), outline(first)
     told(Aligned(0))
     for number, mosaic in enumerate(frames, 1):
         _check(mosaic, first, number)
-        told(merging.add(number, mosaic))
+        same = seen.setdefault(_digest(mosaic), number)
+        if same == number:
+            told(merging.add(number, mosaic))
+        else:
+            fault = f"it has the same pixels as frame {same + 1}"
+            told(Aligned(number, fault=fault, copy_of=same))
         del mosaic  # not held while the next one is read
     return merging.merged()
+
+
+def _digest(mosaic: Mosaic) -> bytes:
+    """Of the pixels."""
+    return hashlib.blake2b(np.ascontiguousarray(mosaic.plane).data, digest_size=16).digest()
 
 
 def _check(mosaic: Mosaic, first: Mosaic, number: int) -> None:

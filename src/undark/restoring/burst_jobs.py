@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -135,29 +135,22 @@ def _one(group: Group, options: Options, loaded: Loaded) -> Generator[_Report, N
     with claimed(group.dng) as ours:  # of all kinds of pictures: they share it
         if not ours:
             return BurstSkipped(group, ELSEWHERE)
-        digests = digests_of(group.frames)
-        digest = _of_all(digests)
+        digest = _digest_of_all(group.frames)
         if outcome := _existing(group, digest, options):
             return outcome
-        work = partial(_merged_and_restored, group, digests, digest, options, loaded)
+        work = partial(_merged_and_restored, group, digest, options, loaded)
         found = yield from with_progress(work, lambda report: report)
     frames, amplification, reason = found
     return BurstRestored(group, frames, time.perf_counter() - began, amplification, reason)
 
 
-def digests_of(frames: Sequence[Path]) -> dict[Path, str]:
-    """Of the contents of frames, in their order; empty where one cannot be read."""
-    found = dict.fromkeys(frames, "")
-    for frame in found:
-        with suppress(PhotoError):
-            found[frame] = digest_of(frame)
-    return found
-
-
-def _of_all(digests: Mapping[Path, str]) -> str:
-    """One digest of those of all frames."""
+def _digest_of_all(frames: Iterable[Path]) -> str:
+    """One digest of those of all frames, in their order."""
     known = hashlib.sha256()
-    for digest in digests.values():
+    for frame in frames:
+        digest = ""
+        with suppress(PhotoError):  # it is told when the frame is read
+            digest = digest_of(frame)
         known.update(digest.encode() or b"-")
     return known.hexdigest()
 
@@ -174,7 +167,6 @@ def _existing(group: Group, digest: str, options: Options) -> BurstOutcome | Non
 
 def _merged_and_restored(
     group: Group,
-    digests: Mapping[Path, str],
     digest: str,
     options: Options,
     loaded: Loaded,
@@ -192,7 +184,7 @@ def _merged_and_restored(
             report(frame)
         mosaic, ready = kept.photo.mosaic, kept.photo.exposed(options.exposure)
     else:
-        mosaic = merge_files(digests, loaded.models, report, merging)
+        mosaic = merge_files(group.frames, loaded.models, report, merging)
     assert mosaic.merged is not None
     if options.overwrite or existing_result(group.dng, digest) != DONE:
         with atomic_output(group.dng, options.overwrite) as temporary:
@@ -222,23 +214,24 @@ def _merged_and_restored(
 
 
 def merge_files(
-    digests: Mapping[Path, str],
+    frames: Sequence[Path],
     models: Models,
     report: Callable[[FrameReport], None],
     progress: Callable[[float], None] = lambda share: None,
 ) -> Mosaic:
     """The merge of the frames that can be read and aligned, in their order; the first is shown.
 
-    `digests` are those of the frames (`digests_of`). `report` is called with what became of each,
-    `progress` with the fraction of them that is done; what they raise ends it. Raises
-    `PhotoError`, also where no two can be merged.
+    `report` is called with what became of each, `progress` with the fraction of them that is done;
+    what they raise ends it. Raises `PhotoError`, also where no two can be merged.
     """
     used: list[Path] = []
-    frames = list(digests)
 
     def told(aligned: Aligned) -> None:
         frame = used[aligned.number]
-        if aligned.fault:
+        if aligned.copy_of is not None:
+            same = used[aligned.copy_of]
+            report(FrameLeftOut(frame, f"it has the same pixels as {same.name}"))
+        elif aligned.fault:
             report(FrameLeftOut(frame, aligned.fault))
         else:
             report(FrameAligned(frame, aligned))
@@ -248,7 +241,7 @@ def merge_files(
         check_model(models.for_photo(first), first)  # what restores the merge; before it is made
         return models.guide_for(first)
 
-    mosaic = merge(_readable(digests, used, report), model_for=guide_for, told=told)
+    mosaic = merge(_readable(frames, used, report), model_for=guide_for, told=told)
     if mosaic.merged is None or mosaic.merged.frames < 2:
         raise UnsupportedError(
             f"{used[0]}: no other frame can be merged with it; restore the frames singly"
@@ -257,19 +250,15 @@ def merge_files(
 
 
 def _readable(
-    digests: Mapping[Path, str], used: list[Path], report: Callable[[FrameReport], None]
+    frames: Iterable[Path], used: list[Path], report: Callable[[FrameReport], None]
 ) -> Iterator[Mosaic]:
     """Frames that can be read and fit the first of them, whose paths are added to `used`."""
     first: Mosaic | None = None
     failed: PhotoError | None = None
-    known: dict[str, Path] = {}
-    for frame, found in ahead(_read_all(digests)):
-        digest = digests[frame]
+    for frame, found in ahead(_read_all(frames)):
         if isinstance(found, PhotoError):
             failed = found
             why: str | None = str(found).removeprefix(f"{frame}: ")
-        elif digest and digest in known:
-            why = f"it is the same photo as {known[digest].name}"
         elif first and (what := difference(found, first)):
             why = f"it has another {what} than the first frame"
         else:
@@ -278,7 +267,7 @@ def _readable(
             report(FrameLeftOut(frame, why))
             continue
         assert isinstance(found, Mosaic)
-        known[digest], first = frame, first or outline(found)
+        first = first or outline(found)
         used.append(frame)
         yield found
     if not used and failed is not None:

@@ -29,7 +29,7 @@ from undark.files.picture import Picture, is_picture, open_picture
 from undark.files.raw import read_mosaic
 from undark.restoring.bands import Progress
 from undark.restoring.blend import amplify_and_demosaic, mixed_widths
-from undark.restoring.burst_jobs import FrameReport, digests_of, merge_files, named
+from undark.restoring.burst_jobs import FrameReport, merge_files, named
 from undark.restoring.burst_plan import FrameLeftOut
 from undark.restoring.confidence import half_widths
 from undark.restoring.describe import camera_facts, sensor_facts
@@ -486,9 +486,7 @@ def open_live_burst(
             left_out.append(frame)
 
     files = _Files(*frames)
-    ready, facts = _prepared(
-        merge_files(digests_of(frames), loaded.models, report, progress), options, loaded
-    )
+    ready, facts = _prepared(merge_files(frames, loaded.models, report, progress), options, loaded)
     merged = {"frames": f"{len(frames) - len(left_out)} of {len(frames)} merged"}
     if left_out:
         merged["left out"] = named(left_out)
