@@ -22,6 +22,7 @@ from undark.restoring.confidence import SCALE_KEY, SUFFIX, Law, law_of
 from undark.restoring.photons import LIMIT
 from undark.restoring.raw import restore
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack
+from undark.sensor.conditioning import HIGHLIGHT_CEILING
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel, NumPySampler
 
@@ -264,6 +265,17 @@ def test_the_bound_lets_nothing_below_black_but_the_means():
     held = bound(np.full((1, 3, 48, 48), -1000, np.float32), inputs, NO_MARGINS, RGGB.colours)
     assert held[..., :32].min() > -7
     assert held[..., 40:].min() > 800
+
+
+def test_light_above_the_ceiling_is_the_measured_one_whatever_the_network_gives():
+    """It is cut there, so without noise, and what is above is added to the network's output."""
+    inputs = np.full((1, 8, 24, 24), HIGHLIGHT_CEILING, np.float32)
+    inputs[:, 4:] = 0.1
+    inputs[:, :4, :, 12:] = np.random.default_rng(0).normal(2, 0.1, (4, 24, 12))
+    wild = np.random.default_rng(1).normal(3, 2, (1, 3, 48, 48)).astype(np.float32)
+    held = bound(wild, inputs, NO_MARGINS, RGGB.colours)
+    assert (held[..., :20] == HIGHLIGHT_CEILING).all()
+    assert np.abs(held[..., 30:] - 2).max() < 0.6
 
 
 @pytest.fixture(scope="module")

@@ -202,6 +202,14 @@ def test_two_tiles_that_fail_together_become_smaller_once():
     assert np.array_equal(*found)
 
 
+def test_an_engine_that_fails_in_two_threads_is_given_up_once():
+    model, failure = undark.load_model(device="cpu"), EngineFailedError("cuda: bayer.onnx failed")
+    with pytest.warns(EngineWarning) as said, ThreadPoolExecutor(2) as threads:
+        [*threads.map(model.fall_back, [failure, failure])]
+    assert model.fell_back
+    assert len(said) == 1
+
+
 def test_tiles_become_smaller_down_to_a_bound():
     backend = Small(0)
     with pytest.warns(EngineWarning) as said, pytest.raises(RuntimeError, match="out of memory"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ class Model:
         self.device = device
         self.fell_back = False
         """Whether an engine failed, so that the CPU is used instead."""
+        self._falling_back = Lock()
         engine = fastest(path, self.card, meant(device))
         try:
             self.use(engine)
@@ -53,14 +55,18 @@ class Model:
         self._backend = SmallerTiles(engine.open(self.path), self.card, str(engine))
 
     def fall_back(self, failure: UndarkError) -> None:
-        """Use ONNX Runtime on the CPU from now on; warns (`EngineWarning`)."""
-        warnings.warn(
-            f"{failure}; going on with the CPU, from the beginning of this photo",
-            EngineWarning,
-            stacklevel=2,
-        )
-        self.fell_back = True
-        self.use(DEFAULT)
+        """Use ONNX Runtime on the CPU from now on; warns (`EngineWarning`), once if several threads
+        have seen the engine fail."""
+        with self._falling_back:
+            if self.fell_back:
+                return
+            warnings.warn(
+                f"{failure}; going on with the CPU, from the beginning of this photo",
+                EngineWarning,
+                stacklevel=2,
+            )
+            self.use(DEFAULT)
+            self.fell_back = True
 
     def __call__(
         self, inputs: NDArray[np.float32], margins: Margins = NO_MARGINS

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from undark.engine.backends import Margins
 from undark.engine.tiling import cut
+from undark.sensor.conditioning import HIGHLIGHT_CEILING
 from undark.sensor.windows import box_means, box_sums
 
 Floats = NDArray[np.float32]
@@ -68,7 +69,7 @@ class _Colour(NamedTuple):
     light: Floats
     """(n, h, w), its planes."""
     sigma: Floats
-    """(n, h, w)"""
+    """(n, h, w): 0 where light is cut at `HIGHLIGHT_CEILING`, which has no noise."""
     middle: Floats
     """(h, w): mean light of 3×3."""
     spread: Floats
@@ -78,6 +79,8 @@ class _Colour(NamedTuple):
     def of(cls, inputs: Floats, colours: tuple[int, ...], colour: int) -> _Colour:
         planes = [n for n, c in enumerate(colours) if c == colour]
         light, sigma = inputs[planes], inputs[[len(colours) + n for n in planes]]
+        if light.max() == HIGHLIGHT_CEILING:
+            sigma[light == HIGHLIGHT_CEILING] = 0
         return cls(light, sigma, box_means(_mean(light), 1), box_means(_mean(sigma), 1))
 
     def detail(self) -> Floats:

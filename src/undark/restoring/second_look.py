@@ -15,6 +15,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.cpus import tiles_at_once
+from undark.restoring.ahead import abreast
 from undark.restoring.blocks import clipped_below
 from undark.sensor.blind.flat import Points, fit_line
 from undark.sensor.conditioning import signal_per_light
@@ -56,7 +58,11 @@ def second_look(mosaic: Mosaic, noise: NoiseModel, amplification: float, run: Ru
     """
     if clipped_below(mosaic.plane) is not None:
         return noise
-    found = [_differences(part, noise, amplification, run) for part in _parts(mosaic)]
+
+    def look(part: Mosaic) -> tuple[Floats, Floats, Floats]:
+        return _differences(part, noise, amplification, run)
+
+    found = abreast(look, _parts(mosaic), tiles_at_once())  # each is one tile
     level, difference, texture = (np.concatenate(values) for values in zip(*found, strict=True))
     if noise.gain > _RESOLVED * noise.read and float(level.mean()) < noise.gain:
         return noise
