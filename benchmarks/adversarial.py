@@ -41,6 +41,7 @@ from darkroom import (
     as_dark,
     as_mosaic,
     cfa_of,
+    corrected,
     darken,
     load_light,
     middle,
@@ -50,7 +51,7 @@ from darkroom import (
 )
 from undark.develop.metrics import psnr
 from undark.engine.model import Model
-from undark.restoring.bands import corrected, run_network
+from undark.restoring.bands import run_network
 from undark.restoring.photons import Agreement
 from undark.sensor.cfa import CFA, mosaic
 from undark.sensor.mosaic import Mosaic
@@ -204,7 +205,6 @@ def stages(
     alone = run_network(model, dark, noise, amplification, bounded=False)
     bounded = run_network(model, dark, noise, amplification)
     whole, agreement = corrected(bounded, dark, noise, amplification)
-    assert agreement is not None
     return dict(zip(STAGES, (alone, bounded, whole), strict=True)), agreement
 
 

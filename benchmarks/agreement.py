@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 import undark
 from blind import frames
 from blind_frames import Dark, Plane
-from darkroom import SHARED
+from darkroom import SHARED, corrected
 from undark.engine.model import Model
-from undark.restoring.bands import corrected, run_network
+from undark.restoring.bands import run_network
 from undark.restoring.photons import LIMIT
 from undark.sensor.cfa import CFA, mosaic
 from undark.sensor.mosaic import Mosaic
@@ -62,7 +62,6 @@ def score(frame: Dark, model: Model) -> Score:
     light = run_network(model, photo, noise, AMPLIFICATION)
     distances = [from_truth(light, photo, noise, frame.clean)]
     light, agreement = corrected(light, photo, noise, AMPLIFICATION)
-    assert agreement is not None
     distances.append(from_truth(light, photo, noise, frame.clean))
     first, last = (int((d > LIMIT).any(axis=-1).sum()) for d in distances)
     return Score(

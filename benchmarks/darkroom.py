@@ -28,6 +28,8 @@ from undark.develop.colour import (
 from undark.develop.metrics import brightness_correction, psnr
 from undark.files.dng import write_mosaic
 from undark.files.raw import render_with_libraw
+from undark.restoring.bands import AROUND, collected, corrected_bands
+from undark.restoring.photons import Agreement
 from undark.sensor.cfa import CFA, RGGB, X_TRANS, mosaic
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.noise import NoiseModel
@@ -260,6 +262,17 @@ def fidelity(mosaic: Plane, light: Plane, truth: Plane) -> dict[str, float]:
         "srgb": (picture(light), picture(truth)),
     }
     return {name: psnr(a, b) for name, (a, b) in pairs.items()}
+
+
+def corrected(
+    light: NDArray[np.float32], dark: Mosaic, noise: NoiseModel, amplification: float
+) -> tuple[NDArray[np.float32], Agreement]:
+    """A network's whole light (H, W, 3), corrected as `undark.restore` does it; a copy."""
+    strips = (light[top : top + AROUND].copy() for top in range(0, len(light), AROUND))
+    bands = corrected_bands(strips, dark, noise, amplification)
+    whole, agreement = collected(bands, dark.shape)
+    assert agreement is not None
+    return whole, agreement
 
 
 def packed(mosaic: Plane) -> Plane:

@@ -46,7 +46,7 @@ from undark.engine.backends import BF16, F32, NO_MARGINS, Backend, Margins
 from undark.engine.backends.onnxruntime import OnnxRuntime
 from undark.engine.card import CARD_KEY, Card, read_card
 from undark.engine.catalogue import find_model
-from undark.engine.tiling import AREA, cut, left_out
+from undark.engine.tiling import cut, left_out
 from undark.engine.trial import run_megapixels
 from undark.sensor.cfa import X_TRANS
 
@@ -101,7 +101,6 @@ class Running:
 
     def __init__(self, path: Path, backend: Backend, keep: bool = False) -> None:
         self.path, self.card, self._backend = path, read_card(path), backend
-        self.area = AREA
         self.inputs: list[Array] | None = [] if keep else None
 
     def __call__(self, inputs: Array, margins: Margins = NO_MARGINS) -> Array:

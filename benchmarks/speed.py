@@ -37,7 +37,7 @@ from undark.demo import load_scene, photograph
 from undark.engine.card import read_card
 from undark.engine.catalogue import QUALITIES, choose
 from undark.engine.model import load_model
-from undark.engine.tiling import Tile, inner_light, tiles
+from undark.engine.tiling import Tile, inner_light, tiles_of
 from undark.files.dng import write_mosaic
 from undark.restoring.ahead import abreast
 
@@ -195,7 +195,7 @@ def network(folder: Path, count: int = 4) -> None:
         model = load_model(choose("Bayer", quality=quality))
         rows, columns = (n // 2 for n in SIZES[24])
         card = model.card
-        plan = [*chain(*tiles(rows, columns, card.multiple, card.halo, area=model.area))]
+        plan = [*chain(*tiles_of(card, rows, columns, card.multiple))]
         shape = (1, card.channels, *(s.stop - s.start for s in plan[0].outer))
         inputs = np.random.default_rng(0).random(shape, np.float32)
         margins = [tile.margins for tile in plan]

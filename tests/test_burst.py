@@ -134,7 +134,7 @@ def test_identical_noiseless_frames_give_the_frame(cfa):
     for number, same in enumerate(frames):
         same.plane[0, number] += 1  # else they were one frame, given four times
     merged = merge(frames, noise=NoiseModel(0.01, 0.1))
-    assert merged.signal() / 4 == pytest.approx(frame.signal(), abs=0.5)
+    assert merged.signal() / 4 == pytest.approx(frame.signal(), abs=0.3)
     assert merged.merged.frames == 4
     assert merged.merged.share.astype(float) == pytest.approx(0.25, abs=0.02)
     assert (merged.white, merged.cfa) == (WHITE * 4, cfa)

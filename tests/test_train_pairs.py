@@ -13,7 +13,6 @@ from dataclasses import replace  # noqa: E402
 
 from pair_photos import expose, frame_of, sid_folder  # noqa: E402
 from undark.engine.model import read_card  # noqa: E402
-from undark.engine.tiling import AREA  # noqa: E402
 from undark.errors import DataError, TrainingError  # noqa: E402
 from undark.files.cache import FrameCache  # noqa: E402
 from undark.files.dng import write_mosaic  # noqa: E402
@@ -330,7 +329,6 @@ def test_a_picture_is_learnt_from_as_it_is_restored(tmp_path, dtype):
         return inputs[:, :3]
 
     network.card = SimpleNamespace(task=AIMS["rgb"].task, multiple=8, halo=8, fold=1, rim=0, cell=1)
-    network.area = AREA
     restore_picture(open_picture(row.dark), model=network, exposure=row.amplification)
     top, left = ((n - 64 + 1) // 2 for n in (240, 312))
     assert np.array_equal(seen[0][..., top : top + 64, left : left + 64], batch.inputs)

@@ -12,9 +12,6 @@ LIMIT = "OMP_NUM_THREADS"
 _AT_ONCE = 4
 """Threads that share a memory bus well; more would also hold more temporary arrays."""
 
-_MOST_TILES = 4
-"""Tiles that a network works on at once: each has memory of its own."""
-
 _Part = TypeVar("_Part")
 _Result = TypeVar("_Result")
 
@@ -33,7 +30,7 @@ def tiles_at_once() -> int:
     there is to do. Two tiles on two CPUs, which wait for nothing, take 6 to 12 % less time.
     """
     cpus = usable_cpus()
-    return min(max(cpus // 4, 2), _MOST_TILES, cpus)
+    return min(max(cpus // 4, 2), _AT_ONCE, cpus)
 
 
 def threads_of_tile() -> int:

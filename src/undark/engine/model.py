@@ -15,7 +15,7 @@ from undark.engine.card import read_card
 from undark.engine.catalogue import DEFAULT_MODEL, find_model
 from undark.engine.devices import AUTO, DEFAULT, DEVICES, Engine, meant
 from undark.engine.recovery import EngineWarning, SmallerTiles
-from undark.engine.tiling import AREA, left_out
+from undark.engine.tiling import left_out
 from undark.engine.trial import fastest
 from undark.errors import DeviceError, EngineFailedError, ModelError, UndarkError
 
@@ -43,11 +43,6 @@ class Model:
             if engine == DEFAULT or meant(device) != AUTO:
                 raise
             self.fall_back(error)  # it has worked here before
-
-    @property
-    def area(self) -> int:
-        """Most input pixels of a tile, with its margins."""
-        return AREA * self.card.fold**2
 
     def use(self, engine: Engine) -> None:
         """Load the model into an engine. Raises `ModelError`, `DeviceError`."""

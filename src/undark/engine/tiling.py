@@ -95,6 +95,13 @@ def tiles(
     return [[Tile((r[0], c[0]), (r[1], c[1])) for c in columns] for r in rows]
 
 
+def tiles_of(
+    card: Card, height: int, width: int, multiple: int, side: int | None = None
+) -> list[list[Tile]]:
+    """The `tiles` of a frame of packed pixels for a model; `AREA` is that of its first scale."""
+    return tiles(height, width, multiple, card.halo, side, AREA * card.fold**2)
+
+
 def _windows(length: int, multiple: int, halo: int, count: int) -> list[tuple[slice, slice]]:
     """About `count` spans of one length that cover a line, with their inner parts."""
     room = length - 2 * halo
@@ -156,7 +163,7 @@ def strips(
     first, begun = 0, deque[NDArray[np.float32]]()  # strips from row `first` of the frame
     for line in plan:
         end = min(scaled(line[0].inner, cell)[0].stop - corner[0], height)
-        while (start := first + sum(map(len, begun))) < end:
+        while (start := first + rows * len(begun)) < end:
             begun.append(np.empty((min(rows, height - start), width, 3), np.float32))
         for _ in line:
             tile, light = next(tiled)

@@ -12,7 +12,6 @@ import math
 import platform
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -23,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from undark.cpus import tiles_at_once, usable_cpus
+from undark.cpus import in_threads, tiles_at_once, usable_cpus
 from undark.engine.backends import BF16, F32, NO_MARGINS, Backend, Margins
 from undark.engine.card import Card
 from undark.engine.devices import AUTO, DEFAULT, DEVICES, Engine, engines_of, meant
-from undark.engine.tiling import AREA, Tile, left_out, tiles
+from undark.engine.tiling import Tile, left_out, tiles_of
 from undark.errors import OutputError, UndarkError
 from undark.files.output import write_atomically
 from undark.files.provenance import digest_of
@@ -100,7 +99,7 @@ def run_megapixels(card: Card, height: int, width: int) -> float:
     Of what it leaves out of the margins (see `Card.rim`) the second half is not computed.
     """
     down, across = (-(-n // (card.cell * card.multiple)) * card.multiple for n in (height, width))
-    plan = tiles(down, across, card.multiple, card.halo, area=AREA * card.fold**2)
+    plan = tiles_of(card, down, across, card.multiple)
     areas = [
         _area(tile, NO_MARGINS) + _area(tile, left_out(card, tile.margins)) for tile in chain(*plan)
     ]
@@ -243,8 +242,7 @@ def _tile(card: Card) -> NDArray[np.float32]:
 def _seconds(backend: Backend, tile: NDArray[np.float32]) -> float:
     """For one tile, of as many as are restored at the same time."""
     count, began = tiles_at_once(), time.perf_counter()
-    with ThreadPoolExecutor(count) as threads:
-        [*threads.map(backend.run, [tile] * count)]
+    in_threads(backend.run, [tile] * count)
     return (time.perf_counter() - began) / count
 
 

@@ -21,7 +21,7 @@ from undark.develop.render import srgb_matrix
 from undark.engine.card import PICTURE_TASK, SRGB_TASK
 from undark.engine.model import Model
 from undark.engine.recovery import redone_on_cpu
-from undark.engine.tiling import Tile, inner_light, scaled, strips, tiles
+from undark.engine.tiling import Tile, inner_light, scaled, strips, tiles_of
 from undark.errors import UnsupportedError
 from undark.restoring.ahead import abreast
 from undark.restoring.blocks import BLOCK, PATCH, clipped_below
@@ -87,7 +87,7 @@ def network_strips(
     padded = mosaic.canonical(multiple * cfa.cell)
     frame = Frame(padded, noise, amplification)
     down, across = (n // cfa.cell for n in padded.shape)
-    plan = tiles(down, across, multiple, card.halo, tile, model.area)
+    plan = tiles_of(card, down, across, multiple, tile)
 
     def made(tile: Tile) -> tuple[Tile, Floats]:
         """(3, H, W): the inner part of a tile, with the light that the network is not given."""
@@ -177,14 +177,6 @@ def collected(bands: Iterator[Band], shape: tuple[int, int]) -> tuple[Floats, Ag
         light[band.top : band.top + len(band.light)] = band.light
         agreements.append(band.agreement)
     return light, together(agreements)
-
-
-def corrected(
-    light: Floats, mosaic: Mosaic, noise: NoiseModel, amplification: float
-) -> tuple[Floats, Agreement | None]:
-    """A copy of a frame's light (H, W, 3), corrected as `corrected_bands` does; its agreement."""
-    strips = (light[top : top + AROUND].copy() for top in range(0, len(light), AROUND))
-    return collected(corrected_bands(strips, mosaic, noise, amplification), mosaic.shape)
 
 
 class _Rows:

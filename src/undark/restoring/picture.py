@@ -34,7 +34,7 @@ from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import NO_CFA, choose
 from undark.engine.model import Model, load_model
 from undark.engine.recovery import redone_on_cpu
-from undark.engine.tiling import Tile, inner_light, strips, tiles
+from undark.engine.tiling import Tile, inner_light, strips, tiles_of
 from undark.errors import UnsupportedError
 from undark.files.output import atomic_output
 from undark.files.picture import Picture, write_picture
@@ -344,7 +344,7 @@ def _strips(
         inputs = padded.part(*tile.outer).inputs()
         return tile, inner_light(model.card, model, inputs, tile.margins)[0]
 
-    plan, top = tiles(down, across, multiple, model.card.halo, tile, model.area), 0
+    plan, top = tiles_of(model.card, down, across, multiple, tile), 0
     parts = abreast(made, chain(*plan), tiles_at_once())
     for strip in strips(plan, parts, (height, width), AROUND, 1, progress=progress):
         if strength < 1 or dark.most_change < 1:

@@ -15,8 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from undark.cpus import tiles_at_once
-from undark.restoring.ahead import abreast
+from undark.cpus import in_threads
 from undark.restoring.blocks import clipped_below
 from undark.sensor.blind.flat import Points, fit_line
 from undark.sensor.conditioning import signal_per_light
@@ -62,7 +61,7 @@ def second_look(mosaic: Mosaic, noise: NoiseModel, amplification: float, run: Ru
     def look(part: Mosaic) -> tuple[Floats, Floats, Floats]:
         return _differences(part, noise, amplification, run)
 
-    found = abreast(look, _parts(mosaic), tiles_at_once())  # each is one tile
+    found = in_threads(look, _parts(mosaic))
     level, difference, texture = (np.concatenate(values) for values in zip(*found, strict=True))
     if noise.gain > _RESOLVED * noise.read and float(level.mean()) < noise.gain:
         return noise
