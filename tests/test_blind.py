@@ -18,7 +18,7 @@ from undark.sensor.blind import estimate, estimate_noise, with_known_noise  # no
 from undark.sensor.blind.clipped import unclip  # noqa: E402
 from undark.sensor.blind.steps import find_steps  # noqa: E402
 from undark.sensor.cfa import RGGB, X_TRANS  # noqa: E402
-from undark.sensor.mosaic import Mosaic  # noqa: E402
+from undark.sensor.mosaic import MASKED_BORDER, Mosaic  # noqa: E402
 from undark.sensor.noise import NoiseModel, NumPySampler  # noqa: E402
 from undark.sensor.offsets import LineOffsets  # noqa: E402
 
@@ -158,6 +158,20 @@ def test_periodic_bands_are_taken_off():
     assert (bands - found.row_offsets).std() < 1.5
 
 
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=lambda c: c.name)
+def test_slow_bands_are_told_from_stripes_by_their_colour(cfa):
+    """Both are as slow and as wide as the frame; the stripes have a sensor's colours of grey."""
+    rows, columns = np.arange(540), np.arange(648)
+    bands = 12 * np.sin(2 * np.pi * rows / 60)
+    light = 60 + 25 * np.sin(2 * np.pi * rows / 110)[:, None] + 0.1 * columns
+    for offsets in (bands, np.zeros(540)):
+        clean = light * np.array([0.5, 1, 0.6])[cfa.colour_map(light.shape)]
+        noisy = NoiseModel(0.5, 3.0).add(clean, NumPySampler(0)) + offsets[:, None]
+        found = estimate(frame(noisy, cfa))
+        left = offsets if found.row_offsets is None else offsets - found.row_offsets
+        assert left.std() < 1.5
+
+
 def test_the_scene_is_no_offset():
     """Edges and stripes that do not cross the whole frame, and an edge that does."""
     clean = np.full((720, 900), 50.0)
@@ -199,12 +213,15 @@ def test_light_is_not_below_black():
     assert estimate(frame(noisy)).black_errors == pytest.approx(-4, abs=0.6)
 
 
-def test_a_measured_black_stays():
+@pytest.mark.parametrize(
+    "source", [MASKED_BORDER, f"{MASKED_BORDER}, corrected by your calibration"]
+)
+def test_a_measured_black_stays(source):
     noisy = flat(20, 5)
     noisy[::2, 1::2] += 6
-    found = estimate(frame(noisy, black_source="masked border"))
+    found = estimate(frame(noisy, black_source=source))
     assert not found.black_errors.any()
-    assert found.black_source == "masked border"
+    assert found.black_source == source
 
 
 def test_known_noise_comes_first_and_a_contradiction_is_said():

@@ -307,7 +307,7 @@ def test_cpus_per_photo():
 def test_threads_are_the_cpus_assigned(monkeypatch):
     monkeypatch.setenv(LIMIT, "1")
     assert usable_cpus() == 1
-    session = load_model()._backend._backend._session
+    session = load_model()._running[1]._backend._session
     assert session.get_session_options().intra_op_num_threads == 1
     monkeypatch.setenv(LIMIT, "100000")
     assert usable_cpus() == len(os.sched_getaffinity(0))

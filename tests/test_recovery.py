@@ -210,6 +210,28 @@ def test_an_engine_that_fails_in_two_threads_is_given_up_once():
     assert len(said) == 1
 
 
+def test_a_call_that_fails_after_the_fall_back_is_the_engines_failure(gpu, monkeypatch):
+    """So that its photo is done again, too."""
+    gpu(fails_at=0)
+    model, running, given_up = undark.load_model("bayer"), threading.Event(), threading.Event()
+
+    def run(self, inputs, margins=NO_MARGINS):
+        running.set()
+        assert given_up.wait(10)
+        raise FAILURE
+
+    monkeypatch.setattr(Gpu, "run", run)
+    with ThreadPoolExecutor(1) as thread:
+        call = thread.submit(model, np.zeros((1, 8, 16, 16), np.float32))
+        assert running.wait(10)
+        with pytest.warns(EngineWarning):
+            model.fall_back(EngineFailedError("cuda"))
+        given_up.set()
+        with pytest.raises(EngineFailedError):
+            call.result()
+    assert model.engine == DEFAULT
+
+
 def test_tiles_become_smaller_down_to_a_bound():
     backend = Small(0)
     with pytest.warns(EngineWarning) as said, pytest.raises(RuntimeError, match="out of memory"):

@@ -46,8 +46,13 @@ class Model:
 
     def use(self, engine: Engine) -> None:
         """Load the model into an engine. Raises `ModelError`, `DeviceError`."""
-        self.engine = engine
-        self._backend = SmallerTiles(engine.open(self.path), self.card, str(engine))
+        # at once: other threads' tiles may be running
+        self._running = engine, SmallerTiles(engine.open(self.path), self.card, str(engine))
+
+    @property
+    def engine(self) -> Engine:
+        """In which the model is loaded."""
+        return self._running[0]
 
     def fall_back(self, failure: UndarkError) -> None:
         """Use ONNX Runtime on the CPU from now on; warns (`EngineWarning`), once if several threads
@@ -72,19 +77,20 @@ class Model:
         Raises `ModelError` where the model does not run, or gives another shape or no numbers, and
         `EngineFailedError` if that happens with another engine than ONNX Runtime on the CPU.
         """
+        engine, backend = self._running
         try:
-            output = self._backend.run(inputs, margins)
+            output = backend.run(inputs, margins)
         except Exception as error:  # the exceptions of runtimes share no base class
             why = str(error).splitlines()[0] if str(error) else "no reason given"
-            raise self._error(f"cannot be run here ({why})") from error
+            raise self._error(engine, f"cannot be run here ({why})") from error
         if problem := self._problem(inputs, margins, output):
-            raise self._error(problem)
+            raise self._error(engine, problem)
         return output
 
-    def _error(self, what: str) -> ModelError:
-        if self.engine == DEFAULT:
+    def _error(self, engine: Engine, what: str) -> ModelError:
+        if engine == DEFAULT:
             return ModelError(f"{self.path}: {what}")
-        return EngineFailedError(f"{self.engine}: {self.path.name} {what}")
+        return EngineFailedError(f"{engine}: {self.path.name} {what}")
 
     def _problem(
         self, inputs: NDArray[np.float32], margins: Margins, output: NDArray[np.float32]

@@ -15,6 +15,9 @@ from undark.sensor.noise import NoiseModel
 from undark.sensor.offsets import LineOffsets, MaskedLines
 from undark.sensor.shading import Shading
 
+MASKED_BORDER = "masked border"
+"""Of `Mosaic.black_source`: the black level is measured on pixels that see no light."""
+
 
 @dataclass(frozen=True)
 class GPS:
@@ -89,6 +92,11 @@ class Mosaic:
     """Offsets of rows and columns by the masked border; None where there is none."""
     merged: MergedNoise | None = None
     """The noise of a mosaic merged of several frames; None for the photo of one exposure."""
+
+    @property
+    def has_measured_black(self) -> bool:
+        """Whether the black level is that of masked pixels, corrected by a calibration or not."""
+        return self.black_source.startswith(MASKED_BORDER)
 
     @property
     def shape(self) -> tuple[int, int]:

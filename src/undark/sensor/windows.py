@@ -30,7 +30,7 @@ def box_means(planes: NDArray[Any], reach: int) -> NDArray[Any]:
 
 
 def robust_sigma(
-    deviations: NDArray[Any], axis: int | None = None, keepdims: bool = False
+    deviations: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """Standard deviation from the median size of the deviations; exact for Gaussian ones.
 

@@ -18,7 +18,7 @@ from undark.files.raw.metadata import read_shot
 from undark.files.raw.preview import ORIENTATIONS
 from undark.files.raw.white_balance import choose_white_balance
 from undark.sensor.cfa import CFA, GREEN
-from undark.sensor.mosaic import Mosaic, Shot
+from undark.sensor.mosaic import MASKED_BORDER, Mosaic, Shot
 from undark.sensor.offsets import MaskedLines
 
 _SUPPORTED = "undark restores Bayer and X-Trans mosaics of square pixels"
@@ -104,7 +104,7 @@ def _black(
     border = masked_border(image, frame, tag, float(raw.white_level))
     if border is None:
         return tag, "tag", None
-    return border.black, "masked border", border.lines
+    return border.black, MASKED_BORDER, border.lines
 
 
 def _tiled(black: NDArray[np.float32] | None, period: int) -> NDArray[np.float32] | None:

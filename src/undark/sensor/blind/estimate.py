@@ -107,8 +107,7 @@ def estimate(mosaic: Mosaic) -> Estimate:
     line, level = _line(blocks, mosaic, steps, rows, columns)
     black = _black(blocks, mosaic, level, line, math.hypot(rows.left, columns.left))
     errors = black.errors
-    known = mosaic.black_source == "masked border" or not errors.any()
-    black_source = mosaic.black_source if known else "flat blocks"
+    black_source = "flat blocks" if errors.any() else mosaic.black_source
     middle = float(np.median(level - errors.ravel())) if level.size else 0.0
     return Estimate(
         _model(line, steps, rows, columns, black),
@@ -193,7 +192,7 @@ def _black(
     blocks: Blocks, mosaic: Mosaic, level: NDArray[np.float64], line: Line, stripes: float
 ) -> Black:
     """Black-level errors, of a frame whose black was not measured on a masked border."""
-    if mosaic.black_source == "masked border":
+    if mosaic.has_measured_black:
         return Black(np.zeros(mosaic.black.shape, np.float32), 0.0, 0.0)
     side = blocks.counts.shape[-1]
     at = np.stack([blocks.rows, blocks.columns], axis=1).astype(np.float64)

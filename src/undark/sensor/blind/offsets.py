@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from undark.cpus import in_threads
-from undark.sensor.blind.bands import bands, only_white
+from undark.sensor.blind.bands import colourless_bands, narrow_bands, only_white
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.offsets import MaskedLines
 from undark.sensor.windows import robust_sigma
@@ -70,7 +70,7 @@ def row_offsets(mosaic: Mosaic, gain: float, at_black: float) -> Offsets:
     parts = [mosaic.signal(columns=part) for part in _parts(mosaic.shape[1], mosaic.cfa.period)]
     masked = _masked(mosaic)
     lines = None if masked is None else (masked.means.rows[:, 0], masked.row_error)
-    return _offsets(parts, mosaic.cfa.period, gain, at_black, lines)
+    return _offsets(parts, mosaic.cfa.pattern, gain, at_black, lines)
 
 
 def column_offsets(mosaic: Mosaic, gain: float, at_black: float) -> Offsets:
@@ -78,7 +78,7 @@ def column_offsets(mosaic: Mosaic, gain: float, at_black: float) -> Offsets:
     parts = [mosaic.signal(rows=part).T for part in _parts(mosaic.shape[0], mosaic.cfa.period)]
     masked = _masked(mosaic)
     lines = None if masked is None else (masked.means.columns[0], masked.column_error)
-    return _offsets(parts, mosaic.cfa.period, gain, at_black, lines)
+    return _offsets(parts, mosaic.cfa.pattern.T, gain, at_black, lines)
 
 
 def _masked(mosaic: Mosaic) -> MaskedLines | None:
@@ -99,31 +99,40 @@ def _parts(length: int, period: int) -> list[slice]:
 
 def _offsets(
     parts: list[Floats],
-    period: int,
+    colours: NDArray[np.uint8],
     gain: float,
     at_black: float,
     masked: tuple[Floats, float] | None = None,
 ) -> Offsets:
     """What parts (n, w) of n lines have in common beside the scene.
 
-    `masked` are means (n,) of masked pixels in the same lines, and their standard error.
+    `colours` (period, period) are those of lines and of the pixels along them, `masked` means (n,)
+    of masked pixels in the same lines, and their standard error.
     """
+    period = len(colours)
     if not parts or len(parts[0]) < _FEWEST_LINES * period / 2:
         return Offsets(None, 0.0, 0.0)
 
     def without_scene(profile: Array64) -> Array64:
         return _without_scene(profile, period)
 
-    profiles = in_threads(lambda part: _profile(part, period, gain, at_black), parts)
+    by_colour = np.stack(in_threads(lambda part: _profiles(part, period, gain, at_black), parts))
+    slow = colourless_bands(by_colour, colours)
+    profiles = [*(by_colour.mean(axis=1) - slow)]
     beside = np.stack(in_threads(without_scene, profiles))
-    waves = _by_phase(lambda some: np.tile(bands(some), (len(some), 1)), beside, period)[0]
+    apart = by_colour - by_colour.mean(axis=1, keepdims=True)
+    waves = np.empty_like(slow)
+    for phase in range(period):
+        lines = np.s_[..., phase::period]
+        waves[lines] = narrow_bands(beside[:, None][lines] + apart[lines], colours[phase])
     beside = beside - waves
-    known = (
-        _shared(masked[0] - waves, masked[1], beside, period) if masked else np.zeros_like(waves)
-    )
+    known = np.zeros_like(waves)
+    if masked:
+        known = _shared(masked[0] - slow - waves, masked[1], beside, period)
     if known.any():
         waves = waves + known
         beside = np.stack(in_threads(without_scene, [line - waves for line in profiles]))
+    waves = waves + slow
     variance, error = _common_variance(_bends(beside, period))
     values, left = np.zeros(len(waves)), max(variance, 0.0) ** 0.5
     sure = variance > _SURE * error
@@ -194,10 +203,10 @@ def _bends(beside: Array64, period: int) -> Array64:
     return own
 
 
-def _profile(part: Floats, period: int, gain: float, at_black: float) -> Array64:
-    """(n,) mean level of each line of a part without hot pixels.
+def _profiles(part: Floats, period: int, gain: float, at_black: float) -> Array64:
+    """(period, n) mean level of each line of a part without hot pixels.
 
-    The columns of each phase, of one colour in a line, are judged by themselves.
+    Of the columns of each phase, of one colour in a line, by themselves.
     """
     means = []
     for phase in range(period):
@@ -206,8 +215,7 @@ def _profile(part: Floats, period: int, gain: float, at_black: float) -> Array64
         reach = np.float32(_REACH) * np.sqrt(gain * np.clip(middle, 0, None) + at_black)
         near = np.clip(pixels, middle - reach, middle + reach)
         means.append(near.mean(axis=1, dtype=np.float64))
-    mean: Array64 = np.mean(means, axis=0)
-    return mean
+    return np.stack(means)
 
 
 def _without_scene(profile: Array64, period: int) -> Array64:
