@@ -329,6 +329,8 @@ def test_a_folder_without_either_kind(run, frames, cameras, dark, line):
 
 
 def test_an_empty_folder(run, tmp_path):
+    status, _, err = run("calibrate", tmp_path / "none")
+    assert (status, err) == (2, f"{tmp_path / 'none'}: there is no such folder; check the name\n")
     status, _, err = run("calibrate", tmp_path)
     assert status == 2
     assert "no RAW dark frames or flats; docs/calibrate.md says how to take them" in err

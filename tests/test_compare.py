@@ -49,11 +49,17 @@ def test_the_command(run, dark):
     assert run("compare", dark, "-o", dark.with_name("b.png"))[0] == 0
 
 
+def test_the_model_is_that_of_the_photos_sensor(run, tmp_path, make_mosaic):
+    photo = tmp_path / "x.dng"
+    write_mosaic(photo, make_mosaic(X_TRANS, shape=(96, 96)))
+    assert run("compare", photo)[0] == 0
+
+
 def test_photos_that_cannot_be_compared(run, dark, make_mosaic):
     other = dark.with_name("x.dng")
     write_mosaic(other, make_mosaic(X_TRANS, shape=(96, 96)))
     for photo, says in ((other, "X-Trans"), (dark.with_name("none.dng"), "no such file")):
-        status, _, err = run("compare", photo)
+        status, _, err = run("compare", photo, "--model", "bayer")
         assert (status, err.count("\n")) == (1, 1)
         assert str(photo) in err
         assert says in err

@@ -245,6 +245,7 @@ def test_the_verdict_depends_on_the_standard_error():
     assert gain_of(before, {"held": [30.1, 25.12, 35.09, 28.13]}).verdict == "improved"
     assert gain_of(before, {"held": [30.9, 24.5, 35.3, 27.6]}).verdict == "too close to tell"
     assert Gain(-1.0, 0.1).verdict == "did not improve"
+    assert Gain(0.004, 0.001).verdict == "too close to tell"
 
 
 def test_the_time_left_is_never_negative():

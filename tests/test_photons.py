@@ -427,7 +427,9 @@ def test_a_map_is_made_later_and_never_replaced_unasked(dark, tmp_path, run):
     made = tmp_path / "a-confidence.png"
     assert run("restore", photo)[0] == 0
     picture = (tmp_path / "a-undark.jpg").read_bytes()
-    assert run("restore", photo, "--confidence")[0] == 0
+    status, _, err = run("restore", photo, "--confidence")
+    assert status == 0
+    assert f"{photo} -> {made} " in err  # and not the picture, which stays as it is
     assert made.exists()
     assert (tmp_path / "a-undark.jpg").read_bytes() == picture
     assert "restored already" in run("restore", photo, "--confidence")[2]

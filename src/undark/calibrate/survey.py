@@ -88,6 +88,9 @@ def survey(folder: Path, progress: Callable[[int, int], None]) -> Survey:
     Files that cannot be used are in `Survey.left_out`. Raises `DataError` for a folder without
     dark frames or without flats, and where frames are of more than one camera, filter or size.
     """
+    if not folder.is_dir():
+        what = "a file, not a folder" if folder.exists() else "there is no such folder"
+        raise DataError(f"{folder}: {what}; check the name")
     paths = [path for path in find_raws(folder) if not is_result(path)]
     found = Survey()
     for done, one in enumerate(_looked_at(paths), 1):

@@ -101,7 +101,10 @@ def _tell_groups(plan: BurstPlan) -> None:
     if plan.single:
         tell(f"{len(plan.single)} photos are not part of a burst; undark restore does them")
     if not plan.groups and not plan.unreadable:
-        tell("no bursts found: no two photos with the same settings within 2 s")
+        tell(
+            "no bursts found: no two photos with the same settings within 2 s by their EXIF; "
+            "files that are named, not their folder, are merged as they are"
+        )
 
 
 def _span(group: Group) -> str:

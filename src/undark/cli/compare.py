@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from undark.cli.extras import check_installed
 from undark.cli.terminal import interruptible, path, progress_bars
-from undark.engine.catalogue import DEFAULT_MODEL
+from undark.engine.catalogue import choose
 from undark.engine.model import Model, load_model
 from undark.errors import UnsupportedError, naming
 from undark.files.folder import MARK
 from undark.files.output import atomic_output
 from undark.files.picture import write_picture
 from undark.files.raw import read_mosaic
-from undark.sensor.mosaic import Shot
+from undark.sensor.mosaic import Mosaic, Shot
 
 
 def compare(
@@ -35,13 +35,15 @@ def compare(
         ),
     ] = None,
     model: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="See `undark models`.")
-    ] = DEFAULT_MODEL,
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Default: by the sensor; see `undark models`."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet.")] = False,
 ) -> None:
     """Render one photo by the model and by every classical method, side by side."""
     check_installed()
-    network = load_model(model)
+    mosaic = read_mosaic(photo)
+    network = load_model(model or choose(mosaic.cfa.kind.name))
     target = output or photo.with_name(f"{photo.stem}-compare{MARK}.jpg")
     from undark.evaluation.compare import STEPS
 
@@ -52,15 +54,17 @@ def compare(
             bars.update(task, completed=round(STEPS * share))
 
         with interruptible("nothing was written"):
-            drawn = _drawn(photo, network, show)
+            drawn = _drawn(photo, mosaic, network, show)
         write_picture(temporary, drawn, Shot(), quality=92)
     print(target)
 
 
-def _drawn(photo: Path, network: Model, progress: Callable[[float], None]) -> NDArray[np.uint8]:
+def _drawn(
+    photo: Path, mosaic: Mosaic, network: Model, progress: Callable[[float], None]
+) -> NDArray[np.uint8]:
     from undark.evaluation.compare import sheet
 
     try:
-        return sheet(read_mosaic(photo), network, progress)
+        return sheet(mosaic, network, progress)
     except UnsupportedError as error:
         raise UnsupportedError(naming(error, photo)) from error

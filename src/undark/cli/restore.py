@@ -189,7 +189,8 @@ def _line(outcome: Outcome) -> str:
             corrected = outcome.agreement and outcome.agreement.corrected
             said = f"; {outcome.agreement}" if corrected else ""
             dark = "; no dark frame fits" if outcome.dark_frames == 0 else ""
-            return f"{source} -> {target} (x{amplification:.4g}, {seconds:.2f} s{dark}){said}"
+            written = outcome.confidence if outcome.had_result else target
+            return f"{source} -> {written} (x{amplification:.4g}, {seconds:.2f} s{dark}){said}"
         case Skipped(_, target, reason):
             return f"{target}: {reason}"
         case Failed():

@@ -192,7 +192,7 @@ def _training(folder: Path, options: Options, val: Path | None) -> Training:
     }
     settings = read_settings(options.config) if options.config else {}
     settings |= {name: value for name, value in wished.items() if value is not None}
-    return Training(
+    training = Training(
         data=folder,
         out=options.out,
         val=val,
@@ -206,6 +206,8 @@ def _training(folder: Path, options: Options, val: Path | None) -> Training:
         nodes=options.nodes,
         **settings,
     )
+    training.check()  # before photos are read
+    return training
 
 
 def _finish(training: Training, run: Callable[[Report], Outcome]) -> None:

@@ -75,8 +75,8 @@ def check_usable(card: Card) -> None:
     """Raises `UnsupportedError` for a model of another sensor or of other colours."""
     if card.task != TASK or card.cfa != "Bayer":
         raise UnsupportedError(
-            f"the model {card.name} ({card.task}, {card.cfa}) is none that darktable can run: it "
-            "takes models from a Bayer mosaic to linear camera RGB; choose such a one"
+            f"darktable cannot run the model {card.name} ({card.task}): it takes models from a "
+            "Bayer mosaic to linear camera RGB, as bayer and bayer-fast are"
         )
 
 

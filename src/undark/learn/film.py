@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from undark.files.picture import read_picture, write_picture
 from undark.learn.data.batches import Batch
 from undark.learn.task import TrainingPlan
 from undark.sensor.mosaic import Shot
+
+_log = logging.getLogger(__name__)
 
 SIDE = 384
 """Most pixels of a frame's height, and of each of its three parts' width."""
@@ -49,6 +52,8 @@ class Film(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         frames = sorted(self._folder.glob("*.png"))
+        if not frames and trainer.is_global_zero:
+            _log.info("no film: its first frame comes after %d steps", self._steps)
         if frames and trainer.is_global_zero:
             chosen = np.linspace(0, len(frames) - 1, min(len(frames), MAX_FRAMES)).astype(int)
             with atomic_output(self._film, overwrite=True) as temporary:

@@ -86,8 +86,9 @@ class Gain:
 
     @property
     def verdict(self) -> str:
-        """ "improved", "did not improve" or "too close to tell" (within two standard errors)."""
-        if abs(self.mean) <= 2 * self.error:
+        """ "improved", "did not improve" or "too close to tell" (within two standard errors, or too
+        small for two decimals)."""
+        if abs(self.mean) < max(2 * self.error, 0.005):
             return "too close to tell"
         return "improved" if self.mean > 0 else "did not improve"
 

@@ -118,6 +118,8 @@ def fit(
     task = RestoreTask(network, plan, training.batch, fraction, rate, training.decay)
     task.progress = progress
     training.out.mkdir(parents=True, exist_ok=True)
+    if last and training.steps and last["global_step"] >= training.steps:
+        _log.info("all %d steps are done; for more, give a higher --steps", training.steps)
     with _quiet():
         trainer = _trainer(training, [timer, *watch], task, last, report)
         try:

@@ -101,12 +101,13 @@ def tune(
 
 
 def _result(study: optuna.Study, search: Search) -> TuningResult:
-    """Write `BEST`; the best of the comparable trials, or of all where none is comparable."""
+    """Write `BEST`: the best of the comparable trials; the defaults where none is comparable."""
     scored = [t for t in _finished(study) if t.state == TrialState.COMPLETE and not _failure(t)]
     if not scored:
         raise TrainingError(f"{search.out}: no trial succeeded; give more --minutes")
     comparable = [t for t in scored if t.user_attrs.get("steps", MIN_STEPS) >= MIN_STEPS]
-    best = max(comparable or scored, key=_psnr)
+    defaults = [t for t in scored if t.params == DEFAULT]
+    best = max(comparable or defaults or scored, key=_psnr)
     finished = _finished(study)
     result = TuningResult(
         search.out / BEST,

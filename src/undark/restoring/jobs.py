@@ -56,7 +56,7 @@ __all__ = [
     "suffixes_for",
 ]
 
-DONE = "restored already; --overwrite to redo"
+DONE = "restored already, maybe with other settings; --overwrite to redo"
 ELSEWHERE = "being restored by another run"
 BRIGHT = "not dark; name the picture itself, or give --exposure, to restore it"
 DARK = 4.0
@@ -94,6 +94,8 @@ class Restored:
     """With the light that the sensor measured; None for pictures and models of finished colours."""
     confidence: Path | None = None
     """The map of confidence that was written."""
+    had_result: bool = False
+    """Whether the result was there already and stays, so that the map alone was written."""
     mended: int | None = None
     """Hot and dead pixels that were replaced; None for pictures."""
     dark_frames: int | None = None
@@ -272,7 +274,8 @@ def _restore(
         found = yield from with_progress(work, partial(Progress, job.source))
     seconds = time.perf_counter() - began
     sure = job.confidence if options.confidence else None
-    return Restored(job.source, job.target, seconds, **found, confidence=sure)
+    had = target.path is None
+    return Restored(job.source, job.target, seconds, **found, confidence=sure, had_result=had)
 
 
 def _is_bright(job: Job, photo: Mosaic | Picture | Prepared | None, options: Options) -> bool:
