@@ -106,6 +106,29 @@ class TestTheList:
         until(lambda: len(client.photos()) == 4)
         assert set(client.photos()) == {"00.dng", "04.dng", "05.dng", "single.dng"}
 
+    def test_a_file_that_cannot_be_read_for_whatever_reason_stays_single(self, client, monkeypatch):
+        read, taken = [], bursts.read_taken
+
+        def broken(path):
+            read.append(path.name)
+            if path.name == "01.dng":
+                raise OSError("the worker ended")
+            return taken(path)
+
+        monkeypatch.setattr(bursts, "read_taken", broken)
+        client.photos()
+        until(lambda: not client.exports()["looking"], seconds=20)
+        assert read == [*FRAMES, "single.dng"]
+        assert [len(photo["frames"]) for photo in client.photos().values()] == [3, 0, 0]
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_it_does_not_look_on_after_an_error(self, folder):
+        looking = bursts.Bursts(lambda groups: 1 / 0)
+        looking.look([folder / "single.dng"])
+        looking.begin()
+        until(lambda: not looking.is_looking, seconds=20)
+        looking.close()
+
     def test_a_burst_is_split_and_joined_and_that_is_kept(self, client, tmp_path, folder):
         burst = grouped(client)
         client.post("api/settings", {"ids": [burst["id"]], "settings": {"ev": 1.0}})

@@ -20,6 +20,7 @@ from undark.errors import OutputError
 from undark.files.picture import open_picture
 from undark.files.provenance import digest_of, source_of
 from undark.restoring.claims import claimed, remove_partial
+from undark.restoring.live import LiveRaw
 from undark.sensor.cfa import CFA
 from undark.sensor.exposure import ExposureWish
 from undark.web import exports, opened
@@ -143,6 +144,16 @@ def test_the_limit_of_memory_rounds_light_before_it_drops_photos(client, folder,
     assert client.stage(client.photos()["a.dng"]["id"]) == "ready"
 
 
+def test_a_photo_that_is_dropped_while_it_is_read_is_not_kept(client, monkeypatch):
+    desk_opened, prepare = client.desk.opened, LiveRaw.prepare
+    monkeypatch.setattr(LiveRaw, "prepare", lambda self: (prepare(self), desk_opened.forget()))
+    key = client.photos()["a.dng"]["id"]
+    client.post(f"api/photos/{key}/open")
+    until(lambda: not desk_opened._states, seconds=20)
+    desk_opened.close()  # the thread has ended
+    assert desk_opened.live(key) is None
+
+
 def test_photos_have_their_own_settings(client, folder):
     keys = {name: photo["id"] for name, photo in client.photos().items()}
     client.post("api/settings", {"ids": [keys["b.dng"], keys["c.dng"]], "settings": {"ev": 2.0}})
@@ -172,6 +183,7 @@ def test_it_is_stopped_and_goes_on(client, folder, monkeypatch):
     left = statuses(client).count("waiting")
     assert left >= 2
     assert client.exports()["stopped"]
+    assert client.post("api/clear").status_code == 507  # while they wait
     assert not [p for p in folder.iterdir() if p.name.startswith(".")]
     client.post("api/exports/do", {"what": "go-on"})
     assert {e["status"] for e in client.finished()} == {"done"}

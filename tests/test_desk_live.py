@@ -1,20 +1,28 @@
 """Photos that are shown with other settings: what is shown is what an export writes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from time import sleep
 
 import numpy as np
 import pytest
 
+import undark
 from conftest import SHOT
 from picture_models import Same
 from undark.develop.colour import decode_srgb, encode_srgb
 from undark.files.dng import write_mosaic
 from undark.files.picture import open_picture, write_picture
+from undark.restoring import live as live_module
 from undark.restoring.darks import Darks
 from undark.restoring.jobs import Job, Loaded, Options, Plan, Restored, run
-from undark.restoring.live import LivePicture, View, _halved, open_live
-from undark.sensor.cfa import CFA
+from undark.restoring.live import LivePicture, LiveRaw, View, _halved, open_live
+from undark.restoring.raw import prepare
+from undark.sensor.cfa import CFA, RGGB
 from undark.sensor.exposure import parse_exposure
+from undark.sensor.merged import MergedNoise
+from undark.sensor.noise import NoiseModel
 
 OPTIONS = Options(device="cpu")
 
@@ -157,6 +165,58 @@ def test_the_overlay_shows_where_the_law_says(photo):
     assert more > np.abs(laid - plain).mean()  # noise that is left is uncertain, too
 
 
+@pytest.fixture(scope="module")
+def burst(make_mosaic):
+    """A merge with more noise below and at the right, live and restored by `undark.restore`."""
+    y, x = np.mgrid[:600, :400]
+    share = (0.1 + 0.5 * (y >= 320) + 0.3 * (x >= 152)).astype(np.float16)
+    noise = MergedNoise.of(NoiseModel(1.0, 3.0), share, 8)
+    mosaic = make_mosaic(shape=share.shape).replace(plane=scene(RGGB, share.shape), merged=noise)
+    live = LiveRaw(prepare(mosaic, quality="fast"), {})
+    live.prepare()
+    live.restore(lambda share: None)
+    return live, undark.restore(mosaic, quality="fast")
+
+
+@pytest.mark.parametrize("strength", [1, 0.5])
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("view", [(0, 0, 400, 600), (100, 250, 100, 200)])
+def test_the_overlay_of_a_burst_has_its_confidence(burst, monkeypatch, view, level, strength):
+    live, restored = burst
+    shown = []
+    monkeypatch.setattr(live, "_overlaid", lambda picture, *given: shown.append(given) or picture)
+    options = replace(OPTIONS, strength=strength)
+    live.show(View(*view, level), options, restored=True, confidence=True)
+    [(_, widths, _)] = shown
+    left, top, width, height = view
+    box = restored.blend(strength).confidence[top : top + height, left : left + width]
+    step = 1 << level
+    expected = box.reshape(height // step, step, width // step, step).mean(axis=(1, 3))
+    # rounded to 16 bits; at half the size means are mixed, not the pixels
+    assert np.abs(widths / expected - 1).max() < (0.03 if level and strength < 1 else 0.001)
+
+
+def test_confidence_is_computed_once_and_counts_as_memory(burst, monkeypatch):
+    live, _ = burst
+    live._kept_widths.clear()
+    without = live.nbytes - sum(crop.nbytes for crop in live._crops.values())
+    computed, half_widths = [], live_module.half_widths
+
+    def slow(*given):
+        computed.append(1)
+        sleep(0.05)
+        return half_widths(*given)
+
+    monkeypatch.setattr(live_module, "half_widths", slow)
+    show = partial(live.show, View(0, 0, 400, 600), restored=True, confidence=True)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(show, [OPTIONS, OPTIONS, OPTIONS, replace(OPTIONS, strength=0.5)]))
+    assert len(computed) == 3  # parts of 256 of 600 rows
+    plane = 2 * (600 * 400 + 300 * 200)
+    with_crops = without + sum(crop.nbytes for crop in live._crops.values())
+    assert live.nbytes == with_crops + 2 * plane
+
+
 def test_before_it_is_restored_the_amplified_photo_is_shown(photo, loaded):
     path, live = photo
     early = open_live(path, OPTIONS, loaded)
@@ -167,6 +227,7 @@ def test_before_it_is_restored_the_amplified_photo_is_shown(photo, loaded):
     for restored in (False, True):
         assert np.array_equal(early.show(view, OPTIONS, restored=restored).picture, before)
     live._crops.clear()
+    live._kept_widths.clear()
     early._crops.clear()
     assert early.nbytes == pytest.approx(live.nbytes, rel=0.02)  # counted before it is there
 

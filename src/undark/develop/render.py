@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from undark.cpus import in_threads
 from undark.develop.colour import encode_srgb, srgb_from_camera
 from undark.sensor.mosaic import Mosaic
+from undark.sensor.orientation import as_on_sensor, upright_shape
 
 Floats = NDArray[np.float32]
 Picture = NDArray[np.uint8] | NDArray[np.uint16]
@@ -300,12 +301,8 @@ def oriented(shape: tuple[int, ...], orientation: int, bits: int) -> tuple[Pictu
     `orientation` is EXIF's, 1 to 8; any other value counts as 1 (upright).
     """
     height, width = shape
-    swapped = orientation in (5, 6, 7, 8)
-    size = (width, height, 3) if swapped else (height, width, 3)
-    out: Picture = np.empty(size, _TYPES[bits])
-    frame = out[:: -1 if orientation in (3, 4, 7, 8) else 1]
-    frame = frame[:, :: -1 if orientation in (2, 3, 6, 7) else 1]
-    return out, frame.transpose(1, 0, 2) if swapped else frame
+    out: Picture = np.empty((*upright_shape((height, width), orientation), 3), _TYPES[bits])
+    return out, as_on_sensor(out, orientation)
 
 
 def _tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from undark.develop.colour import XYZ_FROM_SRGB, srgb_from_camera
 from undark.errors import UnsupportedError
 from undark.sensor.mosaic import Mosaic
+from undark.sensor.orientation import part_on_sensor, upright_shape
 
 Floats = NDArray[np.float32]
 WhiteBalance = Literal["as-shot", "daylight"] | tuple[int, int] | tuple[float, float, float]
@@ -134,21 +135,18 @@ def window(point: tuple[int, int], shape: tuple[int, int], orientation: int) -> 
     `shape` is the sensor's (H, W), `orientation` EXIF's. Raises `UnsupportedError` for a point
     outside.
     """
-    (x, y), (height, width) = point, shape
-    swapped = orientation in (5, 6, 7, 8)
-    across, down = (height, width) if swapped else (width, height)
+    (x, y), (down, across) = point, upright_shape(shape, orientation)
     if not (0 <= x < across and 0 <= y < down):
         raise UnsupportedError(
             f"the grey point {x},{y} is outside the upright picture of {across} x {down} pixels; "
             "give X,Y within it, from 0,0 at its top left"
         )
-    x = across - 1 - x if orientation in (2, 3, 6, 7) else x
-    y = down - 1 - y if orientation in (3, 4, 7, 8) else y
-    row, column = (x, y) if swapped else (y, x)
-    return (
-        slice(max(row - REACH, 0), min(row + REACH + 1, height)),
-        slice(max(column - REACH, 0), min(column + REACH + 1, width)),
+    around = (slice(y - REACH, y + REACH + 1), slice(x - REACH, x + REACH + 1))
+    rows, columns = (
+        slice(max(side.start, 0), min(side.stop, length))
+        for side, length in zip(part_on_sensor(around, shape, orientation), shape, strict=True)
     )
+    return rows, columns
 
 
 def grey_gains(light: Floats, white_balance: NDArray[np.floating], amplification: float) -> Floats:

@@ -32,22 +32,14 @@ def widths_of(
 ) -> Floats:
     """(h, W): `Restored.confidence` of rows of light (h, W, 3) that were restored at strength 1."""
     widths = half_widths(law, light, mosaic, noise, amplification)
-    return mixed_widths(widths, light, mosaic, noise, amplification, strength)
-
-
-def mixed_widths(
-    widths: Floats,
-    light: Floats,
-    mosaic: Mosaic,
-    noise: NoiseModel,
-    amplification: float,
-    strength: float,
-) -> Floats:
-    """(h, W): half widths at a strength; `widths` and `light` are those at strength 1."""
     if strength == 1:
         return widths
-    noisy = noise_half_widths(light, mosaic, noise, amplification) * np.float32(1 - strength)
-    mixed: Floats = np.hypot(np.float32(strength) * widths, noisy)
+    return mixed_widths(widths, noise_half_widths(light, mosaic, noise, amplification), strength)
+
+
+def mixed_widths(widths: Floats, noisy: Floats, strength: float) -> Floats:
+    """(h, w): half widths at a strength, of those at strength 1 and at 0."""
+    mixed: Floats = np.hypot(np.float32(strength) * widths, np.float32(1 - strength) * noisy)
     return mixed
 
 

@@ -142,7 +142,9 @@ def _merged_factor(mosaic: Mosaic, rows: slice) -> Floats | np.float32:
     """(h, W): of the standard deviation, where frames were merged; the mean over 3×3 pixels."""
     if mosaic.merged is None:
         return np.float32(1)
-    return np.asarray(np.sqrt(box_means(mosaic.merged.excess(rows), 1)))
+    wide = slice(max(rows.start - 1, 0), rows.stop + 1)
+    factor = np.sqrt(box_means(mosaic.merged.excess(wide), 1))
+    return np.asarray(factor[rows.start - wide.start :][: rows.stop - rows.start])
 
 
 def write_widths(

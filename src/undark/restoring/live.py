@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -31,7 +31,7 @@ from undark.restoring.bands import Progress
 from undark.restoring.blend import amplify_and_demosaic, mixed_widths
 from undark.restoring.burst_jobs import FrameReport, merge_files, named
 from undark.restoring.burst_plan import FrameLeftOut
-from undark.restoring.confidence import half_widths
+from undark.restoring.confidence import half_widths, noise_half_widths
 from undark.restoring.describe import camera_facts, sensor_facts
 from undark.restoring.jobs import Loaded, Options
 from undark.restoring.kept import Kept
@@ -40,6 +40,7 @@ from undark.restoring.picture import WHITE, PictureRendering, picture_gains, res
 from undark.restoring.raw import NO_CONFIDENCE, Earlier, Prepared, prepare, restored_light
 from undark.sensor.exposure import Exposure, as_exposure
 from undark.sensor.mosaic import Mosaic
+from undark.sensor.orientation import part_on_sensor, upright, upright_part, upright_shape
 
 Floats = NDArray[np.float32]
 Halves = NDArray[np.float16]
@@ -107,8 +108,8 @@ class Live(ABC):
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the upright picture."""
-        height, width = self._shape
-        return (height, width) if self._orientation in (5, 6, 7, 8) else (width, height)
+        height, width = upright_shape(self._shape, self._orientation)
+        return width, height
 
     @property
     def is_restored(self) -> bool:
@@ -120,7 +121,7 @@ class Live(ABC):
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are kept, or will be once the photo is restored."""
+        """Bytes that are kept, or will be once the photo is restored; confidence once shown."""
         height, width = self._shape
         light: int = sum(level.nbytes for level in (*self._unrestored, *(self._restored or ())))
         half = sum(level.nbytes for level in self._unrestored)
@@ -170,7 +171,7 @@ class Live(ABC):
         rendering.add(0, light * np.float32(2.0**options.exposure.ev))
         picture = rendering.picture.astype(np.uint8, copy=False)
         if confidence and strength > 0:
-            widths = self._widths(level, rows, columns, light, strength)
+            widths = self._widths(level, rows, columns, strength)
             picture = self._overlaid(picture, light, widths, 2.0**options.exposure.ev)
         return Shown(picture, *self._upright(rows, columns, 1 << level))
 
@@ -242,28 +243,18 @@ class Live(ABC):
     def _on_sensor(self, view: View, step: int) -> tuple[slice, slice]:
         """Rows and columns of a level, `step` pixels each, that hold a view; at least one each."""
         width, height = self.size
-        left, right = _span(view.left, view.width, width)
-        top, bottom = _span(view.top, view.height, height)
-        if self._orientation in (2, 3, 6, 7):
-            left, right = width - right, width - left
-        if self._orientation in (3, 4, 7, 8):
-            top, bottom = height - bottom, height - top
-        if self._orientation in (5, 6, 7, 8):
-            left, right, top, bottom = top, bottom, left, right
-        return slice(top // step, -(-bottom // step)), slice(left // step, -(-right // step))
+        part = (_span(view.top, view.height, height), _span(view.left, view.width, width))
+        rows, columns = (
+            slice(side.start // step, -(-side.stop // step))
+            for side in part_on_sensor(part, self._shape, self._orientation)
+        )
+        return rows, columns
 
     def _upright(self, rows: slice, columns: slice, step: int) -> tuple[int, int, int, int]:
         """The inverse: (left, top, width, height) in pixels of the upright picture."""
-        (width, height), swapped = self.size, self._orientation in (5, 6, 7, 8)
-        across, down = (rows, columns) if swapped else (columns, rows)
-        left, right, top, bottom = (
-            n * step for n in (across.start, across.stop, down.start, down.stop)
-        )
-        if self._orientation in (2, 3, 6, 7):
-            left, right = width - right, width - left
-        if self._orientation in (3, 4, 7, 8):
-            top, bottom = height - bottom, height - top
-        return left, top, right - left, bottom - top
+        rows, columns = (slice(side.start * step, side.stop * step) for side in (rows, columns))
+        down, across = upright_part((rows, columns), self._shape, self._orientation)
+        return across.start, down.start, across.stop - across.start, down.stop - down.start
 
     def _overlaid(
         self, picture: NDArray[np.uint8], light: Floats, widths: Floats, factor: float
@@ -272,8 +263,7 @@ class Live(ABC):
         peak = light.max(axis=-1)
         least, most = (encode_srgb((peak + w) * np.float32(factor)) for w in (-widths, widths))
         share = np.clip((most - least) * (255 / 2 / UNSURE), 0, 1) * np.float32(_OPACITY)
-        upright = _turned(share, self._orientation)[..., None]
-        mixed = picture + upright * (_OVERLAY - picture)
+        mixed = picture + upright(share, self._orientation)[..., None] * (_OVERLAY - picture)
         return np.asarray(np.rint(mixed), np.uint8)
 
     @abstractmethod
@@ -298,10 +288,8 @@ class Live(ABC):
         self, shape: tuple[int, ...], options: Options
     ) -> Rendering | PictureRendering: ...
 
-    def _widths(
-        self, level: int, rows: slice, columns: slice, light: Floats, strength: float
-    ) -> Floats:
-        """(h, w) half widths of a part at a strength, in the unit of `light`."""
+    def _widths(self, level: int, rows: slice, columns: slice, strength: float) -> Floats:
+        """(h, w) half widths of a part at a strength, in the unit of light."""
         raise UnsupportedError(NO_CONFIDENCE)
 
 
@@ -322,6 +310,10 @@ class LiveRaw(Live):
         self._ready, self.exposure, self.facts = ready, ready.exposure, facts
         self._files, self._left_out = files, tuple(left_out)
         self._agreement: Agreement | None = None
+        self._kept_widths: dict[bool, list[Halves]] = {}
+        """Of the restored photo and of the unrestored one, at all sizes, once they were shown."""
+        self._computing = Lock()
+        """Held for seconds: `halve` and other views are not to wait for it."""
 
     @property
     def kept(self) -> Kept | None:
@@ -336,9 +328,10 @@ class LiveRaw(Live):
 
     @property
     def nbytes(self) -> int:
-        mosaic = self._ready.mosaic
+        mosaic, widths = self._ready.mosaic, list(self._kept_widths.values())
         merged = mosaic.merged.share.nbytes if mosaic.merged else 0
-        return super().nbytes + mosaic.plane.nbytes + merged
+        confidence = sum(level.nbytes for levels in widths for level in levels)
+        return super().nbytes + mosaic.plane.nbytes + merged + confidence
 
     @property
     def has_confidence(self) -> bool:
@@ -375,27 +368,37 @@ class LiveRaw(Live):
         how = (amplification, 8, self._gains_of(options), options.contrast)
         return Rendering(shape, self._ready.mosaic, *how)
 
-    @cached_property
-    def _all_widths(self) -> list[Halves]:
-        """Half widths at strength 1 at all sizes."""
-        ready, restored = self._ready, self._restored
-        if ready.law is None or restored is None:
-            raise UnsupportedError(NO_CONFIDENCE)
-        full, law = np.empty(self._shape, np.float16), ready.law
-        for top in range(0, len(full), _ROWS):
-            rows = slice(top, min(top + _ROWS, len(full)))
-            begin, end = max(rows.start - _AROUND, 0), min(rows.stop + _AROUND, len(full))
-            light = restored[0][begin:end].astype(np.float32)
-            widths = half_widths(law, light, ready.mosaic, ready.noise, self.exposure.amplification)
-            full[rows] = widths[rows.start - begin :][: rows.stop - rows.start]
-        return [full, *_halved(self._shape, lambda rows: full[rows].astype(np.float32))]
+    def _widths(self, level: int, rows: slice, columns: slice, strength: float) -> Floats:
+        widths = self._all_widths(restored=True)[level][rows, columns].astype(np.float32)
+        if strength == 1:
+            return widths
+        noisy = self._all_widths(restored=False)[level][rows, columns].astype(np.float32)
+        return mixed_widths(widths, noisy, strength)
 
-    def _widths(
-        self, level: int, rows: slice, columns: slice, light: Floats, strength: float
-    ) -> Floats:
-        widths = self._all_widths[level][rows, columns].astype(np.float32)
-        how = (self._ready.mosaic, self._ready.noise, self.exposure.amplification, strength)
-        return mixed_widths(widths, light, *how)
+    def _all_widths(self, *, restored: bool) -> list[Halves]:
+        """Half widths at strength 1, or those of the noise at strength 0, at all sizes."""
+        law = self._ready.law
+        if law is None:
+            raise UnsupportedError(NO_CONFIDENCE)
+        with self._computing:
+            if restored not in self._kept_widths:
+                work = partial(half_widths, law) if restored else noise_half_widths
+                self._kept_widths[restored] = self._computed(work)
+            return self._kept_widths[restored]
+
+    def _computed(self, work: Callable[..., Floats]) -> list[Halves]:
+        """Half widths of all rows, and their means; `work` is `noise_half_widths` or alike."""
+        ready, (height, width), restored = self._ready, self._shape, self._restored
+        assert restored is not None
+        full = np.empty(self._shape, np.float16)
+        for top in range(0, height, _ROWS):
+            end = min(top + _ROWS, height)
+            begin, last = max(top - _AROUND, 0), min(end + _AROUND, height)
+            mosaic = ready.mosaic.crop(begin, 0, last - begin, width)  # with its rows' noise
+            light = restored[0][begin:last].astype(np.float32)
+            widths = work(light, mosaic, ready.noise, self.exposure.amplification)
+            full[top:end] = widths[top - begin : end - begin]
+        return [full, *_halved(self._shape, partial(_rows, full))]
 
 
 class LivePicture(Live):
@@ -535,14 +538,7 @@ def _half(light: Floats) -> Floats:
     return total
 
 
-def _span(start: int, size: int, limit: int) -> tuple[int, int]:
+def _span(start: int, size: int, limit: int) -> slice:
     """First and one past the last pixel of a side, within the frame, at least one."""
     first = min(max(start, 0), limit - 1)
-    return first, min(max(start + size, first + 1), limit)
-
-
-def _turned(share: Floats, orientation: int) -> Floats:
-    """(h, w) in the sensor's pixel order → upright."""
-    flipped = share.T if orientation in (5, 6, 7, 8) else share
-    flipped = flipped[:: -1 if orientation in (3, 4, 7, 8) else 1]
-    return flipped[:, :: -1 if orientation in (2, 3, 6, 7) else 1]
+    return slice(first, min(max(start + size, first + 1), limit))

@@ -22,7 +22,6 @@ from undark.errors import OutputError, UndarkError
 from undark.files.picture import plain_jpeg
 from undark.restoring.live import UNSURE, Live, Shown, View
 from undark.web.desk import Desk, Wanted
-from undark.web.exports import DONE
 from undark.web.library import Entry, is_inside
 from undark.web.opened import State
 from undark.web.settings import Settings
@@ -264,7 +263,7 @@ class _Requests:
         """A result that the desk has written, as a download."""
         item = self._desk.exports.find(request.path_params["id"])
         roots = (*self._desk.library.folders, self._desk.library.uploads)
-        if item is None or item.status != DONE or not item.target.is_file():
+        if item is None or item.status != "done" or not item.target.is_file():
             raise HTTPException(404, "no such result")
         if not any(is_inside(item.target, root) for root in roots):
             raise HTTPException(404, "no such result")

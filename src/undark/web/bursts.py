@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Condition, Thread
 
-from undark.errors import UndarkError
 from undark.restoring.burst_plan import Taken, group_bursts, may_be_time_lapse, read_taken
 
 EVERY = 2.0
@@ -64,23 +63,28 @@ class Bursts:
 
     def _work(self) -> None:
         while (photos := self._next()) is not None:
-            known: dict[Path, tuple[tuple[int, int], Taken | None]] = {}
-            told = time.monotonic()
-            for path in photos:
-                if self._is_interrupted():
-                    self._known |= known
-                    break
-                known |= self._read(path)
-                if time.monotonic() - told > EVERY:
-                    earlier = {p: self._known[p] for p in photos if p in self._known}
-                    groups = _bursts(earlier | known)
-                    self._found(tuple(group for group in groups if path not in group))  # may go on
-                    told = time.monotonic()
-            else:
-                self._known = known
-                self._found(_bursts(known))
-            with self._changed:
-                self._reading = False
+            try:
+                self._look_among(photos)
+            finally:
+                with self._changed:
+                    self._reading = False
+
+    def _look_among(self, photos: list[Path]) -> None:
+        """Tell of the bursts, unless other photos are asked for meanwhile."""
+        known: dict[Path, tuple[tuple[int, int], Taken | None]] = {}
+        told = time.monotonic()
+        for path in photos:
+            if self._is_interrupted():
+                self._known |= known
+                return
+            known |= self._read(path)
+            if time.monotonic() - told > EVERY:
+                earlier = {p: self._known[p] for p in photos if p in self._known}
+                groups = _bursts(earlier | known)
+                self._found(tuple(group for group in groups if path not in group))  # may go on
+                told = time.monotonic()
+        self._known = known
+        self._found(_bursts(known))
 
     def _next(self) -> list[Path] | None:
         """Wait for photos to look among; None at the end."""
@@ -111,7 +115,7 @@ class Bursts:
         began = time.monotonic()
         try:
             taken: Taken | None = read_taken(path)
-        except UndarkError:  # it stays a single photo, and says why when it is opened
+        except Exception:  # a bug too: it stays a single photo, and says why when it is opened
             taken = None
         self._rest(time.monotonic() - began)
         return {path: (key, taken)}

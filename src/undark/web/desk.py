@@ -197,7 +197,7 @@ class Desk:
 
     def clear(self) -> None:
         """Empty the state folder. Raises `OutputError` while exports run or wait."""
-        if any(i.status in ("running", "waiting") for i in self.exports.items):
+        if not all(item.is_finished for item in self.exports.items):
             raise OutputError("photos wait to be exported: let them finish, or remove them first")
         self.exports.remove_finished()
         self.opened.forget()

@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from threading import Condition, Thread
-from typing import Any
+from typing import Any, Literal, get_args
 
 from undark.errors import OutputError, SetupError, UndarkError
 from undark.files.provenance import source_of
@@ -51,14 +51,14 @@ from undark.web.storage import read_json, write_json
 
 MOST = 20_000
 """Exports in the list, at most."""
-WAITING, RUNNING, DONE, SKIPPED, FAILED = "waiting", "running", "done", "skipped", "failed"
+Status = Literal["waiting", "running", "done", "skipped", "failed"]
 _HERE = {
     "--overwrite to redo": "tick Replace earlier results to do it again",
     "choose another name with -o, or add --overwrite": "choose another name or folder",
     "choose another with -o": "choose another name or folder",
 }
 """What lines of `restoring.jobs` say to do → what to do on the page."""
-_STATUSES = frozenset({WAITING, RUNNING, DONE, SKIPPED, FAILED})
+_STATUSES = frozenset(get_args(Status))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Export:
     """ "jpeg", "png", "tiff" or "dng"."""
     replace: bool = False
     """Whether an earlier result of undark's may be replaced."""
-    status: str = WAITING
+    status: Status = "waiting"
     message: str = ""
     """Why it was skipped or failed, else what was done."""
     seconds: float = 0.0
@@ -86,6 +86,10 @@ class Export:
     """When it began to run, in seconds since 1970."""
     frames: tuple[Path, ...] = ()
     """Of a burst, the source the first of them; empty for a single photo."""
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status not in ("waiting", "running")
 
     @property
     def group(self) -> Group | None:
@@ -159,7 +163,7 @@ class Exports:
         self._loaded: Loaded | None = None
         self._changed = Condition()
         self._items = {i.id: _resumed(i) for i in _read(file) if allowed(i)}
-        self.stopped = any(item.status == WAITING for item in self._items.values())
+        self.stopped = any(item.status == "waiting" for item in self._items.values())
         self._stopped_here = False
         self.problem = ""
         """Why the list was stopped: no photo can be written."""
@@ -189,9 +193,9 @@ class Exports:
             if len(self._items) + len(new) > MOST:
                 raise ValueError(f"the list holds {MOST} exports at most; remove finished ones")
             targets = {item.target for item in new}
-            again = [i for i in self._items.values() if i.target in targets and i.status != RUNNING]
-            for item in again:
-                del self._items[item.id]
+            for item in list(self._items.values()):
+                if item.target in targets and item.status != "running":
+                    del self._items[item.id]
             self._items |= {item.id: item for item in new}
             if not self._stopped_here and not self.problem:
                 self.stopped = False  # it was only left from the last time
@@ -216,8 +220,8 @@ class Exports:
         """Let the failed ones wait again."""
         with self._changed:
             for item in list(self._items.values()):
-                if item.status == FAILED:
-                    self._items[item.id] = replace(item, status=WAITING, message="")
+                if item.status == "failed":
+                    self._items[item.id] = replace(item, status="waiting", message="")
             self._save()
             self._changed.notify_all()
 
@@ -226,12 +230,12 @@ class Exports:
         with self._changed:
             for key in keys:
                 item = self._items.get(key)
-                if item and item.status != RUNNING:
+                if item and item.status != "running":
                     del self._items[key]
             self._save()
 
     def remove_finished(self) -> None:
-        self.remove([i.id for i in self.items if i.status not in (WAITING, RUNNING)])
+        self.remove([i.id for i in self.items if i.is_finished])
 
     def close(self, seconds: float = 30.0) -> None:
         """End the thread after its current tile; what is left stays in the file."""
@@ -243,8 +247,8 @@ class Exports:
     def seconds_left(self) -> float | None:
         """Of the whole list, by the time and size of those that were done; None: not known yet."""
         items, now = self.items, self.now
-        done = [i for i in items if i.status == DONE and i.seconds > 0]
-        waiting = sum(max(i.bytes, 1) for i in items if i.status == WAITING)
+        done = [i for i in items if i.status == "done" and i.seconds > 0]
+        waiting = sum(max(i.bytes, 1) for i in items if i.status == "waiting")
         if not done and waiting:
             return None
         current = (now.seconds_left or 0.0) if now else 0.0
@@ -273,9 +277,9 @@ class Exports:
         """Wait for an export to do, which then counts as running; None at the end."""
         with self._changed:
             while not self._ended:
-                waiting = [i for i in self._items.values() if i.status == WAITING]
+                waiting = [i for i in self._items.values() if i.status == "waiting"]
                 if waiting and not self.stopped:
-                    item = replace(waiting[0], status=RUNNING, began=time.time())
+                    item = replace(waiting[0], status="running", began=time.time())
                     self._items[item.id] = item
                     self.now = Now(item.id, 0.0, None)
                     with suppress(OutputError):  # where it cannot be kept it is done all the same
@@ -321,14 +325,14 @@ class Exports:
             self._items[item.id] = done = _after(item, ended)
             with suppress(OutputError):
                 self._save()
-        for path in item.targets if done.status in (DONE, SKIPPED) else ():
+        for path in item.targets if done.status in ("done", "skipped") else ():
             self._written(path)
 
     def _give_up(self, item: Export, why: str) -> None:
         with self._changed:
             self.now = None
             self.stopped, self.problem = True, why
-            self._items[item.id] = replace(item, status=WAITING)
+            self._items[item.id] = replace(item, status="waiting")
             with suppress(OutputError):
                 self._save()
 
@@ -386,15 +390,15 @@ def _after(item: Export, ended: _Ended | None) -> Export:
                 done += f", amplified {amplification:.3g} times"
             if ended and ended.left_out:
                 done += f"; left out: {named(ended.left_out)}"
-            return replace(item, status=DONE, seconds=seconds, message=done)
+            return replace(item, status="done", seconds=seconds, message=done)
         case Restored(seconds=seconds, amplification=amplification):
             done = f"amplified {amplification:.3g} times"
-            return replace(item, status=DONE, seconds=seconds, message=done)
+            return replace(item, status="done", seconds=seconds, message=done)
         case Skipped(reason=reason) | BurstSkipped(reason=reason):
-            return replace(item, status=SKIPPED, message=_said_here(reason))
+            return replace(item, status="skipped", message=_said_here(reason))
         case Failed(reason=reason) | BurstFailed(reason=reason):
-            return replace(item, status=FAILED, message=_said_here(reason))
-    return replace(item, status=WAITING)
+            return replace(item, status="failed", message=_said_here(reason))
+    return replace(item, status="waiting")
 
 
 def _said_here(line: str) -> str:
@@ -416,7 +420,7 @@ def _read(file: Path) -> list[Export]:
 
 def _resumed(item: Export) -> Export:
     """An export that was running when the server was killed waits again."""
-    if item.status != RUNNING:
+    if item.status != "running":
         return item
     remove_partial(item.target.parent, since=item.began)
-    return replace(item, status=WAITING)
+    return replace(item, status="waiting")

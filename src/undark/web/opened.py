@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
+from typing import Literal
 
 from undark.errors import UndarkError
 from undark.restoring.jobs import Loaded, Options
@@ -20,15 +21,16 @@ LIMIT = 1 << 30
 STALE = 90.0
 """Seconds after which a page that has not asked for its photo again is taken to be gone; browsers
 let pages in the background ask once a minute."""
+Stage = Literal["waiting", "reading", "merging", "restoring", "ready", "failed"]
+"""The first three show nothing, "restoring" shows the amplified photo, "ready" the restored one,
+"failed" the amplified one, or nothing where it cannot be read."""
 
 
 @dataclass(frozen=True)
 class State:
     """How far a photo is."""
 
-    stage: str = "waiting"
-    """ "waiting", "reading" or "merging" (show nothing), "restoring" (shows the amplified photo),
-    "ready" or "failed" (shows the amplified photo, or nothing where it cannot be read)."""
+    stage: Stage = "waiting"
     share: float = 0.0
     """Of the merging or the restoring, 0 to 1."""
     seconds_left: float | None = None
@@ -181,7 +183,7 @@ class Opened:
 
         return open_live_burst(entry.files, self._options, loaded, merged)
 
-    def _report(self, entry: Entry, stage: str, share: float, began: float) -> None:
+    def _report(self, entry: Entry, stage: Stage, share: float, began: float) -> None:
         """Progress of the merge or of the network. Raises `_NotWantedError`."""
         with self._changed:
             if not self._is_wanted(entry.id):
@@ -195,11 +197,13 @@ class Opened:
                 self._states[entry.id] = state
 
     def _keep(self, entry: Entry, live: Live) -> None:
-        """Keep a photo's light.
+        """Keep a photo's light, unless it was dropped meanwhile.
 
         Above the limit the least recently used ones are rounded to 16 bits first, then dropped.
         """
         with self._changed:
+            if entry.id not in self._states:
+                return
             self._lives.pop(entry.id, None)
             self._lives[entry.id] = live
             while self.nbytes > LIMIT:
