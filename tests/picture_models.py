@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 from undark.engine.card import PICTURE_TASK
-from undark.engine.tiling import AREA
 
 
 class Same:
@@ -12,7 +11,6 @@ class Same:
     card = SimpleNamespace(
         task=PICTURE_TASK, multiple=8, halo=8, fold=1, rim=0, cell=1, name="same"
     )
-    area = AREA
 
     def __init__(self, factor=1):
         self.factor = factor

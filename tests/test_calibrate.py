@@ -394,6 +394,7 @@ def _profile(**changes):
         (_profile(span=float("nan")).to_json(), "this camera profile is damaged"),
         (_profile(settings=()).to_json(), "this camera profile is damaged"),
         (_profile(cfa="X-Trans").to_json(), "this camera profile is damaged"),
+        (_profile(cfa="RGBW").to_json(), "this camera profile is damaged"),
         (_profile(cfa="BGGR").to_json(), "for another sensor: its filters are BGGR"),
         (_profile(model="ILCE-9").to_json(), "for another sensor: of a ILCE-9"),
         (_profile(span=4095.0).to_json(), "for another sensor: its range is 4095 DN"),

@@ -17,6 +17,7 @@ import pytest
 from processes import answer_ctrl_c
 from undark.cpus import LIMIT, usable_cpus
 from undark.engine.model import load_model
+from undark.errors import ClusterError
 from undark.files.dng import write_mosaic
 from undark.files.picture import read_picture
 from undark.restoring import jobs
@@ -285,6 +286,19 @@ def test_an_address_where_something_else_answers(run, small, monkeypatch):
     assert status == 2
     assert told.startswith(f"{where}: no Ray cluster answers there (no answer within 2 s)")
     assert told.count("\n") == 1
+
+
+def test_the_handler_of_sigterm_stays_where_ray_does_not_start(monkeypatch):
+    def init(**_):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(ray_connection, "_answers", lambda address: True)
+    monkeypatch.setattr(ray_connection.ray, "init", init)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ClusterError, match="no room"), ray_connection.connected("auto"):
+        pass
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_without_ray(run, small, monkeypatch):

@@ -8,13 +8,17 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
-from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+from torch._subclasses.fake_tensor import (  # noqa: E402
+    DataDependentOutputException,
+    FakeTensorMode,
+)
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 
 from undark.learn import from_photos, train  # noqa: E402
 from undark.learn.aims import psnr  # noqa: E402
 from undark.learn.data.batches import Batch  # noqa: E402
+from undark.learn.export import measured_halo  # noqa: E402
 from undark.learn.kind import BAYER  # noqa: E402
 from undark.learn.loss import photo_loss  # noqa: E402
 from undark.learn.network import UNet, UNetConfig  # noqa: E402
@@ -82,6 +86,12 @@ def test_a_step_on_a_gpu():
         network = network_on("cuda")
         loss = photo_loss(network, batch().to("cuda"))  # its gradients would need CUDA itself
         assert loss.device.type == "cuda"
+
+
+def test_the_halo_is_measured_where_the_network_is():
+    """To the comparison of values, which fake tensors have not."""
+    with FakeTensorMode(), OneDevice(), pytest.raises(DataDependentOutputException):
+        measured_halo(network_on("cuda"))
 
 
 @pytest.mark.parametrize(("network_at", "batch_at"), [("cuda", "cpu"), ("cpu", "cuda")])

@@ -1,9 +1,11 @@
 """`undark.fastai`: pairs stay aligned, fastai's functions work, and docs/fastai.md runs."""
 
+import itertools
 import pickle
 import re
 import subprocess
 import sys
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,6 +52,7 @@ from fastai.vision.all import (
 import undark
 from undark.develop.colour import decode_rec709
 from undark.develop.render import srgb_matrix
+from undark.engine import tiling
 from undark.errors import ExistsError, ReadError, TrainingError
 from undark.fastai import (
     ConditionPair,
@@ -67,9 +70,11 @@ from undark.fastai.frames import CachedFrames
 from undark.files.dng import write_mosaic
 from undark.files.raw import find_raws, render_with_libraw
 from undark.learn.network import UNet, UNetConfig
+from undark.restoring import bands
 from undark.sensor.cfa import BAYER_ORDERS, RGGB, X_TRANS, mosaic, pack
 from undark.sensor.conditioning import condition, scale
 from undark.sensor.mosaic import Mosaic, Shot
+from undark.sensor.offsets import LineOffsets, MaskedLines
 from undark.sensor.profiles.lookup import noise_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "fastai.md"
@@ -565,6 +570,18 @@ def test_a_cached_mosaic_is_the_one_of_the_file(tmp_path, make_mosaic):
         CachedFrames(tmp_path / "cache").mosaic(tmp_path / "none.dng")
 
 
+def test_a_mosaic_with_a_masked_border_is_cached(tmp_path, make_mosaic, monkeypatch):
+    path = tmp_path / "x.dng"
+    path.write_bytes(b"decoded once")
+    lines = LineOffsets(np.ones((64, 1), np.float32), np.zeros((1, 96), np.float32))
+    decoded = iter([make_mosaic(masked=MaskedLines(lines, 0.5, np.inf))])
+    monkeypatch.setattr("undark.fastai.frames.read_uncalibrated", lambda path: next(decoded))
+    for _ in range(2):
+        kept = CachedFrames(tmp_path / "cache").mosaic(path)
+        assert np.array_equal(kept.masked.means.rows, lines.rows)
+        assert (kept.masked.row_error, kept.masked.column_error) == (0.5, np.inf)
+
+
 def test_a_learner_restores_a_full_frame(folder):
     """As its network does without tiles."""
     learn = Learner(conditioned(folder), UNet(SMALL), loss_func=L1LossFlat())
@@ -604,6 +621,37 @@ def test_a_learner_with_another_input_restores_no_photo(folder):
     learn = Learner(conditioned(folder), nn.Conv2d(3, 3, 1), loss_func=L1LossFlat())
     with pytest.raises(TrainingError, match="takes 3 channels, a Bayer photo has 4"):
         restore_photo(learn, dark_photos(folder)[0])
+
+
+class Recorded(nn.Module):
+    """A network with batch normalisation that keeps its modes; every second call takes longer."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.convolution = nn.BatchNorm2d(8), nn.Conv2d(8, 12, 1)
+        self.calls, self.modes = itertools.count(), []
+
+    def forward(self, batch):
+        time.sleep(0.1 + 0.2 * (next(self.calls) % 2))
+        self.modes.append(self.norm.training)
+        return nn.functional.pixel_shuffle(self.convolution(self.norm(batch)), 2)
+
+
+def test_tiles_at_once_do_not_run_in_training_mode(folder, make_mosaic, monkeypatch):
+    """Nor is the learner left in another mode: the frozen layer stays so, the others train."""
+    monkeypatch.setattr(bands, "tiles_at_once", lambda: 2)
+    monkeypatch.setattr(tiling, "AREA", 32 * 320)
+    learn = Learner(conditioned(folder), Recorded(), loss_func=L1LossFlat())
+    learn.model.train()
+    learn.model.convolution.eval()
+    before = learn.model.norm.running_mean.clone()
+    restore_photo(learn, make_mosaic(shape=(64, 1024)), exposure=50.0)
+    assert len(learn.model.modes) >= 4
+    assert not any(learn.model.modes)
+    assert torch.equal(learn.model.norm.running_mean, before)
+    assert learn.model.training
+    assert learn.model.norm.training
+    assert not learn.model.convolution.training
 
 
 def test_predicting_a_dark_photo_alone(folder):

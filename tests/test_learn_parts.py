@@ -11,12 +11,13 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="torch comes with undark[train]")
 
 from undark.cli.training_progress import _left  # noqa: E402
+from undark.engine.recovery import is_out_of_memory  # noqa: E402
 from undark.errors import TrainingError  # noqa: E402
 from undark.learn.data import radiance  # noqa: E402
 from undark.learn.data.draws import draw_defects, draw_exposures  # noqa: E402
 from undark.learn.film import write_gif  # noqa: E402
 from undark.learn.from_pairs import FEW, split_pairs  # noqa: E402
-from undark.learn.machine import choose_device, is_out_of_memory  # noqa: E402
+from undark.learn.machine import choose_device  # noqa: E402
 from undark.learn.network import UNetConfig  # noqa: E402
 from undark.learn.options import Training  # noqa: E402
 from undark.learn.progress import Event, minutes_left  # noqa: E402

@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("torch", reason="torch comes with undark[train]")
 
 import undark
-from undark.engine.tiling import AREA
 from undark.files.cache import FrameCache
 from undark.files.cameras import calibration_path, write_calibration
 from undark.files.dng import write_mosaic
@@ -24,7 +23,7 @@ from undark.sensor.profiles.calibration import Calibration, Law, Setting
 class Recorder:
     """The shipped model, whose inputs are kept."""
 
-    path, area = None, AREA
+    path = None
 
     def __init__(self):
         self._model = undark.load_model()

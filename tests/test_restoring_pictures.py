@@ -148,6 +148,13 @@ def test_a_dark_picture_changes_even_where_its_colours_show_no_noise(tmp_path):
     assert not np.allclose(restore_picture(picture, model=Grey(), exposure=1).linear, 0.1)
 
 
+def test_the_shipped_model_is_loaded_once_for_many_pictures(tmp_path, monkeypatch):
+    picture = open_picture(write_dark(tmp_path / "a.png"))
+    first = restore_picture(picture, exposure=20)
+    monkeypatch.setattr("undark.engine.model.Model", None)
+    assert np.array_equal(restore_picture(picture, exposure=20).linear, first.linear)
+
+
 def test_strength_goes_from_amplified_to_restored(tmp_path):
     class Grey(Same):
         def __call__(self, inputs):

@@ -39,7 +39,8 @@ class Filter:
     gradient: float
     """Variance of its central differences along one axis."""
     from_signal: float
-    """Variance of a normal equation's right side for each unit of its left: see `Match`."""
+    """Variance of a normal equation's right side for each unit of its left, the squared gradients
+    of the scene."""
     from_noise: float
     """Variance of a pixel's share of the right side where the scene has no detail."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from undark.engine.metadata import read_metadata
 from undark.errors import ModelError
-from undark.sensor.kind import SENSOR_KINDS
+from undark.sensor.kind import SENSOR_KINDS, SensorKind
 
 CARD_KEY = "undark"
 """Key of the card, as JSON, in an ONNX file's metadata."""
@@ -73,9 +73,19 @@ class Card:
     has no such input and gives all of its input's pixels."""
 
     @property
+    def sensor(self) -> SensorKind | None:
+        """None: of pictures."""
+        return next((kind for kind in SENSOR_KINDS if kind.name == self.cfa), None)
+
+    @property
     def cell(self) -> int:
         """Output pixels per input pixel along a side."""
-        return next((kind.cell for kind in SENSOR_KINDS if kind.name == self.cfa), 1)
+        return self.sensor.cell if self.sensor else 1
+
+    @property
+    def cells(self) -> int:
+        """Tiles begin at multiples of this many packed pixels, to keep the pattern's period."""
+        return self.sensor.cells if self.sensor else 1
 
     def to_json(self) -> str:
         return json.dumps({f.name: getattr(self, f.name) for f in fields(self)})

@@ -17,12 +17,12 @@ from undark.engine.backends import NO_MARGINS, Backend, Margins
 from undark.engine.card import Card
 from undark.engine.tiling import cut, inner_light, left_out, scaled, tiles
 from undark.errors import EngineFailedError, UndarkError
-from undark.sensor.kind import SENSOR_KINDS
 
 SMALLEST_TILE = 96
 """Packed pixels of a tile's inner side, down to which it is halved where memory is short."""
 _OUT_OF_MEMORY = (
     "out of memory",  # CUDA, cuDNN
+    "can't allocate memory",  # torch, on the CPU
     "failed to allocate memory",  # ONNX Runtime's arenas
     "bad_alloc",
     "not enough memory",  # DirectML
@@ -74,8 +74,7 @@ class SmallerTiles:
         if side is None:
             return self._backend.run(inputs, margins)
         card, (height, width) = self._card, inputs.shape[-2:]
-        cells = next((kind.cells for kind in SENSOR_KINDS if kind.name == card.cfa), 1)
-        plan = tiles(height, width, lcm(card.multiple, cells), card.halo, side)
+        plan = tiles(height, width, lcm(card.multiple, card.cells), card.halo, side)
         output = np.empty((1, 3, card.cell * height, card.cell * width), np.float32)
 
         for tile in chain(*plan):

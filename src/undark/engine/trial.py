@@ -229,7 +229,7 @@ def _processor() -> str:
 
 
 def _tile(card: Card) -> NDArray[np.float32]:
-    """(1, channels, h, w): light that is all noise, and noise maps of 0.2 of white."""
+    """(1, channels, h, w): random numbers; the noise maps of a mosaic are 0.2 of white instead."""
     side = -(-SIDE // card.multiple) * card.multiple
     shape = (1, card.channels, side, side)
     tile = np.random.default_rng(0).random(shape, dtype=np.float32)

@@ -126,8 +126,3 @@ def model_of(
     )
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def constant_values(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    """Name → value of each constant."""
-    return {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}

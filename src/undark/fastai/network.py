@@ -16,7 +16,7 @@ from undark.engine.card import TASK
 from undark.errors import ExistsError, TrainingError
 from undark.fastai.image import RAWImage, TensorLinearImage
 from undark.files.output import writing
-from undark.learn.export import commit, export
+from undark.learn.export import MODEL, commit, export
 from undark.learn.network import UNet
 from undark.restoring.blend import amplify_and_demosaic
 from undark.sensor.conditioning import condition, scale
@@ -116,7 +116,7 @@ def export_model(learn: Any, folder: str | Path, overwrite: bool = False) -> Pat
             f"a {type(network).__name__} is not one of undark's networks; "
             "save it with Learner.export, or train undark.learn.network.UNet"
         )
-    if (folder / "model.onnx").exists() and not overwrite:
+    if (folder / MODEL).exists() and not overwrite:
         raise ExistsError(f"{folder}: has a model already; choose another folder")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,6 @@ from numpy.typing import NDArray
 
 from undark.develop.colour import decode_rec709
 from undark.engine.card import SRGB_TASK, TASK, Card
-from undark.engine.tiling import AREA
 from undark.errors import TrainingError
 from undark.fastai.image import TensorLinearImage, TensorRawImage
 from undark.files.raw import read_mosaic
@@ -45,8 +46,8 @@ def restore_photo(
       must be None.
 
     `Normalize` is applied to the input and inverted on the output. The network stays on its device
-    and in its mode. Raises `TrainingError` for a network with another input, and the errors of
-    `undark.restore`.
+    and has its mode, training or not, again afterwards. Raises `TrainingError` for a network with
+    another input, and the errors of `undark.restore`.
     """
     mosaic = photo if isinstance(photo, Mosaic) else read_mosaic(Path(photo))
     packed, channels = mosaic.cfa.cell**2, _channels(learn)
@@ -58,7 +59,23 @@ def restore_photo(
     if channels == packed and exposure is not None:
         raise TrainingError("a network on packed planes has a fixed amplification: omit exposure")
     model: Any = _LearnerModel(learn, mosaic, channels)
-    return restore(mosaic, exposure=1.0 if channels == packed else exposure, model=model)
+    with _evaluating(get_model(learn.model)):
+        return restore(mosaic, exposure=1.0 if channels == packed else exposure, model=model)
+
+
+@contextmanager
+def _evaluating(network: torch.nn.Module) -> Iterator[None]:
+    """All layers in evaluation mode; afterwards each has its own mode again.
+
+    Around a whole photo: its tiles run in several threads, which share the mode.
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _channels(learn: Any) -> int:
@@ -75,7 +92,6 @@ class _LearnerModel:
 
     path = None
     """It is in no file."""
-    area = AREA
 
     def __init__(self, learn: Any, mosaic: Mosaic, channels: int) -> None:
         self._network, self._cell = get_model(learn.model), mosaic.cfa.cell
@@ -110,15 +126,11 @@ class _LearnerModel:
         return light
 
     def _run(self, batch: TensorRawImage) -> Floats:
-        device, training = next(self._network.parameters()).device, self._network.training
-        batch = batch.to(device)
+        batch = batch.to(next(self._network.parameters()).device)
         for transform in self._normalize:
             batch = transform(batch, split_idx=1)
-        try:
-            with torch.no_grad():
-                output = type(batch)(self._network.eval()(batch))
-        finally:
-            self._network.train(training)
+        with torch.no_grad():
+            output = type(batch)(self._network(batch))
         for transform in reversed(self._normalize):
             output = transform.decode(output)
         return np.asarray(output.detach().cpu().float(), np.float32)

@@ -18,6 +18,7 @@ from tensorboard.summary.writer import event_file_writer  # type: ignore[import-
 
 from undark.errors import TrainingError
 from undark.files.output import atomic_output
+from undark.learn.export import MODEL
 from undark.learn.network import UNetConfig
 
 LAST = "last.ckpt"
@@ -38,7 +39,7 @@ def read_state(out: Path, resume: bool) -> State | None:
     """
     path = out / LAST
     if not resume:
-        if path.exists() or (out / "model.onnx").exists():
+        if path.exists() or (out / MODEL).exists():
             raise TrainingError(
                 f"{out}: has a training run already; "
                 "add --resume to continue it, or choose another --out"

@@ -27,6 +27,8 @@ from undark.learn.cropping import crop_margins, rim_of
 from undark.learn.network import Conv, UNet, UNetConfig
 from undark.learn.upsampling import join_upsampling
 
+MODEL, RECORD = "model.onnx", "training.json"
+"""Names of the files of a trained network, beside model.safetensors."""
 OPSET = 18
 _WEIGHT = ".weight"
 """End of the names of kernels."""
@@ -65,9 +67,6 @@ def config_of(path: Path) -> UNetConfig | None:
         return UNetConfig.from_dict(known) if known else None
     except (AttributeError, TypeError, ValueError) as error:
         raise TrainingError(_damaged(path.with_name(RECORD))) from error
-
-
-RECORD = "training.json"
 
 
 def record_of(weights: Path) -> dict[str, Any]:
@@ -133,13 +132,13 @@ def export(network: UNet, out: Path, record: dict[str, Any]) -> Path:
     card = make_card(network, record, out.resolve().name)
     contents = {
         "model.safetensors": save(weights),
-        "training.json": (json.dumps(record, indent=1) + "\n").encode(),
-        "model.onnx": to_onnx(network, card),
+        RECORD: (json.dumps(record, indent=1) + "\n").encode(),
+        MODEL: to_onnx(network, card),
     }
     for name, content in contents.items():
         with atomic_output(out / name, overwrite=True) as temporary:
             temporary.write_bytes(content)
-    return out / "model.onnx"
+    return out / MODEL
 
 
 _NOT_IN_CARDS = ("validation", "settings", "data_folder", "held_back")
@@ -197,6 +196,7 @@ def measured_halo(network: UNet) -> int:
     shape = (1, network.config.channels, 2 * most, 4 * most)
     inputs = torch.rand(shape, generator=random) + 0.3 * torch.randn(shape, generator=random)
     inputs[:, network.config.planes :] = 0.3
+    inputs = inputs.to(next(network.parameters()).device)
     with torch.no_grad():
         untiled = network(inputs)[..., 2 * most * cell :]
         for margin in range(multiple, most, multiple):

@@ -101,11 +101,3 @@ def kind_of_cell(cell: int) -> InputKind:
         if kind.cell == cell:
             return kind
     raise ValueError(f"no kind of sensor has cells of {cell} pixels")
-
-
-def kind_of_name(name: str) -> InputKind:
-    """The kind of a name, as a model's card has it. Raises `ValueError`."""
-    for kind in KINDS:
-        if kind.name == name:
-            return kind
-    raise ValueError(f"no kind of input is called {name}")

@@ -15,11 +15,6 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or "can't allocate memory" in str(error)
-
-
 def convolve_exactly() -> None:
     """Switch TF32 convolutions off: its mantissa has 10 bits, a photo has 14."""
     torch.backends.cudnn.allow_tf32 = False

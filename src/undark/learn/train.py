@@ -16,6 +16,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Timer
 
 from undark.engine.allocator import keep_memory
+from undark.engine.recovery import is_out_of_memory
 from undark.errors import TrainingError
 from undark.files.output import writing
 from undark.learn.checkpoints import (
@@ -29,14 +30,9 @@ from undark.learn.checkpoints import (
     read_state,
     save_often,
 )
-from undark.learn.export import export, record_of, start_from
+from undark.learn.export import MODEL, export, record_of, start_from
 from undark.learn.film import Film
-from undark.learn.machine import (
-    bf16_is_faster,
-    choose_device,
-    convolve_exactly,
-    is_out_of_memory,
-)
+from undark.learn.machine import bf16_is_faster, choose_device, convolve_exactly
 from undark.learn.network import UNet, init_network
 from undark.learn.options import Outcome, Training
 from undark.learn.progress import Report, Reporter, ignore
@@ -90,7 +86,7 @@ def _run(training: Training, plan: TrainingPlan, report: Report) -> Outcome:
         record = make_record(training, task, task.progress.history, seconds, scores)
         export(task.network.cpu(), training.out, record)
     before = task.progress.before
-    return Outcome(training.out / "model.onnx", found, means(before), gain_of(before, scores))
+    return Outcome(training.out / MODEL, found, means(before), gain_of(before, scores))
 
 
 def fit(

@@ -17,8 +17,8 @@ from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.trainer.states import RunningStage
 from optuna.trial import Trial
 
+from undark.engine.recovery import is_out_of_memory
 from undark.learn.from_photos import photo_plan, split
-from undark.learn.machine import is_out_of_memory
 from undark.learn.network import UNetConfig
 from undark.learn.options import Training
 from undark.learn.task import RestoreTask, judge, means

@@ -19,6 +19,7 @@ from undark.files.picture import is_picture
 from undark.pairs.find import Pair
 from undark.pairs.photo import green_plane, pair_ratio, read_photo
 from undark.pairs.table import GOOD, Row
+from undark.sensor.cfa import GREEN
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.profiles.lookup import noise_of
 
@@ -114,7 +115,7 @@ def check_alike(pair: Pair, dark: Mosaic, bright: Mosaic) -> None:
 def _noise(photo: Mosaic) -> Noise:
     """Noise of the green plane, means of two (Bayer) or five (X-Trans) pixels; white is 1."""
     model, _ = noise_of(photo)
-    greens = sum(colour == 1 for colour in photo.cfa.colours)
+    greens = sum(colour == GREEN for colour in photo.cfa.colours)
     at_black = float(model.variance(np.float32(0)))
     return Noise(model.gain / greens / photo.span, at_black / greens / photo.span**2)
 

@@ -13,6 +13,12 @@ from undark.sensor.noise import NoiseModel
 Floats = NDArray[np.float32]
 
 
+def check_strength(strength: float) -> None:
+    """Raises `ValueError` for other than 0 to 1."""
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is 0 to 1, not {strength}")
+
+
 def blended(
     light: Floats, top: int, mosaic: Mosaic, amplification: float, strength: float
 ) -> Floats:

@@ -31,13 +31,14 @@ from undark.restoring.jobs import (
     ELSEWHERE,
     Loaded,
     Options,
-    existing_result,
     existing_results,
+    target_of,
+    wanted,
 )
 from undark.restoring.models import Models
 from undark.restoring.progress import with_progress
 from undark.restoring.raw import prepare
-from undark.restoring.saving import Target, restore_into
+from undark.restoring.saving import restore_into
 from undark.sensor.mosaic import Mosaic
 
 _MERGING = 0.6
@@ -173,44 +174,36 @@ def _merged_and_restored(
     report: Callable[[_Report], None],
 ) -> tuple[int, float, str]:
     """Write what is not there yet: number of frames merged, amplification and why."""
+    kept = loaded.kept(group.frames, options)
+    for frame in kept.left_out if kept else ():
+        report(frame)
+    mosaic = kept.photo.mosaic if kept else _merged(group, loaded.models, report)
+    assert mosaic.merged is not None
+    if wanted(group.dng, digest, options):
+        with atomic_output(group.dng, options.overwrite) as temporary:
+            write_mosaic(temporary, mosaic, digest)
+    if kept:
+        ready = kept.photo.exposed(options.exposure)
+    else:
+        model = loaded.models.for_photo(mosaic)
+        ready = prepare(mosaic, exposure=options.exposure, model=model)
+
+    def restored(share: float) -> None:
+        report(BurstProgress(group, _MERGING + (1 - _MERGING) * share))
+
+    target = target_of(group.picture, None, digest, options)
+    if target.path:
+        restore_into(target, ready, options.strength, restored)
+    return mosaic.merged.frames, ready.exposure.amplification, ready.exposure.reason
+
+
+def _merged(group: Group, models: Models, report: Callable[[_Report], None]) -> Mosaic:
     share = 1.0 if group.picture is None else _MERGING
 
     def merging(done: float) -> None:
         report(BurstProgress(group, share * done))
 
-    kept = loaded.kept(group.frames, options)
-    if kept:
-        for frame in kept.left_out:
-            report(frame)
-        mosaic, ready = kept.photo.mosaic, kept.photo.exposed(options.exposure)
-    else:
-        mosaic = merge_files(group.frames, loaded.models, report, merging)
-    assert mosaic.merged is not None
-    if options.overwrite or existing_result(group.dng, digest) != DONE:
-        with atomic_output(group.dng, options.overwrite) as temporary:
-            write_mosaic(temporary, mosaic, digest)
-    frames, picture = mosaic.merged.frames, group.picture
-    if not kept:
-        model = loaded.models.for_photo(mosaic)
-        ready = prepare(mosaic, exposure=options.exposure, model=model)
-    found = frames, ready.exposure.amplification, ready.exposure.reason
-    if picture is None or (not options.overwrite and existing_result(picture, digest) == DONE):
-        return found
-    target = Target(
-        picture,
-        None,
-        options.bits,
-        options.overwrite,
-        digest,
-        options.white_balance,
-        options.contrast,
-    )
-
-    def restored(share: float) -> None:
-        report(BurstProgress(group, _MERGING + (1 - _MERGING) * share))
-
-    restore_into(target, ready, options.strength, restored)
-    return found
+    return merge_files(group.frames, models, report, merging)
 
 
 def merge_files(

@@ -49,14 +49,13 @@ def summed(signal: Floats, cfa: CFA) -> Summed:
     """Of a mosaic (H, W); rows and columns beyond the last whole cell are left out."""
     cell = cfa.cell
     height, width = (n // cell for n in signal.shape)
-    colours = cfa.colour_map((2 * cfa.period, 2 * cfa.period))
     sums = np.zeros((3, height, width), np.float32)
     counts = np.zeros_like(sums)
     steps = cfa.period // cell
     for y in range(cfa.period):
         for x in range(cfa.period):
             part = signal[y : height * cell : cfa.period, x : width * cell : cfa.period]
-            at = (colours[y, x], slice(y // cell, None, steps), slice(x // cell, None, steps))
+            at = (cfa.pattern[y, x], slice(y // cell, None, steps), slice(x // cell, None, steps))
             sums[at] += part
             counts[at] += 1
     return Summed(sums, counts)

@@ -195,6 +195,24 @@ def existing_results(
     return next(((path, why) for path, why in found if why not in (None, DONE)), None)
 
 
+def wanted(path: Path, digest: str, options: Options) -> bool:
+    """Whether a result is to be written: it is not there yet, or all are asked for again."""
+    return options.overwrite or existing_result(path, digest) != DONE
+
+
+def target_of(path: Path | None, confidence: Path | None, digest: str, options: Options) -> Target:
+    """What is written of a photo with this digest; of the two files, those that are `wanted`."""
+    return Target(
+        path if path and wanted(path, digest, options) else None,
+        confidence if confidence and wanted(confidence, digest, options) else None,
+        options.bits,
+        options.overwrite,
+        digest,
+        options.white_balance,
+        options.contrast,
+    )
+
+
 class Loaded:
     """What the photos of a batch share, and several batches may: models and dark frames."""
 
@@ -215,7 +233,7 @@ class _Opened:
     """Of the file, taken before it is read: if the photo is replaced meanwhile, the result does
     not count as done."""
     photo: Mosaic | Picture | Prepared | PhotoError | None
-    """`Prepared` with its light where that is kept; None: it has its result already, or was
+    """`Prepared` with `earlier` light where that is kept; None: it has its result already, or was
     taken."""
     seconds: float
 
@@ -267,13 +285,13 @@ def _restore(
             return Skipped(job.source, job.target, ELSEWHERE)
         if outcome := _existing(job, digest, options):  # another run has just finished it
             return outcome
-        target = _target(job, digest, options)
+        sure = job.confidence if options.confidence else None
+        target = target_of(job.target, sure, digest, options)
         # the photo goes into the work and is not held here, where it would outlast its correction
         take = partial(opened.take, job, models.of_pictures)
         work = partial(_restored, take, target, darks, models, options)
         found = yield from with_progress(work, partial(Progress, job.source))
     seconds = time.perf_counter() - began
-    sure = job.confidence if options.confidence else None
     had = target.path is None
     return Restored(job.source, job.target, seconds, **found, confidence=sure, had_result=had)
 
@@ -294,24 +312,6 @@ def _existing(job: Job, digest: str, options: Options) -> Outcome | None:
     if found and found[1] == DONE:
         return Skipped(job.source, job.target, DONE)
     return Failed(job.source, *found) if found else None
-
-
-def _target(job: Job, digest: str, options: Options) -> Target:
-    """What is not there yet."""
-
-    def missing(path: Path) -> Path | None:
-        is_done = not options.overwrite and existing_result(path, digest) == DONE
-        return None if is_done else path
-
-    return Target(
-        missing(job.target),
-        missing(job.confidence) if options.confidence else None,
-        options.bits,
-        options.overwrite,
-        digest,
-        options.white_balance,
-        options.contrast,
-    )
 
 
 def _read(source: Path, of_pictures: bool) -> Mosaic | Picture:

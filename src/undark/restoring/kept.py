@@ -16,7 +16,7 @@ class Kept:
     """A RAW photo, or the merge of a burst, that was restored at the proposed exposure."""
 
     photo: Prepared
-    """With `Prepared.light`."""
+    """With `Prepared.earlier`, its restored light."""
     left_out: tuple[FrameLeftOut, ...] = ()
     """Frames of the burst that are not part of the merge."""
 

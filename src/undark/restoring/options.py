@@ -8,6 +8,7 @@ from pathlib import Path
 from undark.develop.render import check_contrast
 from undark.develop.white_balance import AS_SHOT, WhiteBalance, check_white_balance
 from undark.engine.catalogue import BEST, QUALITIES
+from undark.restoring.blend import check_strength
 from undark.sensor.exposure import ExposureWish, parse_exposure
 
 
@@ -36,8 +37,7 @@ class Options:
     """-1 to 1: more or less than the renderer's own; does not apply to a linear DNG."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength is 0 to 1, not {self.strength}")
+        check_strength(self.strength)
         if self.quality not in QUALITIES:
             raise ValueError(f"quality is {' or '.join(QUALITIES)}, not {self.quality}")
         if self.model is not None and self.quality != BEST:

@@ -32,7 +32,7 @@ from undark.develop.render import (
 from undark.develop.white_balance import AS_SHOT, DAYLIGHT, WhiteBalance, gains_for
 from undark.engine.card import PICTURE_TASK
 from undark.engine.catalogue import NO_CFA, choose
-from undark.engine.model import Model, load_model
+from undark.engine.model import Model, cached_model
 from undark.engine.recovery import redone_on_cpu
 from undark.engine.tiling import Tile, inner_light, strips, tiles_of
 from undark.errors import UnsupportedError
@@ -40,7 +40,8 @@ from undark.files.output import atomic_output
 from undark.files.picture import Picture, write_picture
 from undark.restoring.ahead import abreast
 from undark.restoring.bands import AROUND, Progress
-from undark.restoring.raw import check_arguments, check_strength
+from undark.restoring.blend import check_strength
+from undark.restoring.raw import check_arguments
 from undark.restoring.saving import Target
 from undark.sensor.conditioning import condition_picture
 from undark.sensor.exposure import Exposure, ExposureWish, as_exposure
@@ -130,7 +131,7 @@ def restore_picture(
     `strength` 0 only amplifies. `progress` is called with the fraction done. Raises `ValueError`
     for arguments out of range, `UnsupportedError` if the model is for RAW photos, `ModelError`.
     """
-    model = load_model(choose(NO_CFA, PICTURE_TASK)) if model is None else model
+    model = cached_model(choose(NO_CFA, PICTURE_TASK)) if model is None else model
     chosen = _prepare(picture, model, exposure, strength, tile)
     dark = _Dark.of(picture, chosen.amplification)
     linear = _whole(model, dark, strength, tile, progress)

@@ -38,7 +38,7 @@ from undark.restoring.bands import (
     network_strips,
     run_network,
 )
-from undark.restoring.blend import blended, widths_of
+from undark.restoring.blend import blended, check_strength, widths_of
 from undark.restoring.confidence import Law, law_of, write_widths
 from undark.restoring.photons import Agreement
 from undark.restoring.second_look import second_look
@@ -201,15 +201,15 @@ def restore(
     )
     linear, agreement = restored_light(found.model, found, progress)
     made = Restored(
-        found.mosaic,
-        linear,
-        found.exposure,
-        found.noise,
-        found.noise_source,
-        found.mended,
-        found.estimate,
-        agreement,
-        found.law,
+        mosaic=found.mosaic,
+        linear=linear,
+        exposure=found.exposure,
+        noise=found.noise,
+        noise_source=found.noise_source,
+        mended=found.mended,
+        estimate=found.estimate,
+        agreement=agreement,
+        law=found.law,
     )
     return made.blend(strength)
 
@@ -337,12 +337,6 @@ def _mended(
         mosaic, noise, known = subtract(mosaic, noise, mean)
     mended = mend(mosaic, noise, known)
     return mended.mosaic, noise, mended.count
-
-
-def check_strength(strength: float) -> None:
-    """Raises `ValueError` for other than 0 to 1."""
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength is 0 to 1, not {strength}")
 
 
 def check_arguments(shape: tuple[int, ...], tile: int | None) -> None:

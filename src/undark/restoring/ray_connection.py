@@ -77,9 +77,11 @@ def _init(address: str, arguments: dict[str, Any]) -> None:
 def _own_sigterm() -> Iterator[None]:
     """Keep this process's handler of SIGTERM, which Ray replaces."""
     handler = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _answers(address: str) -> bool:

@@ -79,9 +79,9 @@ class Mosaic:
     """DNG NoiseProfile: (S, O) a channel or one for all; variance = S·x + O with x in [0, 1]."""
     shot: Shot = field(default_factory=Shot)
     black_source: str = "tag"
-    """"tag" or "masked border"; "..., corrected by your calibration" after either."""
+    """ "tag" or "masked border"; "..., corrected by your calibration" after either."""
     white_balance_source: str = "camera"
-    """"camera", "daylight" or "grey world"."""
+    """ "camera", "daylight" or "grey world"."""
     calibrated: NoiseModel | None = None
     """The noise by the user's own calibration of the camera; None where there is none."""
     shading: Shading | None = None
@@ -166,7 +166,7 @@ class Mosaic:
     def dihedral(self, k: int) -> Self:
         """The frame flipped and turned (see `cfa.dihedral`), its CFA with it. Shares the pixels.
 
-        It counts as upright afterwards.
+        Sets orientation to 1.
         """
         return replace(
             self,

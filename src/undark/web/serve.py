@@ -27,7 +27,7 @@ def serve(desk: Desk, port: int, ready: Callable[[Guard], None]) -> None:
         config = uvicorn.Config(
             guard,
             access_log=False,
-            log_level="critical",  # errors are answered; see app,
+            log_level="critical",  # `app` answers errors
             server_header=False,
             limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=2,

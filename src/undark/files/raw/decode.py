@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from undark.develop.colour import srgb_from_camera
 from undark.errors import ReadError, UnsupportedError
 from undark.files.exif_read import has_no_orientation, read_tags
+from undark.files.raw.advice import AGAIN
 from undark.files.raw.black import Frame, masked_border
 from undark.files.raw.dng_facts import DngFacts, read_facts
-from undark.files.raw.libraw import AGAIN, first_bytes, opened
+from undark.files.raw.libraw import first_bytes, opened
 from undark.files.raw.metadata import read_shot
 from undark.files.raw.preview import ORIENTATIONS
 from undark.files.raw.white_balance import choose_white_balance

@@ -14,9 +14,9 @@ from pathlib import Path
 import rawpy
 
 from undark.errors import ReadError, UnsupportedError
+from undark.files.raw.advice import AGAIN
 from undark.files.raw.suffixes import RAW_SUFFIXES
 
-AGAIN = "copy it from the camera's card again"
 _PICTURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",

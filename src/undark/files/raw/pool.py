@@ -20,6 +20,7 @@ from time import monotonic
 from typing import IO, Any
 
 from undark.errors import ReadError, SetupError
+from undark.files.raw.advice import AGAIN
 from undark.files.raw.wire import receive, send
 
 SECONDS = 120.0
@@ -27,7 +28,6 @@ SECONDS = 120.0
 MEMORY = 8 << 30
 """Bytes of address space of a child; rendering 150 million pixels takes about 3 GiB."""
 _AT_ONCE = min(os.cpu_count() or 1, 4)
-_AGAIN = "copy it from the camera's card again"
 _START = (
     "import sys; sys.path[:] = sys.argv[2:]; "
     "from undark.files.raw.worker import main; main(int(sys.argv[1]))"
@@ -101,10 +101,10 @@ class _Worker:
     def _why(self, seconds: float) -> str:
         """Why the child has ended, `seconds` after a request."""
         if seconds >= SECONDS:
-            return f"not decoded within {SECONDS:g} s: the file is damaged; {_AGAIN}"
+            return f"not decoded within {SECONDS:g} s: the file is damaged; {AGAIN}"
         status = self._process.wait()
         how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        return f"LibRaw crashed ({how}): the file is damaged, or memory ran out; {_AGAIN}"
+        return f"LibRaw crashed ({how}): the file is damaged, or memory ran out; {AGAIN}"
 
     def stop(self) -> None:
         """Kill the child."""

@@ -12,6 +12,7 @@ from undark.errors import PhotoError, ReadError
 from undark.files.cameras import calibrated
 from undark.files.folder import find_files
 from undark.files.raw import pool
+from undark.files.raw.advice import AGAIN
 from undark.files.raw.metadata import Header
 from undark.files.raw.preview import Preview
 from undark.files.raw.rendering import check_rendering
@@ -104,4 +105,4 @@ def _check_start(path: Path) -> None:
         why = error.strerror or error
         raise ReadError(f"{path}: cannot be read ({why}); check its permissions") from error
     if not start:
-        raise ReadError(f"{path}: the file is empty; copy it from the camera's card again")
+        raise ReadError(f"{path}: the file is empty; {AGAIN}")

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from undark.engine.card import PICTURE_TASK, TASK
 from undark.errors import PhotoError, ReadError, TrainingError
 from undark.files.cache import Decoded, FrameCache
 from undark.files.cameras import calibrations_state
+from undark.files.mosaic_facts import facts_of, mosaic_of
 from undark.files.picture import is_picture, open_picture
 from undark.files.raw import read_mosaic
 from undark.learn.aims import Aim
@@ -31,12 +31,9 @@ from undark.pairs.target import (
     srgb_levels,
     srgb_target,
 )
-from undark.sensor.cfa import CFA
-from undark.sensor.mosaic import Mosaic, Shot
+from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
-from undark.sensor.offsets import LineOffsets
 from undark.sensor.profiles.lookup import without_defects
-from undark.sensor.shading import Shading
 
 LOOKED_AT = 24
 """Photos that are decoded to find the kind of sensor of most."""
@@ -62,7 +59,7 @@ class PairFrames:
         # the corrections depend on the user's calibrations
         what = f"corrected mosaic {calibrations_state()}".strip()
         plane, facts = self._cache.get(path, what, partial(_decode_mosaic, path))
-        return _mosaic(plane, facts), NoiseModel(**facts["noise"])
+        return mosaic_of(plane, facts["mosaic"]), NoiseModel(**facts["noise"])
 
     def bright(self, path: Path, white_balance: NDArray[np.float32]) -> Target:
         """Light of a bright photo in the dark one's white balance, or sRGB in its own, as in SID.
@@ -155,41 +152,9 @@ def _check_found(path: Path) -> None:
 
 def _decode_mosaic(path: Path) -> Decoded:
     mosaic, noise = without_defects(read_mosaic(path))
-    matrix, offsets, shading = mosaic.camera_from_xyz, mosaic.offsets, mosaic.shading
-    facts = {
-        "cfa": mosaic.cfa.rows,
-        "black": mosaic.black.tolist(),
-        "white": mosaic.white,
-        "white_balance": mosaic.white_balance.tolist(),
-        "camera_from_xyz": None if matrix is None else matrix.tolist(),
-        "noise": asdict(noise),
-        "offsets": [
-            offsets and offsets.rows.ravel().tolist(),
-            offsets and offsets.columns.ravel().tolist(),
-        ],
-        "shading": shading and shading.grid.tolist(),
-        "black_source": mosaic.black_source,
-        "shot": {name: getattr(mosaic.shot, name) for name in ("make", "model", "iso")},
-    }
-    return mosaic.plane, facts
-
-
-def _mosaic(plane: NDArray[np.uint16], facts: dict[str, Any]) -> Mosaic:
-    matrix = facts["camera_from_xyz"]
-    rows, columns = (line and np.array(line, np.float32) for line in facts["offsets"])
-    shape, grid = (plane.shape[0], plane.shape[1]), facts["shading"]
-    return Mosaic(
-        plane=plane,
-        cfa=CFA(tuple(tuple(row) for row in facts["cfa"])),
-        black=np.array(facts["black"], np.float32),
-        white=facts["white"],
-        white_balance=np.array(facts["white_balance"], np.float32),
-        camera_from_xyz=None if matrix is None else np.array(matrix, np.float32),
-        black_source=facts["black_source"],
-        shot=Shot(**facts["shot"]),
-        shading=grid and Shading.over_frame(np.array(grid, np.float32), shape),
-        offsets=LineOffsets.of(shape, rows, columns),
-    )
+    # the masked border has been used: it is long, and would be parsed for each sample
+    facts = facts_of(mosaic.replace(masked=None))
+    return mosaic.plane, {"mosaic": facts, "noise": asdict(noise)}
 
 
 def none_readable(skipped: dict[Path, str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from undark.sensor.cfa import CFA
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 from undark.sensor.shading import Shading
@@ -203,7 +204,7 @@ class Calibration:
             for name in ("gain", "read", "row")
         ]
         known = [n for n in numbers if n is not None]
-        period = 6 if self.cfa == "X-Trans" else 2
+        period = CFA.from_name(self.cfa).period
         blacks = [np.asarray(s.black, float) for s in self.settings if s.black is not None]
         grids = [np.asarray(s.shading, float) for s in self.settings if s.shading is not None]
         fits = [b.shape == (period, period) for b in blacks]
