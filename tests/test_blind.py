@@ -193,7 +193,13 @@ def test_black_errors_between_positions_of_a_colour(cfa):
     tiled = np.tile(errors, (600 // period + 1, 600 // period + 1))[:600, :600]
     clean = np.tile(np.linspace(20, 200, 600), (600, 1))
     noisy = NoiseModel(1.0, 4.0).add(clean, NumPySampler(0)) + tiled
-    off = errors - estimate(frame(noisy, cfa)).black_errors
+    found = estimate(frame(noisy, cfa))
+    off = errors - found.black_errors
+    # what is not told is in the noise: of a size that the differences show
+    same = [errors[cfa.pattern == colour] for colour in range(3)]
+    spread = sum(((s - s.mean()) ** 2).sum() * len(s) / max(len(s) - 1, 1) for s in same)
+    spread /= sum(len(s) for s in same if len(s) > 1)
+    assert found.noise.bias == pytest.approx((spread * 3 / period**2) ** 0.5, rel=0.25)
     for colour in range(3):
         same = off[cfa.pattern == colour]
         assert np.ptp(same) < (0.5 if period == 2 else 2.0)

@@ -186,6 +186,12 @@ def test_one_black_for_all(tmp_path):
     assert mosaic.black.tolist() == [[512, 512], [512, 512]]
 
 
+@pytest.mark.parametrize("size", [(0, 0), (0, 5)])
+def test_a_pattern_of_no_black_levels_is_ignored(tmp_path, size):
+    mosaic = read_mosaic(write_dng(tmp_path / "x.dng", [(50713, SHORT, 2, size)]))
+    assert mosaic.black.tolist() == [[0, 0], [0, 0]]
+
+
 def rational(values, scale=10000):
     return tuple(n for v in values for n in (round(v * scale), scale))
 

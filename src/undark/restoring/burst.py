@@ -100,7 +100,7 @@ def merge(
     is called with what became of each frame; one that cannot be aligned, or has the same pixels as
     another, is left out. Raises
     `UnsupportedError` where frames differ in size, CFA or levels, are merged already or too small,
-    `ValueError` without any, and `ModelError`.
+    `ValueError` without any, or for one that no photo is, and `ModelError`.
     """
     frames = iter(mosaics)
     first = next(frames, None)
@@ -129,6 +129,7 @@ def _digest(mosaic: Mosaic) -> bytes:
 
 def _check(mosaic: Mosaic, first: Mosaic, number: int) -> None:
     """Raises `UnsupportedError` for what does not belong to the burst, or cannot be merged."""
+    mosaic.check()
     if mosaic.merged is not None:
         raise UnsupportedError(f"frame {number + 1} is merged already; give single frames")
     if min(mosaic.shape) < SMALLEST * mosaic.cfa.cell:

@@ -169,7 +169,7 @@ def restore(
     model: Model | str | None = None,
     quality: str = BEST,
     noise: NoiseModel | None = None,
-    dark: DarkFrame | Sequence[Mosaic] = (),
+    dark: DarkFrame | Mosaic | Sequence[Mosaic] = (),
     tile: int | None = None,
     progress: Progress = lambda share: None,
 ) -> Restored:
@@ -179,10 +179,11 @@ def restore(
     default chosen from the corrected photo; `model` by default the one that ships for its sensor
     and the `quality`, "best" or "fast", `noise` that of its tags, its camera or its own pixels.
     Hot and dead pixels are mended. `dark` are dark frames of the same camera and setting,
-    `[undark.read("dark.arw"), …]`, or their mean, made once for many photos: an argument and no
-    part of the mosaic, which is what the file says, and because the noise changes with it.
-    `progress` is called with the share done. Raises `ValueError` for arguments out of range,
-    `UnsupportedError` where the model is for another CFA or the dark frames do not fit, and
+    `[undark.read("dark.arw"), …]`, one of them, or their mean, made once for many photos: an
+    argument and no part of the mosaic, which is what the file says, and because the noise changes
+    with it. `progress` is called with the share done. Raises `ValueError` for arguments out of
+    range, and for a mosaic or a noise that no photo has, `UnsupportedError` where the model is for
+    another CFA, the dark frames do not fit or the photo is smaller than the CFA's period, and
     `ModelError`.
 
     Offsets of rows and columns and black-level errors that the photo shows are subtracted first.
@@ -294,11 +295,18 @@ def prepare(
     model: Model | str | None = None,
     quality: str = BEST,
     noise: NoiseModel | None = None,
-    dark: DarkFrame | Sequence[Mosaic] = (),
+    dark: DarkFrame | Mosaic | Sequence[Mosaic] = (),
     tile: int | None = None,
 ) -> Prepared:
     """Noise, amplification and model of a photo, its offsets and defects mended; see `restore`."""
+    mosaic.check()
     check_arguments(mosaic.shape, tile)
+    if min(mosaic.shape) < mosaic.cfa.period:
+        raise UnsupportedError(
+            "{} x {} pixels are fewer than the sensor's pattern has".format(*mosaic.shape[::-1])
+        )
+    if noise is not None:
+        noise.check()
     if mosaic.merged is not None and dark:
         raise UnsupportedError("a merged photo has no dark frame that fits; leave it out")
     estimate, source = None, "as given"
@@ -324,14 +332,15 @@ def prepare(
 
 
 def _mended(
-    mosaic: Mosaic, noise: NoiseModel, dark: DarkFrame | Sequence[Mosaic]
+    mosaic: Mosaic, noise: NoiseModel, dark: DarkFrame | Mosaic | Sequence[Mosaic]
 ) -> tuple[Mosaic, NoiseModel, int]:
     """Dark frames subtracted, hot pixels mended: the photo, its noise, the number of those."""
     if mosaic.merged is not None:  # they were mended frame by frame
         return mosaic, noise, 0
     known = None
     if dark:
-        mean = dark if isinstance(dark, DarkFrame) else average(dark)
+        frames = [dark] if isinstance(dark, Mosaic) else dark
+        mean = frames if isinstance(frames, DarkFrame) else average(frames)
         if why := mean.misfit(mosaic):
             raise UnsupportedError(f"the dark frame does not fit: it is {why}; leave it out")
         mosaic, noise, known = subtract(mosaic, noise, mean)

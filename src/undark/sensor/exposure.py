@@ -26,6 +26,8 @@ WHITE_LEVEL = 3.0
 """Linear level that all but light sources stay below; the renderer shows it below white."""
 MAX_AMPLIFICATION = 300.0
 MAX_EV = 16
+MOST_EV = 32
+"""Of any amplification; `MAX_EV` is what may be asked for beside the proposed one."""
 LIGHT_SOURCES = 0.02
 """Fraction of the frame that may clip (light sources)."""
 _BLOCK = 8
@@ -127,15 +129,17 @@ def as_exposure(
 ) -> Exposure:
     """An exposure: as given, by a wish, or of an amplification ratio; None: the one proposed.
 
-    Raises `ValueError` for a ratio that is not above 0, infinite or no number.
+    Raises `ValueError` for a ratio beyond `MOST_EV`, or no number.
     """
     if asked is None:
         return propose_exposure(mosaic, white_level)
     if isinstance(asked, ExposureWish):
         return asked.of(mosaic, white_level)
     chosen = asked if isinstance(asked, Exposure) else Exposure(float(asked), "as given")
-    if not 0 < chosen.amplification < math.inf:
-        raise ValueError(f"an amplification is above 0 and finite, not {chosen.amplification}")
+    if not 2.0**-MOST_EV <= chosen.amplification <= 2.0**MOST_EV:
+        raise ValueError(
+            f"an amplification is 2^-{MOST_EV} to 2^{MOST_EV}, not {chosen.amplification}"
+        )
     return chosen
 
 

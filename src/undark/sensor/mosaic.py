@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
@@ -14,6 +15,9 @@ from undark.sensor.merged import MergedNoise
 from undark.sensor.noise import NoiseModel
 from undark.sensor.offsets import LineOffsets, MaskedLines
 from undark.sensor.shading import Shading
+
+_LARGEST_GAIN = 1e4
+"""Of a white balance: a million times that of any light."""
 
 MASKED_BORDER = "masked border"
 """Of `Mosaic.black_source`: the black level is measured on pixels that see no light."""
@@ -92,6 +96,16 @@ class Mosaic:
     """Offsets of rows and columns by the masked border; None where there is none."""
     merged: MergedNoise | None = None
     """The noise of a mosaic merged of several frames; None for the photo of one exposure."""
+
+    def check(self) -> None:
+        """Raises `ValueError` where a field cannot be a photo's; what undark reads can."""
+        plane, gains = np.asarray(self.plane), np.asarray(self.white_balance)
+        if plane.ndim != 2 or plane.dtype.kind not in "uib":
+            raise ValueError(f"plane is (H, W) integers, not {plane.ndim}-D of {plane.dtype}")
+        if not float(np.max(self.black)) + 1 <= self.white < math.inf:
+            raise ValueError(f"white is finite and above black, not {self.white} and {self.black}")
+        if gains.shape != (3,) or not np.all((gains > 0) & (gains < _LARGEST_GAIN)):
+            raise ValueError(f"white_balance is three gains above 0, not {self.white_balance}")
 
     @property
     def has_measured_black(self) -> bool:

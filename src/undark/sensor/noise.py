@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 from undark.sensor.arrays import Array, like, namespace
 
+_LARGEST = 1e6
+"""DN that no noise of a frame of 16 bits has."""
+
 
 class Sampler(Protocol):
     """Random numbers as float arrays of one array library."""
@@ -61,6 +64,12 @@ class NoiseModel:
     """Standard deviation of the black level's error at each position of the CFA's period."""
     step: float = 1.0
     """Quantisation step of the converter; 0: none."""
+
+    def check(self) -> None:
+        """Raises `ValueError` for numbers that no sensor's noise has."""
+        sizes = (self.gain, self.read, self.row, self.bias, self.step)
+        if not (self.gain > 0 and all(0 <= size < _LARGEST for size in sizes)):
+            raise ValueError(f"gain is above 0, and all of it finite and not below 0: {self}")
 
     def variance(self, signal: Array) -> Array:
         """Variance of a pixel, over frames, with mean `signal` (DN above black)."""

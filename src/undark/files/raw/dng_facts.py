@@ -93,7 +93,12 @@ def _black(main: Any) -> NDArray[np.float32] | None:
     levels = _numbers(main, 50714)
     rows, columns = (int(n) for n in _numbers(main, 50713) or (1, 1))
     differs_along = _numbers(main, 50715) + _numbers(main, 50716)  # BlackLevelDeltaH, V
-    if len(levels) != rows * columns or not np.all(np.isfinite(levels)) or any(differs_along):
+    if (
+        not levels
+        or len(levels) != rows * columns
+        or not np.all(np.isfinite(levels))
+        or any(differs_along)
+    ):
         return None
     return np.array(levels, np.float32).reshape(rows, columns)
 

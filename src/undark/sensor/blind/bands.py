@@ -25,7 +25,7 @@ _EXPONENTIAL = 0.693
 """Median of the power of noise, in its mean."""
 _SURE = 3.0
 """Standard errors by which amplitudes of colours surely differ."""
-_STANDS_OUT = 2.5
+_STANDS_OUT = 2.0
 """Amplitude of a band in the median of those of `_NEAR` bins, beyond what a window leaks."""
 _NEAR = np.array([-5, -4, -3, 3, 4, 5])
 _ONE_SIZE = 0.25
@@ -137,7 +137,8 @@ def _bands_among(spectra: Complex, colours: NDArray[np.uint8]) -> tuple[Array64,
     places = np.arange(len(sizes))[:, None] + reach + _NEAR
     near = np.median(np.pad(sizes, reach, mode="reflect")[places], axis=1)
     alike = (scatter < _ALIKE * sizes) & (tint < _ONE_SIZE * sizes)
-    return sizes, alike & (sizes > _STANDS_OUT * near)
+    peaks = (sizes > np.roll(sizes, 1)) & (sizes > np.roll(sizes, -1))
+    return sizes, alike & peaks & (sizes > _STANDS_OUT * near)
 
 
 def _middle(waves: Complex) -> Complex:

@@ -34,7 +34,8 @@ class Black:
     variance: float
     """Of such errors between positions of one colour, DN²."""
     left: float
-    """Variance of the part that `errors` leaves out, DN²."""
+    """Variance of the part that `errors` leaves out, DN²: of a colour's positions the mean is not
+    known, and of positions without another of their colour nothing."""
 
 
 def find_black(
@@ -74,10 +75,12 @@ def find_black(
         one = (level[:, same] - errors[same]).mean(axis=1)
         errors[same] += _below(one, variance / len(same) + stripes**2)
     shared = float(((errors - of_colours) ** 2).mean())
+    spread = max(total / max(count, 1), 0.0)
+    means = len(np.unique(colours)) / len(colours)  # of k positions it has a k-th of the variance
     return Black(
         errors.reshape(pattern.shape).astype(np.float32),
-        max(total / max(count, 1), 0.0) + shared,
-        missed / max(count, 1),
+        spread + shared,
+        missed / max(count, 1) + means * spread,
     )
 
 
