@@ -9,6 +9,14 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker for each core; read when torch is imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Where Python is told not to write compiled files, each process that tests start compiles torch,
+# Lightning and Ray again, which takes more than twice as long as importing them compiled.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
 # the results of an engine that a trial chooses differ a little from one machine to another
 os.environ["UNDARK_DEVICE"] = "cpu"
 

@@ -1,5 +1,6 @@
 """The command line: exit status, one line per error, no photo lost."""
 
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import warnings
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -261,6 +263,30 @@ def test_info_as_json_goes_on_after_a_photo_that_cannot_be_read(run, dark_dng):
     assert len(err.splitlines()) == 2
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("name", ["f.jpg", "f.tif", "f.dng"])
+@pytest.mark.parametrize("command", ["info", "restore"])
+def test_a_pipe_is_not_waited_for(tmp_path, command, name):
+    """Opening one ends only when somebody writes to it."""
+    os.mkfifo(tmp_path / name)
+    line = [sys.executable, "-m", "undark", command, name]
+    done = subprocess.run(
+        line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"{name}: not a regular file; give a ")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "dng"])
+def test_names_that_cannot_be_opened(run, tmp_path, suffix):
+    folder, long = tmp_path / f"sub.{suffix}", tmp_path / f"{'n' * 300}.{suffix}"
+    folder.mkdir()
+    for path, says in ((folder, "a folder, where a "), (long, "cannot be read (File name too")):
+        status, _, err = run("info", path)
+        assert (status, err.count("\n")) == (1, 1)
+        assert err.startswith(f"{path}: {says}")
+
+
 def test_models(run):
     status, out, _ = run("models")
     assert status == 0
@@ -302,6 +328,55 @@ def test_standard_error_that_takes_nothing_does_not_end_the_run(dark_dng, stderr
     assert [r["status"] for r in json.loads(done.stdout)] == ["failed", "restored", "restored"]
     command = f'"{sys.executable}" -m undark restore "{dark_dng}" 2>{stderr}'
     assert subprocess.run(command, shell=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("argument", ["models", "--help"])
+def test_standard_output_that_takes_nothing_is_named(argument, unbuffered):
+    """With a buffer, the disk is found full after the command, when the buffer is flushed."""
+    done = subprocess.run(
+        f'"{sys.executable}" -m undark {argument} >/dev/full',
+        shell=True, stderr=subprocess.PIPE, text=True, check=False,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )  # fmt: skip
+    said = "stopped: standard output cannot be written (No space left on device)\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
+def test_a_working_folder_that_is_gone_is_named(run, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    status, _, err = run("restore", "x.dng")
+    assert (status, err) == (2, "stopped: the working folder is gone; go to another one\n")
+
+
+def test_what_stops_the_run_otherwise_is_said_as_it_is(run, monkeypatch):
+    """Not every error of the system without a file's name is standard output's."""
+    for error, says in (
+        (OSError(24, "Too many open files"), "Too many open files"),
+        (FileNotFoundError(2, "No such file or directory"), "No such file or directory"),
+        (PermissionError(13, "Permission denied", "a.onnx"), "Permission denied: a.onnx"),
+    ):
+        monkeypatch.setattr("undark.cli.models.shipped_models", Mock(side_effect=error))
+        status, _, err = run("models")
+        assert (status, err) == (2, f"stopped: {says}\n")
+
+
+def test_names_that_standard_output_cannot_encode(run, dark_dng, monkeypatch):
+    photo = dark_dng.rename(dark_dng.with_name("emoji😀.dng"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert run("info", photo)[0] == 0
+    assert b"emoji\\U0001f600.dng" in sys.stdout.buffer.getvalue()
+
+
+def test_compare_prints_a_name_that_is_no_text(run, dark_dng, monkeypatch):
+    sheet = Path(os.fsdecode(os.fsencode(dark_dng.parent) + b"/a\ncmp\xff.jpg"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    assert run("compare", dark_dng, "-o", sheet)[0] == 0
+    assert sys.stdout.buffer.getvalue().endswith(b"a\\ncmp\\udcff.jpg\n")
+    assert sheet.exists()
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -46,3 +46,8 @@ def test_pictures_are_there_and_nothing_is_overwritten(demo):
     assert read_picture(folder / "sheet.jpg").shape[1] == 2400
     with pytest.raises(SetupError, match="--overwrite"):
         next(run_demo(folder, 1600, 200, overwrite=False))
+
+
+def test_the_command_prints_a_line_for_a_line(run, monkeypatch):
+    monkeypatch.setattr("undark.demo.run_demo", lambda *_: ["a\nb/dark.dng: simulated", "after"])
+    assert run("demo")[1].splitlines() == ["a\\nb/dark.dng: simulated", "after"]

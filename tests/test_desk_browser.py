@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("starlette", reason="starlette comes with undark[desk]")
 
 from desk import until, write_burst, write_photos
+from undark.files.dng import write_mosaic
 from undark.files.picture import open_picture
 from undark.files.provenance import digest_of, source_of
 
@@ -69,10 +70,13 @@ def window(browser, address, **how):
     context = browser.new_context(**({"viewport": {"width": 1200, "height": 800}} | how))
     context.set_default_timeout(SLOW)
     page = context.new_page()
-    page.faults, page.asked = [], []
+    page.faults, page.asked, page.pending = [], [], set()
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     page.on("console", lambda m: m.type == "error" and page.faults.append(m.text))
     page.on("request", lambda request: page.asked.append(request.url))
+    page.on("request", lambda request: page.pending.add(request))
+    for end in ("requestfinished", "requestfailed"):
+        page.on(end, lambda request: page.pending.discard(request))
     page.goto(address)
     page.wait_for_selector(".tile")
     yield page
@@ -115,14 +119,13 @@ def restored(page, name="a.dng"):
 
 
 def shown(page):
-    """Wait until no picture is asked for: two looks at the stage are the same."""
-    page.wait_for_load_state("networkidle")
-    page.wait_for_selector('#stage[data-settled="true"]')
+    """Wait until no picture is asked for: three looks at the stage are the same."""
     before, looks = b"", 0
-    while looks < 3:
-        page.wait_for_timeout(250)
+    while looks < 2:
+        page.wait_for_selector('#stage[data-settled="true"]')
+        page.wait_for_timeout(100)
         now = page.locator("#canvas").screenshot()
-        looks = looks + 1 if now == before else 0
+        looks = looks + 1 if now == before and not page.pending else 0
         before = now
 
 
@@ -386,15 +389,16 @@ def test_the_divider_follows_a_finger(browser, address):
         eventually(page, "document.getElementById('divider').value === '20'")
 
 
-def test_a_dropped_file_is_added(browser, tmp_path, folder):
+def test_a_dropped_file_is_added(browser, tmp_path, make_mosaic):
     (tmp_path / "photos").mkdir()
     state, photos = tmp_path / "state", tmp_path / "photos"
+    write_mosaic(tmp_path / "small.dng", make_mosaic())  # each byte is a number of a message
     with served(state, photos) as address, browser.new_context() as context:
         page = context.new_page()
         page.set_default_timeout(SLOW)
         page.goto(address)
         page.wait_for_selector("#empty", state="visible")
-        names = [("new.dng", (folder / "a.dng").read_bytes()), ("x.txt", b"no photo")]
+        names = [("new.dng", (tmp_path / "small.dng").read_bytes()), ("x.txt", b"no photo")]
         for name, content in names:
             transfer = page.evaluate_handle(
                 """([name, bytes]) => { const t = new DataTransfer();

@@ -15,7 +15,14 @@ from conftest import A7S2_FROM_XYZ
 from undark.errors import ReadError, UnsupportedError
 from undark.files.dng import write_mosaic
 from undark.files.picture import write_picture
-from undark.files.raw import RAW_SUFFIXES, find_raws, pool, read_mosaic, render_with_libraw
+from undark.files.raw import (
+    RAW_SUFFIXES,
+    find_raws,
+    pool,
+    read_header,
+    read_mosaic,
+    render_with_libraw,
+)
 from undark.files.raw.black import Frame, masked_border
 from undark.files.raw.white_balance import choose_white_balance
 from undark.restoring.describe import describe
@@ -439,10 +446,13 @@ def test_a_frame_larger_than_its_file_can_hold(tmp_path):
     assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize(("tag", "orientation"), [(0, 1), (1, 1), (6, 6), (8, 8)])
+@pytest.mark.parametrize(
+    ("tag", "orientation"), [(0, 1), (1, 1), (6, 6), (8, 8), (9, 1), (255, 1), (65535, 1)]
+)
 def test_orientation_tag(tmp_path, tag, orientation):
     path = write_dng(tmp_path / "x.dng", [(274, "H", 1, (tag,))])
     assert read_mosaic(path).orientation == orientation
+    assert read_header(path).orientation == orientation
 
 
 def unsupported(path):

@@ -113,11 +113,23 @@ def test_what_a_worker_prints_is_kept_off_the_terminal_and_its_answers(trouble, 
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_bug_of_undark_is_not_reported_as_damage(trouble, photo):
-    with pytest.raises(ZeroDivisionError) as caught:
-        read_mosaic(photo("fault"))
-    assert "fault.dng" in caught.value.__notes__[0]
+def test_a_bug_of_undark_costs_one_photo_and_is_not_reported_as_damage(trouble, photo):
+    bad = photo("fault")
+    said = f"^{re.escape(str(bad))}: cannot be read \\(ZeroDivisionError[^\n]*, or report it$"
+    with pytest.raises(ReadError, match=said) as caught:
+        read_mosaic(bad)
+    cause = caught.value.__cause__
+    assert isinstance(cause, ZeroDivisionError)
+    assert "fault.dng" in cause.__notes__[0]
     assert read_mosaic(photo("good")).shape == (64, 96)
+
+
+def test_a_batch_goes_on_after_a_bug_in_one_file(trouble, photo, run):
+    bad, good = photo("fault"), photo("good")
+    status, _, err = run("restore", bad.parent)
+    assert (status, len(err.splitlines())) == (1, 3)
+    assert f"{bad}: cannot be read (ZeroDivisionError" in err
+    assert good.with_name("good-undark.jpg").exists()
 
 
 def test_a_worker_that_does_not_start(photo, monkeypatch):

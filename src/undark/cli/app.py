@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Annotated
@@ -20,7 +21,13 @@ from undark.cli.info import info
 from undark.cli.models import models
 from undark.cli.pairs import pairs
 from undark.cli.restore import restore_command
-from undark.cli.terminal import tell, warnings_shown
+from undark.cli.terminal import (
+    escape_output,
+    flushed_output,
+    output_fails,
+    tell,
+    warnings_shown,
+)
 from undark.cli.train import train_app
 from undark.cli.tune import tune
 from undark.errors import PhotoError, UndarkError
@@ -68,15 +75,34 @@ def main() -> None:
     for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal's window was closed
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _end)
+    escape_output()
     try:
-        with warnings_shown():
+        with warnings_shown(), flushed_output():
             app(prog_name="undark")  # also of `python -m undark`: completion goes by it
     except UndarkError as error:
         tell(str(error))
         sys.exit(1 if isinstance(error, PhotoError) else 2)
     except OSError as error:
-        tell(f"stopped: {error.strerror or error}" + (f": {error.filename}" * bool(error.filename)))
+        tell(f"stopped: {_reason(error)}")
         sys.exit(2)
+
+
+def _reason(error: OSError) -> str:
+    """What the system refused. It names no file for standard output and the working folder."""
+    why = str(error.strerror or error)
+    if error.filename:
+        return f"{why}: {error.filename}"
+    if isinstance(error, FileNotFoundError) and _is_folder_gone():
+        return "the working folder is gone; go to another one"
+    return f"standard output cannot be written ({why})" if output_fails() else why
+
+
+def _is_folder_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _end(number: int, frame: object) -> None:

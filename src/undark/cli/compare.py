@@ -11,7 +11,7 @@ import typer
 from numpy.typing import NDArray
 
 from undark.cli.extras import check_installed
-from undark.cli.terminal import interruptible, path, progress_bars
+from undark.cli.terminal import interruptible, path, printable, progress_bars
 from undark.engine.catalogue import choose
 from undark.engine.model import Model, load_model
 from undark.errors import UnsupportedError, naming
@@ -56,7 +56,7 @@ def compare(
         with interruptible("nothing was written"):
             drawn = _drawn(photo, mosaic, network, show)
         write_picture(temporary, drawn, Shot(), quality=92)
-    print(target)
+    print(printable(str(target)))
 
 
 def _drawn(

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from undark.cli.terminal import printable
+
 
 def demo(
     output: Annotated[
@@ -20,4 +22,4 @@ def demo(
     from undark.demo import run_demo
 
     for line in run_demo(output, iso, amplification, overwrite):
-        print(line)
+        print(printable(line))

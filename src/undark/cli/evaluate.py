@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from undark.cli.extras import check_installed
-from undark.cli.terminal import interruptible, path, progress_bars, tell
+from undark.cli.terminal import interruptible, path, printable, progress_bars, tell
 from undark.engine.model import Model, load_model
 from undark.errors import DataError, ExistsError
 from undark.files.output import writing
@@ -74,7 +74,7 @@ def _evaluate(data: Data, network: Model, out: Path, quick: bool) -> None:
     if not scores:
         raise DataError(f"{data.folder}: none of its pairs could be scored; no report is written")
     _print_means(scores)
-    print(out / HTML)
+    print(printable(str(out / HTML)))
     if problems:
         tell(f"{len(problems)} of {len(data.rows)} pairs could not be scored and were left out")
         raise typer.Exit(1)

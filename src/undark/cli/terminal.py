@@ -72,6 +72,38 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def escape_output() -> None:
+    """Print characters that standard output cannot encode as escapes."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def flushed_output() -> Iterator[None]:
+    """Flush standard output where the block exits.
+
+    Python itself flushes it after all else, and says in its own words where that fails.
+    """
+    try:
+        yield
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+
+
+def output_fails() -> bool:
+    """Whether standard output takes nothing; it is dropped then, since Python flushes it at exit.
+
+    Writes a line end: without a buffer, a flush alone never fails.
+    """
+    try:
+        print(flush=True)
+    except (OSError, ValueError):
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return True
+    return False
+
+
 def not_empty(text: str) -> str:
     """Parse a name; an empty one is refused."""
     if not text:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from undark.errors import ReadError
 from undark.files.exif_read import read_tags
+from undark.files.regular import read_start
 
 # tifffile logs what it ignores, and logging prints that where no handler is set up
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -28,6 +29,7 @@ _MOST_PROFILE = 1 << 24
 """Bytes of the largest colour profile that is read."""
 
 
+_WANTED = "a JPEG, PNG or TIFF"
 _NO_SEGMENT = (b"\xda", b"\xff", b"")
 """After 0xFF: start of scan, a fill byte, or the end of the file."""
 _INTEROPERABILITY = "Interoperability InteroperabilityIndex"
@@ -51,15 +53,9 @@ class _UnsupportedPixelsError(Exception):
 
 def decode(path: Path) -> Decoded:
     """Read a JPEG, PNG or TIFF, detected by its first bytes. Raises `ReadError`."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(4)
-    except (OSError, ValueError) as error:
-        why = "there is no such file" if not path.exists() else f"cannot be read ({error})"
-        raise ReadError(f"{path}: {why}; give a JPEG, PNG or TIFF") from error
-    decoder = _decoder(head)
+    decoder = _decoder(read_start(path, 4, _WANTED))
     if decoder is None:
-        raise ReadError(f"{path}: not a picture that can be read; give a JPEG, PNG or TIFF")
+        raise ReadError(f"{path}: not a picture that can be read; give {_WANTED}")
     try:
         return decoder(path)
     except _UnsupportedPixelsError as error:

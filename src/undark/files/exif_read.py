@@ -15,6 +15,7 @@ from undark.sensor.mosaic import GPS, Shot
 
 Tags = Mapping[str, Any]
 """exifread's tags by name, as "EXIF ExposureTime"."""
+_ORIENTATIONS = range(1, 9)
 
 # exifread logs files that it does not know, and logging prints that where no handler is set up
 logging.getLogger("exifread").addHandler(logging.NullHandler())
@@ -30,14 +31,16 @@ def read_tags(file: BinaryIO) -> Tags:
 
 
 def has_no_orientation(tags: Tags) -> bool:
-    """Whether EXIF says 0, which some cameras write for "unknown" and LibRaw reads as 90°."""
-    return _values(tags, "Image Orientation")[:1] == [0]
+    """Whether EXIF's value is not one of 1 to 8: LibRaw reads some others as 90°, such as 0, which
+    some cameras write for "unknown", and 65535. False without the tag."""
+    values = _values(tags, "Image Orientation")[:1]
+    return bool(values) and values[0] not in _ORIENTATIONS
 
 
 def orientation_of(tags: Tags) -> int:
     """The EXIF orientation; 1 (upright) where it is not one of 1 to 8."""
     values = _values(tags, "Image Orientation")[:1]
-    return int(values[0]) if values and values[0] in range(1, 9) else 1
+    return int(values[0]) if values and values[0] in _ORIENTATIONS else 1
 
 
 def dimensions_of(tags: Tags) -> tuple[int, ...]:

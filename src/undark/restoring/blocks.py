@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.sensor.cfa import CFA
-from undark.sensor.windows import box_sums
 
 Floats = NDArray[np.float32]
 End = tuple[NDArray[np.intp], Floats]
@@ -105,11 +104,6 @@ def ends(at: slice, count: int) -> tuple[End, End]:
     first = place.astype(np.intp)
     share = (place - first).astype(np.float32)
     return (first, 1 - share), (np.minimum(first + 1, count - 1), share)
-
-
-def near_sums(values: Floats) -> Floats:
-    """(h, w) → (h, w): sums over the 5×5 pixels around each, of those that are there."""
-    return box_sums(np.pad(values, 2), 5)
 
 
 def with_neighbours(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:

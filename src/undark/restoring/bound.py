@@ -8,7 +8,6 @@ colour, farther out in proportion. `benchmarks/adversarial.py --photos 12` says 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 from itertools import product
 from typing import NamedTuple
@@ -19,11 +18,9 @@ from numpy.typing import NDArray
 from undark.engine.backends import Margins
 from undark.engine.tiling import cut
 from undark.sensor.conditioning import HIGHLIGHT_CEILING
-from undark.sensor.windows import box_means, box_sums
+from undark.sensor.windows import box_means, near_sums, over_3x3
 
 Floats = NDArray[np.float32]
-Combine = Callable[..., Floats]
-"""`np.maximum` or `np.minimum`."""
 
 FROM_MEAN = 2.75
 """Sigmas of a pixel beyond the means over 3×3 packed pixels."""
@@ -87,7 +84,7 @@ class _Colour(NamedTuple):
         """(h, w): standard deviation of the light in 5×5 that is not noise."""
         down, across = (_within(n)[:, None] for n in self.middle.shape)
         count = down * across.T  # at the frame's edge there are fewer than 5×5
-        mean, square = (_sums(_mean(of)) / count for of in (self.light, self.light**2))
+        mean, square = (near_sums(_mean(of)) / count for of in (self.light, self.light**2))
         return beyond_noise(mean, square, self.spread**2, count * np.float32(len(self.light)))
 
 
@@ -143,11 +140,6 @@ def limits(
     return least, np.maximum(most, mean + wide)
 
 
-def _sums(plane: Floats) -> Floats:
-    """(h, w): sums over those of the 5×5 around that are inside."""
-    return np.asarray(box_sums(np.pad(plane, _REACH), 2 * _REACH + 1))
-
-
 def _within(size: int) -> Floats:
     """(n,): how many of the 5 places around each of n are inside."""
     at = np.arange(size)
@@ -158,17 +150,3 @@ def _within(size: int) -> Floats:
 def _mean(planes: Floats) -> Floats:
     """(n, h, w) → (h, w): faster than NumPy's over a first axis."""
     return np.asarray(reduce(np.add, planes) / np.float32(len(planes)))
-
-
-def over_3x3(plane: Floats, combine: Combine) -> Floats:
-    """Combine each pixel of (h, w) with the eight around it; the border is repeated."""
-    height, width = plane.shape
-    wide = width + 2
-    # as one line of pixels, of which the two that are put around a row are cut off: a third faster
-    flat = np.pad(plane, 1, mode="edge").ravel()
-    lines = combine(flat[: -2 * wide], flat[wide:-wide])
-    combine(lines, flat[2 * wide :], out=lines)
-    found = np.empty_like(lines)
-    combine(lines[:-2], lines[1:-1], out=found[:-2])
-    combine(found[:-2], lines[2:], out=found[:-2])
-    return found.reshape(height, wide)[:, :width]

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from undark.cpus import in_threads
 from undark.engine.coarse import run_coarse
 from undark.restoring.blocks import BLOCK, ends
-from undark.restoring.bound import over_3x3
-from undark.sensor.windows import box_means
+from undark.sensor.windows import box_means, over_3x3
 
 Floats = NDArray[np.float32]
 

@@ -22,7 +22,6 @@ from undark.restoring.blocks import (
     group_map,
     groups_of,
     isolated,
-    near_sums,
     patches,
     rows_of_groups,
     with_neighbours,
@@ -32,6 +31,7 @@ from undark.restoring.coarse import BlockMeans
 from undark.sensor.conditioning import signal_per_light
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
+from undark.sensor.windows import near_sums
 
 Floats = NDArray[np.float32]
 

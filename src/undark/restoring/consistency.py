@@ -18,7 +18,7 @@ from undark.align.resample import Between
 from undark.cpus import in_threads
 from undark.sensor.cfa import CFA
 from undark.sensor.noise import NoiseModel
-from undark.sensor.windows import box_means
+from undark.sensor.windows import box_means, over_3x3
 
 Floats = NDArray[np.float32]
 
@@ -100,7 +100,8 @@ class Consistency:
             expected = self._variance[:, rows] * share + self._tolerance[:, rows] * np.sqrt(share)
             off = (np.square(mean) / expected).sum(axis=0)
             np.minimum(same, (_REJECTED - off) / (_REJECTED - _KEPT), out=same)
-        return _eroded(np.clip(same, 0, 1))
+        # a window at the edge of what moves holds little of it
+        return over_3x3(np.clip(same, 0, 1), np.minimum)
 
 
 def _moved(light: Floats, field: Field, rows: slice) -> Floats:
@@ -113,11 +114,3 @@ def _moved(light: Floats, field: Field, rows: slice) -> Floats:
     across, down = field.at(y, x)
     places = Between.of(y[:, None] + down, x[None] + across, (height, width))
     return np.stack([places.values(plane.ravel()) for plane in light])
-
-
-def _eroded(weights: Floats) -> Floats:
-    """The least of each 3×3: a window at the edge of what moves holds little of it."""
-    for _ in "yx":
-        wide = np.pad(weights, ((1, 1), (0, 0)), mode="edge")
-        weights = np.minimum(np.minimum(wide[:-2], wide[1:-1]), wide[2:]).T
-    return np.ascontiguousarray(weights)

@@ -116,7 +116,11 @@ class Restored:
         return self.linear[rows, columns]
 
     def blend(self, strength: float) -> Restored:
-        """Between the demosaiced photo (0) and the restored one (1); no new run."""
+        """Between the demosaiced photo (0) and the restored one (1); no new run.
+
+        Raises `ValueError` for other strengths.
+        """
+        check_strength(strength)
         if strength == 1:
             return self
         linear, amplification = np.empty_like(self.linear), self.exposure.amplification

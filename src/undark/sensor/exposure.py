@@ -25,6 +25,7 @@ what makes a white wall or snow white, whose middle tone is far above that of ot
 WHITE_LEVEL = 3.0
 """Linear level that all but light sources stay below; the renderer shows it below white."""
 MAX_AMPLIFICATION = 300.0
+"""That is proposed, and that networks are trained for."""
 MAX_EV = 16
 MOST_EV = 32
 """Of any amplification; `MAX_EV` is what may be asked for beside the proposed one."""

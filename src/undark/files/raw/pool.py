@@ -19,7 +19,7 @@ from threading import BoundedSemaphore, Lock, Timer
 from time import monotonic
 from typing import IO, Any
 
-from undark.errors import ReadError, SetupError
+from undark.errors import PhotoError, ReadError, SetupError
 from undark.files.raw.advice import AGAIN
 from undark.files.raw.wire import receive, send
 
@@ -131,8 +131,9 @@ class Pool:
     def run(self, task: str, path: Path, **options: Any) -> Any:
         """The result of a task of `worker.TASKS`; waits while all children are busy.
 
-        Raises what the task raised, `ReadError` where the child crashed, took longer than
-        `SECONDS` or more than `MEMORY`, and `SetupError` where no child can be started.
+        Raises the `PhotoError` that the task raised, `ReadError` where it raised anything else or
+        the child crashed, took longer than `SECONDS` or more than `MEMORY`, and `SetupError` where
+        no child can be started.
         """
         with self._free:
             worker = self._take()
@@ -142,8 +143,12 @@ class Pool:
                 self._drop(worker)
                 raise
             self._idle.append(worker)
-        if isinstance(answer, Exception):
+        if isinstance(answer, PhotoError):
             raise answer
+        if isinstance(answer, Exception):  # a bug, or a disk that fails: the other photos go on
+            raise ReadError(
+                f"{path}: cannot be read ({answer!r}); {AGAIN}, or report it"
+            ) from answer
         return answer
 
     def _take(self) -> _Worker:

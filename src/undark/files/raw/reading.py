@@ -17,6 +17,7 @@ from undark.files.raw.metadata import Header
 from undark.files.raw.preview import Preview
 from undark.files.raw.rendering import check_rendering
 from undark.files.raw.suffixes import RAW_SUFFIXES
+from undark.files.regular import read_start
 from undark.sensor.mosaic import Mosaic
 
 
@@ -74,35 +75,11 @@ def read_header(path: Path) -> Header:
 
 def _run(task: str, path: Path, **options: Any) -> Any:
     """A child's answer; its errors with the file's name."""
-    _check_file(path)
+    if not read_start(path, 1, "a RAW file"):
+        raise ReadError(f"{path}: the file is empty; {AGAIN}")
     try:
         return pool.run(task, path, **options)
     except PhotoError as error:
         if str(error).startswith(str(path)):
             raise
         raise type(error)(f"{path}: {error}") from error
-
-
-def _check_file(path: Path) -> None:
-    """Raises `ReadError` for what no decoder can read."""
-    try:
-        _check_start(path)
-    except OSError as error:  # such as a name longer than any file's
-        raise ReadError(f"{path}: cannot be read ({error.strerror}); check the name") from error
-
-
-def _check_start(path: Path) -> None:
-    if path.is_dir():
-        raise ReadError(f"{path}: a folder, where a RAW file is asked for; give the files in it")
-    if path.exists() and not path.is_file():
-        raise ReadError(f"{path}: not a regular file; give a RAW file")
-    try:
-        with path.open("rb") as file:
-            start = file.read(1)
-    except FileNotFoundError as error:
-        raise ReadError(f"{path}: there is no such file; check the name") from error
-    except OSError as error:
-        why = error.strerror or error
-        raise ReadError(f"{path}: cannot be read ({why}); check its permissions") from error
-    if not start:
-        raise ReadError(f"{path}: the file is empty; {AGAIN}")

@@ -56,7 +56,7 @@ def _answer(task: str, path: Path, options: dict[str, Any]) -> Any:
         return error.with_traceback(None)
     except MemoryError:
         return ReadError("decoding takes too much memory: the file is damaged, or too large")
-    except Exception as error:  # a bug of undark: reported with this traceback
+    except Exception as error:  # a bug, or a disk that fails: see `Pool.run`
         error.add_note(f"in the RAW worker, {task} {path}")
         return error
 

@@ -13,11 +13,11 @@ from undark.develop.colour import CAMERA_MATRICES, camera_from_srgb
 from undark.files.cameras import user_calibrations
 from undark.learn.data.defects import Defects
 from undark.learn.data.exposing import Exposures, stack
+from undark.sensor.exposure import MAX_AMPLIFICATION
 from undark.sensor.noise import NoiseModel
 from undark.sensor.profiles.calibration import Calibration
 from undark.sensor.profiles.cameras import CameraNoise, cameras
 
-MAX_AMPLIFICATION = 300.0
 DEEP = 0.75
 """Share of photos amplified by more than 50: what a network is asked for."""
 MOST_HOT = 2e-4

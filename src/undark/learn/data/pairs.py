@@ -33,10 +33,10 @@ from undark.pairs.table import Row
 from undark.pairs.target import Target
 from undark.sensor.cfa import dihedral
 from undark.sensor.conditioning import scale
+from undark.sensor.exposure import MAX_AMPLIFICATION
 from undark.sensor.mosaic import Mosaic
 from undark.sensor.noise import NoiseModel
 
-MAX_AMPLIFICATION = 300.0
 COARSEST = 16
 """Validation crops are a multiple of this, which fits every network and X-Trans's period."""
 MAX_TINT = 0.7
