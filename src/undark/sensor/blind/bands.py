@@ -169,8 +169,9 @@ def _peak(profile: Array64) -> float | None:
     return float((best + _between_bins(np.sqrt(power), best)) / lines)
 
 
-def only_white(profile: Array64, variance: float, error: float) -> Array64:
-    """(n,) of a profile, what independent offsets of this variance may be.
+def only_white(profile: Array64, variance: float, error: float) -> tuple[Array64, float]:
+    """(n,) of a profile, what independent offsets of this variance may be, and the variance of
+    those that are not in it.
 
     Their power is the same at all frequencies; where the profile has more, at low ones, that is
     the scene's. `error` is the variance of the profile's own noise.
@@ -184,4 +185,4 @@ def only_white(profile: Array64, variance: float, error: float) -> Array64:
     # the smoothed power of white noise itself scatters by a third
     share = np.where(beside > 2 * (variance + error), variance / np.maximum(beside, 1e-12), 1.0)
     kept: Array64 = np.fft.irfft(spectrum * share, 2 * lines)[:lines]
-    return kept
+    return kept, variance * float(np.mean(1 - share))

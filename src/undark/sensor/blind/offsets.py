@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -185,14 +184,6 @@ def _near(lines: Array64) -> Array64:
     return near
 
 
-def _by_phase(make: Callable[[Array64], Array64], beside: Array64, period: int) -> Array64:
-    """What is made of the lines of each phase (P, n) by themselves."""
-    made = np.empty_like(beside)
-    for phase in range(period):
-        made[:, phase::period] = make(beside[:, phase::period])
-    return made
-
-
 def _bends(beside: Array64, period: int) -> Array64:
     """(P, n) each line against its two neighbours of one phase, of the offsets' own variance.
 
@@ -279,9 +270,12 @@ def _most_likely(
     mean: Array64 = near.mean(axis=0)
     error = np.maximum(scatter, usual) ** 2 / count
     typical = float(np.median(error))
-    mean = _by_phase(lambda some: only_white(some[0], variance, typical)[None], mean[None], period)
-    mean = mean[0]
+    lost = 0.0
+    for phase in range(period):
+        lines = slice(phase, None, period)
+        mean[lines], taken = only_white(mean[lines], variance, typical)
+        lost += taken / period
     shrunk = mean * variance / (variance + error)
     reach = _LARGEST * variance**0.5
     left = float(np.mean(variance * error / (variance + error)))
-    return np.clip(shrunk, -reach, reach), (left + missed * variance) ** 0.5
+    return np.clip(shrunk, -reach, reach), (left + missed * variance + lost) ** 0.5
