@@ -105,3 +105,9 @@ def run(monkeypatch, capfd):
         return (status, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture
+def without_onnx(monkeypatch):
+    """Trainings write an empty model.onnx, for tests of something else: exporting takes seconds."""
+    monkeypatch.setattr("undark.learn.export.to_onnx", lambda network, card: b"")

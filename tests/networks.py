@@ -12,6 +12,8 @@ CONFIGS = {
     "picture": UNetConfig(cell=1, fold=2, widths=(6, 8, 10), encoder=(1, 1, 1), decoder=(0, 1)),
 }
 ONE_SCALE = UNetConfig(widths=(6,), encoder=(1,), decoder=())
+_EXPORTED = {}
+"""Configuration and weights → content of the file."""
 
 
 def random_network(config):
@@ -26,9 +28,13 @@ def random_network(config):
 
 
 def exported(tmp_path, network):
-    """Its file."""
-    task = PICTURE_TASK if network.config.cell == 1 else TASK
-    record = {"task": task, "validation": {}, "data": "none", "network": network.config.as_dict()}
+    """Its file; networks of the same weights are exported once."""
+    weights = b"".join(weight.numpy().tobytes() for weight in network.state_dict().values())
+    if (key := (network.config, weights)) not in _EXPORTED:
+        task = PICTURE_TASK if network.config.cell == 1 else TASK
+        record = {"task": task, "validation": {}, "data": "none"}
+        record["network"] = network.config.as_dict()
+        _EXPORTED[key] = to_onnx(network, make_card(network, record, "test"))
     path = tmp_path / "model.onnx"
-    path.write_bytes(to_onnx(network, make_card(network, record, "test")))
+    path.write_bytes(_EXPORTED[key])
     return path

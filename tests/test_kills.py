@@ -16,8 +16,8 @@ from undark.learn.export import load_weights  # noqa: E402
 KILLS, STEPS = 10, 100
 
 # torch is imported once, and a child forked for each life of the training; those that are killed
-# save their state after every step, and a kill comes anywhere between two savings or within one;
-# the weights are compared, not their ONNX, whose exporter would take longer than all lives
+# save their state after every step, and a kill comes anywhere between two savings or within one.
+# Weights are compared, not their ONNX, whose exporter would take longer than all lives.
 RUN = f"""
 import os, random, signal, sys, time
 from datetime import timedelta

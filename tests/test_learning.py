@@ -157,6 +157,7 @@ def test_adding_a_photo_does_not_change_the_split_of_others(tmp_path):
     assert len(held_back(paths[:1], tmp_path)) == 1
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_a_resumed_run_keeps_its_validation_photos(photos, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
@@ -183,6 +184,7 @@ def test_the_record_names_data_loss_and_start_weights(photos, tmp_path):
     assert str(photos) not in read_card(tmp_path / "second/model.onnx").to_json()
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_packed_pixels_are_counted_after_batches_were_halved(photos, tmp_path, monkeypatch):
     calls = []
 
@@ -208,6 +210,7 @@ def test_a_damaged_record_is_one_line(tmp_path, content):
         record_of(tmp_path / "model.safetensors")
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_exceptions_of_other_threads_are_seen_while_training(photos, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(threading, "excepthook", seen.append)

@@ -125,13 +125,14 @@ def test_openvino_sends_nothing(tmp_path):
     """Importing it does, otherwise, in a thread or a process of its own."""
     home = tmp_path / "home"
     code = """
-import sys, time
+import os, sys, threading
 from pathlib import Path
 from undark.engine.backends.openvino import OpenVino
 from undark.engine.catalogue import find_model
 OpenVino(find_model("bayer"))
 assert not any(name.startswith("openvino_telemetry") for name in sys.modules)
-time.sleep(3)
+assert threading.enumerate() == [threading.main_thread()]
+assert Path(f"/proc/self/task/{os.getpid()}/children").read_text() == ""
 """
     done = without_network(code, home)
     assert done.returncode == 0, done.stderr

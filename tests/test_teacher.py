@@ -57,7 +57,7 @@ def test_the_student_alone_is_trained(batch, tmp_path):
     assert all(weight.grad is None for weight in teacher._network.parameters())
 
 
-def test_a_student_comes_closer_to_its_teacher(photos, batch, tmp_path):
+def test_a_student_comes_closer_to_its_teacher(photos, batch, tmp_path, request):
     """One that gives 0.7 of the light, which no photograph says."""
     network = init_network(CONFIGS["Bayer"], 0)  # only demosaics
     with torch.no_grad():
@@ -76,6 +76,7 @@ def test_a_student_comes_closer_to_its_teacher(photos, batch, tmp_path):
         return float(distance), json.loads((tmp_path / out / "training.json").read_text())
 
     path = exported(tmp_path, network)
+    request.getfixturevalue("without_onnx")
     alone, of_none = trained("alone", None)
     taught_one, record = trained("taught", path)
     assert taught_one < 0.5 * alone

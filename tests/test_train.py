@@ -28,8 +28,8 @@ from undark.learn.data.exposing import expose  # noqa: E402
 from undark.learn.data.photos import PhotoFiles, PhotoSamples  # noqa: E402
 from undark.learn.data.sampler import TorchSampler  # noqa: E402
 from undark.learn.export import config_of, load_weights, start_from  # noqa: E402
-from undark.learn.from_photos import split, train_photos, val_batch  # noqa: E402
-from undark.learn.kind import BAYER  # noqa: E402
+from undark.learn.from_photos import photo_plan, split, train_photos, val_batch  # noqa: E402
+from undark.learn.kind import BAYER, KINDS  # noqa: E402
 from undark.learn.loss import photo_loss  # noqa: E402
 from undark.learn.muon import Muon  # noqa: E402
 from undark.learn.network import NETWORKS, UNet, UNetConfig  # noqa: E402
@@ -171,6 +171,7 @@ def test_train_leaves_a_model_that_runs(folder, tmp_path):
     assert np.allclose(Model(path)(x), expected, atol=2e-3)  # weights are kept in fp16
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_a_run_goes_on_where_it_stopped(folder, tmp_path):
     """6 steps, then 6 more, give the same weights as 12 at once (constant learning rate)."""
     uninterrupted, parts = tmp_path / "uninterrupted", tmp_path / "parts"
@@ -184,6 +185,7 @@ def test_a_run_goes_on_where_it_stopped(folder, tmp_path):
     assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_a_checkpoint_follows_the_log_of_its_step(folder, tmp_path, monkeypatch):
     """A run that is killed right after a checkpoint has logged all steps before it."""
     logged = {}
@@ -202,6 +204,7 @@ def test_a_checkpoint_follows_the_log_of_its_step(folder, tmp_path, monkeypatch)
     assert logged[20] == [9, 19]
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_going_on_from_weights(folder, tmp_path):
     train_photos(settings(folder, tmp_path / "first"))
     weights = tmp_path / "first" / "model.safetensors"
@@ -210,6 +213,7 @@ def test_going_on_from_weights(folder, tmp_path):
     assert all(torch.allclose(a[k], b[k]) for k in a)
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_the_record_counts_all_runs(folder, tmp_path):
     train_photos(settings(folder, tmp_path / "first"))
     more = {"start": tmp_path / "first" / "model.safetensors", "peak": 1e-4}
@@ -220,16 +224,15 @@ def test_the_record_counts_all_runs(folder, tmp_path):
     assert record["packed_pixels"] == (6 + 2) * 2 * 32**2
 
 
-@pytest.mark.parametrize("kept", ["model.safetensors", "model.onnx"])
-def test_weights_are_read_back(folder, tmp_path, kept):
+def test_weights_are_read_back_of_either_file(folder, tmp_path):
     train_photos(settings(folder, tmp_path / "out", steps=1))
-    found = load_weights(tmp_path / "out" / kept)
-    expected = load_weights(tmp_path / "out" / "model.safetensors")
-    assert found.keys() == expected.keys()
-    assert all(torch.allclose(found[k], expected[k], atol=1e-3) for k in found)
-    assert config_of(tmp_path / "out" / kept) == SMALL
+    kept = [tmp_path / "out" / name for name in ("model.safetensors", "model.onnx")]
+    exact, rounded = map(load_weights, kept)
+    torch.testing.assert_close(rounded, exact, rtol=0, atol=1e-3)
+    assert [config_of(path) for path in kept] == [SMALL, SMALL]
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_a_network_may_have_grown_blocks(folder, tmp_path):
     train_photos(settings(folder, tmp_path / "first"))
     weights = tmp_path / "first" / "model.safetensors"
@@ -242,6 +245,7 @@ def test_a_network_may_have_grown_blocks(folder, tmp_path):
         assert torch.equal(small(x), grown(x))
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_without_memory_batches_are_halved(folder, tmp_path, monkeypatch, caplog):
     def loss(network, batch):
         if len(batch.inputs) > 2:
@@ -255,12 +259,14 @@ def test_without_memory_batches_are_halved(folder, tmp_path, monkeypatch, caplog
     assert record["settings"]["batch"] == 2
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_going_on_with_another_network_is_refused(folder, tmp_path):
     train_photos(settings(folder, tmp_path / "out", steps=1))
     with pytest.raises(TrainingError, match="another network"):
         train_photos(settings(folder, tmp_path / "out", steps=2, resume=True, network=UNetConfig()))
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_a_film_of_the_epochs(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("undark.learn.film.MIN_STEPS", 2)
     train_photos(settings(folder, tmp_path / "out", film=True))
@@ -271,6 +277,7 @@ def test_a_film_of_the_epochs(folder, tmp_path, monkeypatch):
         assert film.size == read_picture(frames[0]).shape[1::-1]
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_a_learning_rate_is_found(folder, tmp_path, caplog):
     caplog.set_level("INFO")
     out = tmp_path / "out"
@@ -288,6 +295,38 @@ def test_validation_photos_are_not_trained_on(folder, tmp_path):
     assert split(settings(folder, tmp_path, val=folder))[0] == sorted(folder.iterdir())
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_tiny_validation_photos_are_found_before_training(folder, tmp_path, kind, caplog):
+    """The network takes none of 3 rows by 5 columns; the others are judged by."""
+    val = tmp_path / "val"
+    val.mkdir()
+    Image.fromarray(np.full((3, 5, 3), 99, np.uint8)).save(val / "tiny.png")
+    training = settings(folder, tmp_path, val=val, network=None).for_kind(kind)
+    with pytest.raises(
+        TrainingError, match=rf"to judge by .* is {8 * kind.cell * kind.fold} pixels wide and"
+    ):
+        photo_plan(training, {})
+    (val / "0.png").write_bytes((folder / "0.png").read_bytes())
+    plan = photo_plan(training, {})
+    assert {len(batches) for batches in plan.validation.values()} == {1}
+    assert "3 to learn from, 1 to judge by" in plan.split
+    assert "1 of 2 photographs to judge by are not" in caplog.text
+
+
+def test_tiny_photos_that_are_held_back_are_found_before_training(folder, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for path in folder.iterdir():
+        (data / path.name).write_bytes(path.read_bytes())
+    _, held = split(settings(data, tmp_path))
+    for path in held:
+        Image.fromarray(np.full((3, 5, 3), 99, np.uint8)).save(path)
+    with pytest.raises(TrainingError, match=r"to judge by .* is 16 pixels wide and high"):
+        train_photos(settings(data, tmp_path / "out"))
+    assert not (tmp_path / "out" / "model.onnx").exists()
+
+
+@pytest.mark.usefixtures("without_onnx")
 def test_a_photograph_that_cannot_be_read_is_left_out(folder, tmp_path, caplog):
     data = tmp_path / "data"
     data.mkdir()
@@ -323,6 +362,7 @@ def test_what_cannot_be_trained_is_said(folder, tmp_path):
         train_photos(settings(folder, tmp_path / "out", start=tmp_path / "none.safetensors"))
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_weights_of_another_network_are_refused(folder, tmp_path):
     train_photos(settings(folder, tmp_path / "first", steps=1))
     weights = tmp_path / "first" / "model.safetensors"

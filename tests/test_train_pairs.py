@@ -201,6 +201,7 @@ def test_fine_tuning_says_what_it_gained(tmp_path):
     assert read_card(second.model).cfa == "Bayer"
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_a_damaged_photo_is_left_out_and_counted(tmp_path, caplog):
     data = tmp_path / "data"
     data.mkdir()
@@ -214,6 +215,7 @@ def test_a_damaged_photo_is_left_out_and_counted(tmp_path, caplog):
     assert "left out" in caplog.text
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_unusable_photos_do_not_stop_training(tmp_path, caplog):
     data = tmp_path / "data"
     data.mkdir()
@@ -237,6 +239,7 @@ def test_unusable_photos_do_not_stop_training(tmp_path, caplog):
     assert "damaged" in outcome.skipped[damaged.dark]
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_photos_of_another_kind_than_the_aim_are_said(tmp_path):
     for name in ("raw", "pictures"):
         (tmp_path / name).mkdir()
@@ -261,6 +264,7 @@ def test_photos_of_another_size_are_left_out(tmp_path, frames):
         PairSamples([row], frames, 32, seed=0).sample(0, 0)
 
 
+@pytest.mark.usefixtures("without_onnx")
 def test_photos_without_a_partner_are_counted(tmp_path, caplog):
     sid_folder(tmp_path, "Sony", RGGB)
     (tmp_path / "Sony/long/00002_00_10s.dng").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,14 @@ from undark.learn.aims import AIMS, aim_psnr, psnr
 from undark.learn.data.batches import Batch, Samples
 from undark.learn.data.camera_pictures import Rendering
 from undark.learn.data.exposing import Exposures, expose, stack
-from undark.learn.data.photos import Photo, PhotoFiles, PhotoSamples, find_pictures, is_radiance
+from undark.learn.data.photos import (
+    Photo,
+    PhotoFiles,
+    PhotoSamples,
+    find_pictures,
+    is_radiance,
+    too_small,
+)
 from undark.learn.data.picture_samples import PictureSamples, photograph
 from undark.learn.data.sampler import TorchSampler
 from undark.learn.data.split import held_back, name_below
@@ -36,6 +44,8 @@ VAL_RENDERING = Rendering(lens=0.6, colour_blur=1.0, sharpening=0.4, quality=92)
 VAL_ISO = 1600
 VAL_CROP = 512
 """Largest side of a validation crop in pixels."""
+
+_log = logging.getLogger(__name__)
 
 
 def train_photos(
@@ -77,10 +87,11 @@ def photo_plan(
     task = PICTURE_TASK if of_pictures else TASK
     if training.teacher:
         loss = taught(loss, Teacher(training.teacher, kind, task))
+    shown = _large_enough(judged, _multiple(kind))
     return TrainingPlan(
         samples=_samples(training, files, kind),
         kind=kind,
-        validation=_validation(judged, kind),
+        validation=_validation(shown, kind),
         loss=loss,
         loss_name="picture" if of_pictures else "photo",
         score=partial(aim_psnr, AIMS["rgb"]) if of_pictures else psnr,
@@ -90,7 +101,7 @@ def photo_plan(
         held=names,
         epoch=len(files.readable),
         split=f"{len({*paths, *val_paths})} photographs: {len(files.readable)} to learn from, "
-        f"{len(judged.readable)} to judge by",
+        f"{len(shown)} to judge by",
     )
 
 
@@ -118,9 +129,25 @@ def _recorded(paths: list[Path], folder: Path, held: list[str]) -> list[Path]:
     return [path for path in paths if name_below(path, folder) in held]
 
 
-def _validation(files: PhotoFiles, kind: InputKind) -> dict[str, list[Batch]]:
-    """Simulated Sony A7S2 photos at `VAL_ISO` of each photo's centre; deterministic."""
+def _large_enough(files: PhotoFiles, side: int) -> list[Photo]:
+    """The photos that are `side` pixels wide and high.
+
+    Raises `TrainingError` where there is none.
+    """
     photos = [photo for path in files.readable if (photo := files.get(path)) is not None]
+    large = [photo for photo in photos if min(photo.shape[:2]) >= side]
+    if not large:
+        raise too_small(side, " to judge by (--val, or held back)")
+    if small := len(photos) - len(large):
+        _log.warning(
+            "%d of %d photographs to judge by are not %d pixels wide and high (left out)",
+            small, len(photos), side,
+        )  # fmt: skip
+    return large
+
+
+def _validation(photos: Sequence[Photo], kind: InputKind) -> dict[str, list[Batch]]:
+    """Simulated Sony A7S2 photos at `VAL_ISO` of each photo's centre; deterministic."""
     ratios = PICTURE_VAL_RATIOS if kind == PICTURE else VAL_RATIOS
     return {f"x{r}": [val_batch(p, VAL_ISO, r, kind) for p in photos] for r in ratios}
 
@@ -136,8 +163,7 @@ def val_batch(photo: Photo, iso: float, ratio: float, kind: InputKind = BAYER) -
 
 def _central_light(photo: Photo, kind: InputKind) -> torch.Tensor:
     """(1, 3, H, W) linear sRGB of the central crop, at most `VAL_CROP` pixels a side."""
-    # 8 packed pixels: a multiple for every network
-    multiple = lcm(8 * kind.cell * kind.fold, kind.period)
+    multiple = _multiple(kind)
     side = [min(VAL_CROP, n) // multiple * multiple for n in photo.shape[:2]]
     top, left = ((n - s) // 2 for n, s in zip(photo.shape[:2], side, strict=True))
     middle = photo[top : top + side[0], left : left + side[1]]
@@ -145,6 +171,11 @@ def _central_light(photo: Photo, kind: InputKind) -> torch.Tensor:
     if light.dtype == torch.uint8:
         light = decode_srgb(light.float() / 255)
     return light.permute(2, 0, 1)[None]
+
+
+def _multiple(kind: InputKind) -> int:
+    """Pixels of which a validation crop's sides are multiples: 8 packed ones fit every network."""
+    return lcm(8 * kind.cell * kind.fold, kind.period)
 
 
 def _val_exposures(iso: float, ratio: float) -> Exposures:

@@ -140,6 +140,13 @@ def find_pictures(folder: Path) -> list[Path]:
     return found
 
 
+def too_small(side: int, use: str = "") -> TrainingError:
+    """The error where no photograph is `side` pixels wide and high; `use` as " to judge by"."""
+    return TrainingError(
+        f"none of the photographs{use} is {side} pixels wide and high; give larger ones"
+    )
+
+
 class PhotoSamples(Samples):
     """Crops of photographs, for the simulation of a kind of sensor."""
 
@@ -151,16 +158,11 @@ class PhotoSamples(Samples):
         self._side = crop * kind.cell
         self._paths = files.readable
         if not any(self._may_fit(path) for path in self._paths):
-            raise self._too_small()
+            raise too_small(self._side)
 
     def _may_fit(self, path: Path) -> bool:
         shape = self._files.known_shape(path)
         return shape is None or min(shape[:2]) >= self._side
-
-    def _too_small(self) -> TrainingError:
-        return TrainingError(
-            f"none of the photographs is {self._side} pixels wide and high; give larger ones"
-        )
 
     def join(self, crops: Sequence[PhotoCrops]) -> PhotoCrops:
         return join_photo_crops(crops)
@@ -215,4 +217,4 @@ class PhotoSamples(Samples):
             photo = self._files.get(path) if self._may_fit(path) else None
             if photo is not None and min(photo.shape[:2]) >= self._side:
                 return photo
-        raise self._too_small()
+        raise too_small(self._side)
