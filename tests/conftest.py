@@ -20,12 +20,17 @@ if sys.dont_write_bytecode:
 # the results of an engine that a trial chooses differ a little from one machine to another
 os.environ["UNDARK_DEVICE"] = "cpu"
 
+import hypothesis
 import numpy as np
 import pytest
 
 from undark import cli
 from undark.sensor.cfa import CFA, RGGB
 from undark.sensor.mosaic import GPS, Mosaic, Shot
+
+# a shared machine stands still for longer than Hypothesis gives an example
+hypothesis.settings.register_profile("undark", deadline=None)
+hypothesis.settings.load_profile("undark")
 
 SHARED = Path(__file__).parents[2] / "shared"
 
