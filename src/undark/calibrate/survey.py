@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undark.errors import DataError, PhotoError, naming
-from undark.files.folder import is_result
+from undark.files.folder import is_result, no_folder
 from undark.files.raw import find_raws, read_uncalibrated
 from undark.sensor.mosaic import Mosaic, Shot
 from undark.sensor.windows import robust_sigma
@@ -88,9 +88,8 @@ def survey(folder: Path, progress: Callable[[int, int], None]) -> Survey:
     Files that cannot be used are in `Survey.left_out`. Raises `DataError` for a folder without
     dark frames or without flats, and where frames are of more than one camera, filter or size.
     """
-    if not folder.is_dir():
-        what = "a file, not a folder" if folder.exists() else "there is no such folder"
-        raise DataError(f"{folder}: {what}; check the name")
+    if why := no_folder(folder):
+        raise DataError(why)
     paths = [path for path in find_raws(folder) if not is_result(path)]
     found = Survey()
     for done, one in enumerate(_looked_at(paths), 1):

@@ -27,8 +27,6 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _MOST_PROFILE = 1 << 24
 """Bytes of the largest colour profile that is read."""
-
-
 _WANTED = "a JPEG, PNG or TIFF"
 _NO_SEGMENT = (b"\xda", b"\xff", b"")
 """After 0xFF: start of scan, a fill byte, or the end of the file."""

@@ -48,6 +48,14 @@ def scan_folder(folder: Path, suffixes: Collection[str]) -> Scan:
     return Scan(sorted(files), sorted(map(_unreadable, errors), key=str))
 
 
+def no_folder(path: Path) -> str | None:
+    """Why a path is no folder, in one line that names it; None where it is one."""
+    if path.is_dir():
+        return None
+    what = "a file, not a folder" if path.exists() else "there is no such folder"
+    return f"{path}: {what}; check the name"
+
+
 def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """`scan_folder`'s files; warns (`UnreadableFolderWarning`) of each folder it cannot read."""
     scan = scan_folder(folder, suffixes)

@@ -141,8 +141,10 @@ def _large_enough(files: PhotoFiles, side: int) -> list[Photo]:
     if small := len(photos) - len(large):
         _log.warning(
             "%d of %d photographs to judge by are not %d pixels wide and high (left out)",
-            small, len(photos), side,
-        )  # fmt: skip
+            small,
+            len(photos),
+            side,
+        )
     return large
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from undark.errors import ReadError
 from undark.files.exif_read import shot_of
-from undark.files.folder import find_files, is_result
+from undark.files.folder import find_files, is_result, no_folder
 from undark.files.raw import RAW_SUFFIXES
 from undark.files.suffixes import PICTURE_SUFFIXES
 from undark.pairs.photo import exposure_of, sid_name
@@ -131,9 +131,8 @@ def _exposed(paths: list[Path]) -> list[_Photo]:
 
 
 def _photos(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        what = "a file, not a folder" if folder.exists() else "there is no such folder"
-        raise ReadError(f"{folder}: {what}; check the name")
+    if why := no_folder(folder):
+        raise ReadError(why)
     for suffixes in (RAW_SUFFIXES, frozenset(PICTURE_SUFFIXES)):
         photos = [p for p in find_files(folder, suffixes) if not is_result(p)]
         if photos:

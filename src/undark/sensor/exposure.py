@@ -28,7 +28,7 @@ MAX_AMPLIFICATION = 300.0
 """That is proposed, and that networks are trained for."""
 MAX_EV = 16
 MOST_EV = 32
-"""Of any amplification; `MAX_EV` is what may be asked for beside the proposed one."""
+"""Of any amplification; `MAX_EV` is that of what is typed."""
 LIGHT_SOURCES = 0.02
 """Fraction of the frame that may clip (light sources)."""
 _BLOCK = 8

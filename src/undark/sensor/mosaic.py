@@ -17,7 +17,7 @@ from undark.sensor.offsets import LineOffsets, MaskedLines
 from undark.sensor.shading import Shading
 
 _LARGEST_GAIN = 1e4
-"""Of a white balance: a million times that of any light."""
+"""Of a white balance; those of light are below 10."""
 
 MASKED_BORDER = "masked border"
 """Of `Mosaic.black_source`: the black level is measured on pixels that see no light."""

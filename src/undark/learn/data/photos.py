@@ -22,6 +22,7 @@ from torch import Tensor
 
 from undark.errors import ReadError, TrainingError
 from undark.files.folder import find_pictures as pictures_below
+from undark.files.folder import no_folder
 from undark.files.picture import read_picture
 from undark.files.suffixes import PICTURE_SUFFIXES
 from undark.learn.data import radiance
@@ -131,9 +132,8 @@ def find_pictures(folder: Path) -> list[Path]:
 
     Raises `TrainingError` where there are none.
     """
-    if not folder.is_dir():
-        what = "a file, not a folder" if folder.exists() else "there is no such folder"
-        raise TrainingError(f"{folder}: {what}; check the name")
+    if why := no_folder(folder):
+        raise TrainingError(why)
     found = pictures_below(folder, {*PICTURE_SUFFIXES, radiance.SUFFIX})
     if not found:
         raise TrainingError(f"{folder}: no photographs here; give a folder of JPEG, PNG or TIFF")

@@ -119,11 +119,7 @@ def _offsets(
     slow = colourless_bands(by_colour, colours)
     profiles = [*(by_colour.mean(axis=1) - slow)]
     beside = np.stack(in_threads(without_scene, profiles))
-    apart = by_colour - by_colour.mean(axis=1, keepdims=True)
-    waves = np.empty_like(slow)
-    for phase in range(period):
-        lines = np.s_[..., phase::period]
-        waves[lines] = narrow_bands(beside[:, None][lines] + apart[lines], colours[phase])
+    waves = _narrow(beside, by_colour, colours)
     beside = beside - waves
     known = np.zeros_like(waves)
     if masked:
@@ -147,6 +143,18 @@ def _offsets(
     for phase in range(period):  # their mean is the black level's
         values[phase::period] -= values[phase::period].mean()
     return Offsets(values.astype(np.float32), total, left, bool(known.any()))
+
+
+def _narrow(beside: Array64, by_colour: Array64, colours: NDArray[np.uint8]) -> Array64:
+    """(n,) narrow bands in the lines of each phase by themselves.
+
+    Of parts (P, n) without the scene; `by_colour` (P, period, n) says how their colours differ.
+    """
+    found, period = np.empty(beside.shape[1]), len(colours)
+    profiles = beside[:, None] + by_colour - by_colour.mean(axis=1, keepdims=True)
+    for phase in range(period):
+        found[phase::period] = narrow_bands(profiles[..., phase::period], colours[phase])
+    return found
 
 
 def _shared(masked: Array64, error: float, beside: Array64, period: int) -> Array64:
